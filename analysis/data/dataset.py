@@ -1,0 +1,253 @@
+"""A labelled image data set in memory: what every network trains on and every section measures."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError, unknown
+from ..plugins import load_object
+
+_INTEGERS = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+_KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images (N, C, H, W) uint8 and their labels (N,) int64; labels of another integer dtype are converted."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype in _INTEGERS:
+            object.__setattr__(self, "labels", self.labels.long())
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @classmethod
+    def of(cls, images: Any, labels: Any) -> "Split":
+        """A split from numpy arrays, tensors or nested lists; the shapes and dtypes are checked by `Dataset`.
+
+        Raises:
+            InputError: one of them is no array of numbers.
+        """
+        return cls(_tensor(images, "images"), _tensor(labels, "labels"))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Two splits, the names of the classes, and the mean and standard deviation per channel on the [0, 1] scale.
+
+    Raises:
+        InputError: names the data set, the split, what was found and what was expected.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for which, split in (("train", self.train), ("test", self.test)):
+            problem = _problem(split, len(self.classes))
+            if problem:
+                raise InputError(f"data set {self.name!r}, {which} split: {problem}.")
+        train_shape, test_shape = tuple(self.train.images.shape[1:]), tuple(self.test.images.shape[1:])
+        if train_shape != test_shape:
+            raise InputError(
+                f"data set {self.name!r}, test split: images of shape {test_shape}, but those of the train split have "
+                f"{train_shape}; give both the same channels and size."
+            )
+        channels = train_shape[0]
+        for key, values, wanted in (("mean", self.mean, "finite"), ("std", self.std, "finite and > 0")):
+            bad = not all(math.isfinite(v) and (key == "mean" or v > 0) for v in values)
+            if bad or len(values) != channels:
+                raise InputError(
+                    f"data set {self.name!r}: {key} is {values}; expected {channels} numbers, one per channel of the "
+                    f"train and test images, {wanted}, on the [0, 1] scale."
+                )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        height, width = self.train.images.shape[2:]
+        return height, width
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of all that a network can see: shapes, classes, mean, std and the tensors' bytes, not the name."""
+        tensors = (self.train.images, self.train.labels, self.test.images, self.test.labels)
+        shapes = [list(tensor.shape) for tensor in tensors]
+        header = {"shapes": shapes, "classes": self.classes, "mean": self.mean, "std": self.std}
+        digest = sha256(json.dumps(header, sort_keys=True).encode())
+        for tensor in tensors:
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def subset(self, size: int, seed: int) -> "Dataset":
+        """``size`` training images, the classes as equal as can be; the test split and the name stay.
+
+        Class counts differ by at most one; a class with too few images gives them all and the others make up for it.
+        Subsets with the same seed are nested: the smaller is part of the larger.
+
+        Raises:
+            InputError: size is below 2, below the number of classes, or above the number of training images.
+        """
+        smallest = max(2, len(self.classes))
+        if not smallest <= size <= len(self.train):
+            raise InputError(
+                f"data set {self.name!r}: a subset of {size} images of the train split cannot be taken; it has "
+                f"{len(self.classes)} classes and {len(self.train)} images: give {smallest} to {len(self.train)}."
+            )
+        shuffled = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
+        labels = self.train.labels.cpu()[shuffled]
+        # Every class offers its first image, then every class its second, …: an exhausted class just drops out.
+        by_class = labels.argsort(stable=True)
+        counts = labels.bincount()
+        rank = torch.empty_like(labels)
+        rank[by_class] = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[by_class]]
+        chosen = shuffled[rank.argsort(stable=True)[:size]].sort().values
+        return replace(self, train=_take(self.train, chosen))
+
+    def fold(self, index: int, folds: int, seed: int) -> "Dataset":
+        """Cross-validation: part ``index`` of the train split becomes the test split, the other parts the train split.
+
+        The parts, their sizes and their class counts (each within one of equal) depend on ``folds`` and ``seed`` only.
+        The original test split is dropped, the name stays.
+
+        Raises:
+            InputError: folds is below 2 or leaves a part with one image, or index is outside 0 … folds − 1.
+        """
+        count = len(self.train)
+        if not 2 <= folds <= count // 2:
+            raise InputError(
+                f"data set {self.name!r}: the train split of {count} images cannot be cut in {folds} folds; give 2 to "
+                f"{count // 2}, so that each holds two images or more."
+            )
+        if not 0 <= index < folds:
+            raise InputError(f"data set {self.name!r}: fold {index} of the train split; expected 0 to {folds - 1}.")
+        shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        by_class = shuffled[self.train.labels.cpu()[shuffled].argsort(stable=True)]
+        held_out = torch.zeros(count, dtype=torch.bool)
+        held_out[by_class[index::folds]] = True  # dealt like cards, class after class
+        train, test = (_take(self.train, chosen.nonzero().squeeze(1)) for chosen in (~held_out, held_out))
+        return replace(self, train=train, test=test)
+
+
+def _cifar10(root: str | Path | None, download: bool) -> Dataset:
+    from .cifar10 import load
+
+    return load(root, download)
+
+
+def _photos(root: str | Path | None, download: bool) -> Dataset:
+    from .photos import load
+
+    return load()
+
+
+BUILT_IN: dict[str, Callable[[str | Path | None, bool], Dataset]] = {"cifar10": _cifar10, "photos": _photos}
+
+
+def load_dataset(spec: str, root: str | Path | None = None, download: bool = False) -> Dataset:
+    """A built-in data set by name, or the user's own: ``package.module:factory``, called without arguments.
+
+    The factory returns a `Dataset` or a dict with the keys train_images, train_labels, test_images, test_labels
+    (arrays), classes, mean and std; a dict's data set is named by its spec. ``root`` and ``download`` are for CIFAR-10.
+
+    Raises:
+        InputError: unknown name, or a factory that cannot be imported, fails, or returns something else.
+    """
+    if spec in BUILT_IN:
+        return BUILT_IN[spec](root, download)
+    if ":" not in spec:
+        raise InputError(f"{unknown('data set', spec, BUILT_IN)} For your own, give package.module:factory.")
+    factory = load_object(spec, "data set")
+    if not callable(factory):
+        raise InputError(f"data set {spec!r}: expected a function to call, found {type(factory).__name__}.")
+    try:
+        made = factory()
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's function raises
+        raise InputError(f"data set {spec!r}: the factory failed with {type(error).__name__}: {error}.") from error
+    if isinstance(made, Dataset):
+        return made
+    if isinstance(made, Mapping):
+        return _from_mapping(spec, made)
+    raise InputError(
+        f"data set {spec!r}: the factory returned {type(made).__name__}; expected a Dataset or a dict with the keys "
+        f"{', '.join(_KEYS)}."
+    )
+
+
+def _from_mapping(spec: str, made: Mapping[str, Any]) -> Dataset:
+    for key in made:
+        if key not in _KEYS:
+            raise unknown(f"key in the dict returned by data set {spec!r}:", key, _KEYS)
+    missing = [key for key in _KEYS if key not in made]
+    if missing:
+        raise InputError(f"data set {spec!r}: the dict that the factory returned lacks {', '.join(missing)}.")
+    try:
+        classes = tuple(str(name) for name in made["classes"])
+        mean, std = (tuple(float(value) for value in made[key]) for key in ("mean", "std"))
+        train, test = (Split.of(made[f"{which}_images"], made[f"{which}_labels"]) for which in ("train", "test"))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"data set {spec!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
+            "std as lists of numbers."
+        ) from error
+    return Dataset(spec, train, test, classes, mean, std)
+
+
+def _problem(split: Split, classes: int) -> str | None:
+    """What is wrong with a split, and what to do about it; None if nothing is."""
+    images, labels = split.images, split.labels
+    if images.dtype != torch.uint8:
+        nans = int(images.isnan().flatten(1).any(1).sum()) if images.is_floating_point() and images.ndim > 1 else 0
+        found = f", and {nans} of them contain NaN" if nans else ""
+        return f"images of dtype {_dtype(images)}{found}; give uint8 values 0..255"
+    if images.ndim != 4:
+        return f"images of shape {tuple(images.shape)}; expected (N, C, H, W)"
+    if labels.dtype != torch.int64:
+        return f"labels of dtype {_dtype(labels)}; give integers 0..{classes - 1}, one class per image"
+    if tuple(labels.shape) != (len(images),):
+        return f"labels of shape {tuple(labels.shape)} for {len(images)} images; expected ({len(images)},)"
+    if len(images) < 2:
+        return f"{len(images)} image(s); at least 2 are needed"
+    outside = ((labels < 0) | (labels >= classes)).nonzero()
+    if len(outside):
+        index = int(outside[0])
+        return f"label {int(labels[index])} at index {index}; with {classes} classes, give 0..{classes - 1}"
+    return None
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _take(split: Split, index: Tensor) -> Split:
+    index = index.to(split.images.device)
+    return Split(split.images[index], split.labels[index])
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach().contiguous()
+    try:
+        array = np.ascontiguousarray(values)
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} cannot be read as an array of numbers: {error}") from error

@@ -1,0 +1,19 @@
+"""The one error a user's mistake raises, and the helper that suggests the nearest name. A leaf: imports nothing of ours."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used: says what was given, what was expected, what to do.
+
+    The command line prints it as one message and exits with status 2.
+    """
+
+
+def unknown(kind: str, given: object, known: Iterable[str]) -> InputError:
+    """An `InputError` for a name that is not among ``known``, with the nearest spelling if there is one."""
+    names = sorted(known)
+    nearest = get_close_matches(str(given), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return InputError(f"unknown {kind} {given!r}.{hint} Known: {', '.join(names)}.")

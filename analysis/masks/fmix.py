@@ -1,0 +1,345 @@
+"""FMix: binary masks from thresholded low-frequency noise (the paper, section 4, eq. 1–3).
+
+Pitfalls, each with a test:
+
+* Half a spectrum is enough for a real image, but a naive ``irfft`` of independent half-spectrum noise is not isotropic:
+  its kx = 0 and Nyquist columns keep only their Hermitian part, so they need √2 more amplitude than the rest.
+* The zero frequency has no finite 1/f^δ; it is clamped to the lowest non-zero frequency. It only shifts the image, which
+  no threshold sees.
+* λ·n is rarely whole: the number of ones is its floor or ceiling, drawn so that it is right on average.
+* Neighbouring float32 values do tie on large smooth images; ties are broken in raster order, so the count stays exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ..errors import InputError, unknown
+from .transform import Mix, as_size, check_lam, draw_device
+
+Variant = Literal["paper", "official"]
+# Masks made at a time on a CPU: few enough that spectrum, image and sorted copy stay in a core's cache.
+CPU_CHUNK_ELEMENTS = 2**17
+
+
+def low_frequency_image(
+    n: int,
+    size: int | Sequence[int],
+    decay_power: float = 3.0,
+    *,
+    variant: Variant = "paper",
+    generator: Generator | None = None,
+    device: torch.device | str | None = None,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """n low-frequency grey-scale images, (n, *size) float32: G = Re F⁻¹(Z / f^δ), Z complex white noise (eq. 1, 2).
+
+    Scaled by the constant f_min^δ, so that no size or decay power leaves float32's range; a threshold does not see it.
+
+    Args:
+        n: number of images.
+        size: one to three sides.
+        decay_power: δ ≥ 0; larger is smoother.
+        variant: ``"paper"`` is eq. 1–2. ``"official"`` has the distribution of the published implementation, which
+            indexes the interleaved real and imaginary parts as if they were the spectrum's columns: only the first
+            quarter of the horizontal frequencies' weights is used, each on two neighbouring columns (docs/masks.md).
+        generator: source of the noise.
+        device: where the images are wanted; with ``noise``, its device.
+        noise: the white noise itself, of shape ``noise_shape(n, size, variant)``, in place of a draw.
+
+    Raises:
+        InputError: a bad size, decay power, variant or noise shape.
+    """
+    dims = as_size(size)
+    _check_spectrum(decay_power, variant)
+    shape = noise_shape(n, dims, variant)
+    if noise is None:
+        noise = torch.randn(shape, generator=generator, device=draw_device(generator, device))
+        noise = noise.to(device) if device is not None else noise
+    elif tuple(noise.shape) != shape:
+        raise InputError(f"noise for {n} images of size {dims} must have shape {shape}, got {tuple(noise.shape)}.")
+    else:
+        noise = noise.clone()
+    return _image(noise, dims, _scale(dims, float(decay_power), variant, noise.device))
+
+
+def noise_shape(n: int, size: int | Sequence[int], variant: Variant = "paper") -> tuple[int, ...]:
+    """Shape of the white noise behind n images: (n, *half-spectrum), with a last axis of 2 for complex noise."""
+    dims = as_size(size)
+    half = (n, *dims[:-1], dims[-1] // 2 + 1)
+    return (*half, 2) if variant == "paper" else half
+
+
+def fmix_mask(
+    lam: Tensor,
+    size: int | Sequence[int],
+    decay_power: float = 3.0,
+    *,
+    max_soft: float = 0.0,
+    variant: Variant = "paper",
+    salience: Tensor | None = None,
+    generator: Generator | None = None,
+    noise: Tensor | None = None,
+    rounding: Tensor | None = None,
+) -> Tensor:
+    """FMix masks (B, 1, *size), float32: ones on the top λ·n pixels of each low-frequency image (eq. 3).
+
+    Args:
+        lam: (B,) in [0, 1], on the device where the masks are wanted.
+        size, decay_power, variant, noise: as for `low_frequency_image`.
+        max_soft: at most this fraction of the pixels, on either side of the threshold, is ramped linearly from 1 to 0
+            (appendix F.2); the mean is kept.
+        salience: non-negative weights (*size); pixels are taken in descending order until their share of the salience
+            reaches λ (appendix F.1). See `gaussian_salience`.
+        generator: source of the noise, then of the rounding.
+        rounding: (B,) uniform draws in [0, 1) that round λ·n up or down, in place of a draw. ``variant="official"``
+            rounds either way with equal chance, as published.
+
+    Raises:
+        InputError: λ outside [0, 1]; a bad size, decay power, softness, variant, salience or draw.
+    """
+    check_lam(lam)
+    dims = as_size(size)
+    _check_spectrum(decay_power, variant)
+    _check_soft(max_soft)
+    check_salience(salience, dims)
+    shape = noise_shape(len(lam), dims, variant)
+    if noise is not None and tuple(noise.shape) != shape:
+        raise InputError(f"noise must have shape {shape}, got {tuple(noise.shape)}.")
+    if rounding is not None and rounding.shape != lam.shape:
+        raise InputError(f"rounding must have shape {tuple(lam.shape)}, got {tuple(rounding.shape)}.")
+    return _fmix_mask(lam, dims, float(decay_power), max_soft, variant, salience, generator, noise, rounding)
+
+
+def gaussian_salience(size: int | Sequence[int], sigma: float = 0.25) -> Tensor:
+    """The prior of appendix F.1: a Gaussian about the centre, ``sigma`` in units of each side. Shape (*size)."""
+    dims = as_size(size)
+    if not sigma > 0:
+        raise InputError(f"sigma must be positive, got {sigma!r}.")
+    axes = [((torch.arange(side) + 0.5) / side - 0.5) / sigma for side in dims]
+    squared = sum(axis.square() for axis in torch.meshgrid(*axes, indexing="ij"))
+    return torch.exp(-0.5 * torch.as_tensor(squared))
+
+
+@dataclass(frozen=True)
+class FMix(Mix):
+    """FMix: λ ~ Beta(alpha, alpha) of x₁ under a low-frequency binary mask, the rest from x₂.
+
+    Args, beyond those of `Mix`:
+        decay_power: δ of eq. 1.
+        max_soft, variant, salience: as for `fmix_mask`. With ``salience`` the label weight is the realised share of the
+            salience, not of the area.
+    """
+
+    decay_power: float = 3.0
+    _: KW_ONLY
+    max_soft: float = 0.0
+    variant: Variant = "paper"
+    salience: Tensor | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_spectrum(self.decay_power, self.variant)
+        _check_soft(self.max_soft)
+
+    def draw_mask(self, lam: Tensor, size: tuple[int, ...], *, generator: Generator | None = None) -> Tensor:
+        check_salience(self.salience, size)
+        return _fmix_mask(lam, size, self.decay_power, self.max_soft, self.variant, self.salience, generator)
+
+    def label_weight(self, mask: Tensor) -> Tensor:
+        if self.salience is None:
+            return super().label_weight(mask)
+        weights = self.salience.to(mask.device, mask.dtype)
+        return (mask * weights).flatten(1).sum(1) / weights.sum()
+
+
+def _fmix_mask(
+    lam: Tensor,
+    size: tuple[int, ...],
+    decay_power: float,
+    max_soft: float,
+    variant: Variant,
+    salience: Tensor | None,
+    generator: Generator | None = None,
+    noise: Tensor | None = None,
+    rounding: Tensor | None = None,
+) -> Tensor:
+    n, pixels, device = len(lam), math.prod(size), lam.device
+    scale = _scale(size, float(decay_power), variant, device)
+    where = draw_device(generator, device)
+    masks = torch.empty(n, 1, *size, device=device)
+    on_cpu = device.type == "cpu" and not torch.compiler.is_compiling()
+    step = max(1, CPU_CHUNK_ELEMENTS // pixels) if on_cpu else n
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        shape = noise_shape(rows.stop - start, size, variant)
+        white = (
+            torch.randn(shape, generator=generator, device=where).to(device)
+            if noise is None
+            else noise[rows].to(device, copy=True)
+        )
+        uniform = (torch.rand(shape[0], generator=generator, device=where) if rounding is None else rounding[rows]).to(
+            device
+        )
+        image = _image(white, size, scale).flatten(1)
+        part = masks[rows].view(shape[0], pixels)
+        if salience is not None:
+            part.copy_(_by_salience(image, lam[rows], salience.to(device)))
+            continue
+        count = _count(lam[rows].float(), pixels, uniform, variant)
+        if max_soft > 0:
+            part.copy_(_soft_top(image, count, lam[rows], max_soft))
+        elif on_cpu:
+            _top_by_value(image, count, part)
+        else:
+            part.copy_(_top_by_rank(image, count))
+    return masks
+
+
+def _image(white: Tensor, size: tuple[int, ...], scale: Tensor) -> Tensor:
+    """White half-spectrum noise → real images (n, *size). Overwrites ``white``."""
+    white.mul_(scale)
+    spectrum = (
+        torch.view_as_complex(white) if white.ndim == len(size) + 2 else torch.complex(white, torch.zeros_like(white))
+    )
+    if len(size) > 1:
+        spectrum = torch.fft.ifftn(spectrum, dim=tuple(range(1, len(size))))
+    # A real image has real kx = 0 and Nyquist columns. FFT libraries differ in what they do with an imaginary part
+    # there; dropping it is numpy's meaning, and the one the √2 below counts on.
+    parts = torch.view_as_real(spectrum)
+    parts[..., 0, 1] = 0
+    if size[-1] % 2 == 0:
+        parts[..., -1, 1] = 0
+    return torch.fft.irfft(spectrum, n=size[-1])
+
+
+@torch.compiler.assume_constant_result
+def _scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
+    """Amplitude of each bin of the half-spectrum, times f_min^δ. A constant to the compiler, which cannot see a cache."""
+    return _cached_scale(size, decay_power, variant, device)
+
+
+@lru_cache(maxsize=64)
+def _cached_scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
+    f_min = 1 / max(size)
+    axes = [np.fft.fftfreq(side) for side in size[:-1]]
+    half = size[-1] // 2 + 1
+    if variant == "paper":
+        axes.append(np.fft.rfftfreq(size[-1]))
+        amplitude = _decay(axes, f_min, decay_power)
+        # Re F⁻¹ of full complex noise has Hermitian variance ½ per part; a column kept only in its real part has 1.
+        amplitude[..., 1 : (half - 1 if size[-1] % 2 == 0 else half)] *= math.sqrt(0.5)
+        amplitude = amplitude[..., None]
+    else:
+        amplitude = _official_amplitude(size, f_min, decay_power)
+    return torch.from_numpy(amplitude).to(device, torch.float32)
+
+
+def _decay(axes: list[np.ndarray], f_min: float, decay_power: float) -> np.ndarray:
+    grids = np.meshgrid(*axes, indexing="ij")
+    frequency = np.sqrt(sum(np.square(grid) for grid in grids))
+    return np.asarray((f_min / np.maximum(frequency, f_min)) ** decay_power)
+
+
+def _official_amplitude(size: tuple[int, ...], f_min: float, decay_power: float) -> np.ndarray:
+    """The published code's weights: (…, bins, 2) flattened to real columns, of which ``irfft`` reads the first half + 1.
+
+    In three dimensions its axes are (h, z, w), reshaped to (h, w, …): kept, with the error where they do not fit.
+    """
+    last, half = size[-1], size[-1] // 2 + 1
+    if len(size) == 1:
+        axes = [np.abs(np.fft.fftfreq(last))]
+    else:
+        width = size[1]
+        kx = np.fft.fftfreq(width)[: width // 2 + (2 if width % 2 else 1)]
+        axes = [np.fft.fftfreq(size[0]), *([np.fft.fftfreq(last)] if len(size) == 3 else []), kx]
+    weights = np.repeat(_decay(axes, f_min, decay_power)[..., None], 2, axis=-1)
+    rows = math.prod(size[:-1])
+    if weights.size % rows:
+        raise InputError(f"variant='official' cannot make masks of size {size}: the published code fails there too.")
+    columns = weights.reshape(*size[:-1], -1)[..., :half]
+    return np.pad(columns, [(0, 0)] * (len(size) - 1) + [(0, half - columns.shape[-1])])
+
+
+def _count(lam: Tensor, pixels: int, uniform: Tensor, variant: Variant) -> Tensor:
+    """Number of ones per mask: floor or ceiling of λ·pixels, (B,) int64."""
+    exact = lam * pixels
+    whole = exact.floor()
+    remainder = exact - whole
+    up = uniform < remainder if variant == "paper" else (uniform < 0.5) & (remainder > 0)
+    return (whole + up).long()
+
+
+def _top_by_value(image: Tensor, count: Tensor, out: Tensor) -> None:
+    """Ones on the ``count`` largest of each row, on a CPU: sort the values alone and compare with the threshold.
+
+    NumPy's vectorised float32 sort of values is many times faster than a sort that carries indices; those are only
+    needed for the rare rows with a tie across the threshold.
+    """
+    pixels = image.shape[1]
+    ascending = torch.from_numpy(np.sort(image.numpy(), axis=1))
+    at = (pixels - count)[:, None]
+    threshold = ascending.gather(1, at.clamp(max=pixels - 1))
+    threshold.masked_fill_(count[:, None] == 0, math.inf)
+    torch.ge(image, threshold, out=out)
+    below = ascending.gather(1, (at - 1).clamp(min=0))
+    tied = ((below == threshold) & (at > 0))[:, 0]
+    if bool(tied.any()):
+        out[tied] = _top_by_rank(image[tied], count[tied])
+
+
+def _top_by_rank(image: Tensor, count: Tensor) -> Tensor:
+    """The same by a stable sort of indices: no branch on data, so no wait on an accelerator, and it compiles."""
+    order = image.argsort(dim=1, descending=True, stable=True)
+    rank = torch.arange(image.shape[1], device=image.device)
+    return torch.zeros_like(image).scatter_(1, order, (rank < count[:, None]).to(image.dtype))
+
+
+def _soft_top(image: Tensor, count: Tensor, lam: Tensor, max_soft: float) -> Tensor:
+    """Appendix F.2: a linear ramp from 1 to 0 over ``soft`` ranks on either side of the threshold."""
+    pixels = image.shape[1]
+    share = torch.minimum(torch.minimum(lam, 1 - lam), torch.full_like(lam, max_soft))
+    soft = torch.minimum((share * pixels).long(), torch.minimum(count, pixels - count))[:, None]
+    rank = torch.arange(pixels, device=image.device)
+    ramp = 1 - (rank - (count[:, None] - soft)) / (2 * soft - 1).clamp(min=1)
+    value = torch.where(soft > 0, ramp.clamp(0, 1), (rank < count[:, None]).to(ramp.dtype))
+    order = image.argsort(dim=1, descending=True, stable=True)
+    return torch.zeros_like(image).scatter_(1, order, value.to(image.dtype))
+
+
+def _by_salience(image: Tensor, lam: Tensor, salience: Tensor) -> Tensor:
+    """Appendix F.1: take pixels in descending order until their share of the salience is nearest λ."""
+    weights = (salience / salience.sum()).flatten().double()
+    order = image.argsort(dim=1, descending=True, stable=True)
+    taken = weights[order]
+    inside = taken.cumsum(1) - 0.5 * taken < lam[:, None].double()
+    return torch.zeros_like(image).scatter_(1, order, inside.to(image.dtype))
+
+
+def _check_spectrum(decay_power: float, variant: str) -> None:
+    if not (isinstance(decay_power, int | float) and 0 <= decay_power < math.inf):
+        raise InputError(f"decay_power must be a number of at least 0, got {decay_power!r}.")
+    if variant not in get_args(Variant):
+        raise unknown("FMix variant", variant, get_args(Variant))
+
+
+def _check_soft(max_soft: float) -> None:
+    if not 0 <= max_soft <= 0.5:
+        raise InputError(f"max_soft must lie in [0, 0.5], got {max_soft!r}.")
+
+
+def check_salience(salience: Tensor | None, size: tuple[int, ...]) -> None:
+    if salience is None:
+        return
+    if tuple(salience.shape) != size:
+        raise InputError(f"salience must have the images' size {size}, got {tuple(salience.shape)}.")
+    if not bool((salience >= 0).all()) or not bool(salience.sum() > 0):
+        raise InputError("salience must be non-negative, finite and not zero everywhere.")

@@ -1,0 +1,166 @@
+"""Policies over augmentations: alternate two of them, or name one on a command line or in a study."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ..errors import InputError, unknown
+from ..interface import Augmentation, MixedBatch
+from ..plugins import load_object
+from .cutmix import CutMix
+from .fmix import FMix
+from .mixup import MixUp
+from .transform import Mix, draw_device
+
+
+@dataclass(frozen=True)
+class Alternate:
+    """Alternate two augmentations per batch (paper, section 5): even steps use the first, odd steps the second.
+
+    Without a step a fair coin decides, drawn from the generator.
+    """
+
+    first: Mix
+    second: Mix
+
+    def pairs(
+        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Tensor
+    ) -> MixedBatch:
+        return self._choose(generator, step).pairs(x, y, generator=generator, **draws)
+
+    def __call__(
+        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self._choose(generator, step)(x, y, generator=generator, **draws)
+
+    def collate(self, samples: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """A ``collate_fn`` for a DataLoader, which knows no step: the coin decides."""
+        return self._choose(None, None).collate(samples)
+
+    def _choose(self, generator: Generator | None, step: int | None) -> Mix:
+        if step is None:
+            step = int(torch.randint(2, (), generator=generator, device=draw_device(generator, None)))
+        return self.second if step % 2 else self.first
+
+
+BASELINE = "baseline"
+_SINGLE: Mapping[str, tuple[type[Mix], dict[str, Any]]] = {
+    "mixup": (MixUp, {}),
+    "cutmix": (CutMix, {}),
+    "fmix": (FMix, {}),
+    "fmix-official": (FMix, {"variant": "official"}),
+}
+NAMES = (BASELINE, *_SINGLE, "fmix+mixup", "cutmix+mixup", "fmix+cutmix")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """An augmentation by name: what a study stores, and how it is built.
+
+    ``settings`` is the canonical form, defaults left out, so that ``fmix`` and ``fmix(alpha=1.0)`` are the same run.
+    """
+
+    settings: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The canonical way to write it, as rows and reports show it."""
+        arguments = ",".join(f"{key}={value!r}" for key, value in self.settings.get("with", {}).items())
+        return self.settings["use"] + (f"({arguments})" if arguments else "")
+
+    @property
+    def is_baseline(self) -> bool:
+        return bool(self.settings["use"] == BASELINE)
+
+    def build(self, num_classes: int, mode: str) -> Augmentation | None:
+        """The augmentation; None for the baseline. Raises InputError for bad arguments or a factory that fails."""
+        use, arguments = self.settings["use"], dict(self.settings.get("with", {}))
+        if use == BASELINE:
+            return None
+        if ":" in use:
+            made = _call(load_object(use, "augmentation"), arguments, self.text)
+            if not callable(made):
+                raise InputError(f"augmentation {self.text!r}: its factory gave {type(made).__name__}, not a callable.")
+            return made
+        arguments.setdefault("mode", mode)
+        mixes = [_call(_SINGLE[name][0], {**_SINGLE[name][1], **arguments, "num_classes": num_classes}, self.text)
+                 for name in use.split("+")]  # fmt: skip
+        return mixes[0] if len(mixes) == 1 else Alternate(*mixes)
+
+
+def parse_policy(text: str) -> Policy:
+    """Read ``name``, ``name(key=value, …)`` or ``package.module:factory(key=value, …)``.
+
+    Raises:
+        InputError: an unknown name or argument (with the nearest spelling), values that are not plain literals.
+    """
+    name, _, rest = str(text).strip().partition("(")
+    name = name.strip()
+    arguments = _arguments(f"({rest}", text) if rest else {}
+    if ":" not in name:
+        if name not in NAMES:
+            known = unknown("augmentation", name, NAMES)
+            raise InputError(f"{known} Your own is named package.module:factory.")
+        if name == BASELINE and arguments:
+            raise InputError(f"the baseline takes no arguments, got {text!r}.")
+        if name != BASELINE:
+            arguments = _without_defaults(name, arguments, str(text))
+    return Policy({"use": name, **({"with": dict(sorted(arguments.items()))} if arguments else {})})
+
+
+def split_policies(text: str) -> list[str]:
+    """Split ``a,b(x=1,y=2),c`` at the commas outside parentheses."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _arguments(call: str, text: str) -> dict[str, Any]:
+    try:
+        node = ast.parse(f"f{call}", mode="eval").body
+        if not isinstance(node, ast.Call) or node.args or any(k.arg is None for k in node.keywords):
+            raise ValueError("only key=value arguments")
+        return {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise InputError(
+            f"cannot read augmentation {text!r}: {error}. Write it as name(key=value, …) with plain numbers or strings."
+        ) from error
+
+
+def _without_defaults(name: str, arguments: dict[str, Any], text: str) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for part in name.split("+"):
+        kind, fixed = _SINGLE[part]
+        defaults = {f.name: f.default for f in fields(kind) if f.name not in ("num_classes", "salience")} | fixed
+        for key, value in arguments.items():
+            if key not in defaults:
+                raise InputError(f"augmentation {text!r}: {unknown('argument', key, defaults)}")
+            if value != defaults[key] or key == "mode":
+                kept[key] = value
+        _call(kind, fixed | arguments, text)
+    return kept
+
+
+def _call(factory: Any, arguments: dict[str, Any], text: str) -> Any:
+    try:
+        inspect.signature(factory).bind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"augmentation {text!r}: {error}.") from error
+    try:
+        return factory(**arguments)
+    except InputError as error:
+        raise InputError(f"augmentation {text!r}: {error}") from error
+    except Exception as error:
+        raise InputError(f"augmentation {text!r}: its factory failed with {type(error).__name__}: {error}.") from error

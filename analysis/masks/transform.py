@@ -1,0 +1,238 @@
+"""What every mixing augmentation shares: λ, partners, labels. A subclass only says how a mask is made from λ.
+
+Pitfalls this file settles once: λ is the *realised* mean of each mask, not the λ that was asked for; partners come from
+one permutation; nothing is kept on the object between calls, so one instance serves any number of loaders.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import default_collate
+
+from ..errors import InputError
+from ..interface import MixedBatch
+
+Mode = Literal["elem", "batch"]
+
+
+def draw_device(generator: Generator | None, device: torch.device | str | None) -> torch.device:
+    """Where random numbers are drawn: on the generator's device, so that a CPU seed means the same on every machine."""
+    if generator is not None:
+        return generator.device
+    return torch.device(device if device is not None else "cpu")
+
+
+def sample_lam(
+    n: int,
+    alpha: float = 1.0,
+    *,
+    reformulate: bool = False,
+    generator: Generator | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """n mixing coefficients λ ~ Beta(α, α), or Beta(α+1, α) for ``reformulate``. Shape (n,), float32.
+
+    Source: Zhang et al. 2017 (MixUp); the reformulation is the paper's published code. Drawn as a ratio of two gammas in
+    log space, which stays exact where a plain ratio underflows (α ≲ 0.02 gives 0/0 in float32).
+
+    Raises:
+        InputError: α is not a positive finite number.
+    """
+    check_alpha(alpha)
+    where = draw_device(generator, device)
+    if alpha == 1.0 and not reformulate:
+        lam = torch.rand(n, generator=generator, device=where)
+    else:
+        # log Gamma(a) = log Gamma(a+1) + log(U)/a, in distribution (Marsaglia & Tsang 2000).
+        first, second = (alpha + 1 if reformulate else alpha), alpha
+        shape = torch.tensor([first + 1, second + 1], device=where).expand(n, 2).contiguous()
+        gamma = torch._standard_gamma(shape, generator=generator)
+        uniform = 1 - torch.rand(n, 2, generator=generator, device=where)  # in (0, 1]
+        log_gamma = gamma.log() + uniform.log() / (shape - 1)
+        lam = torch.sigmoid(log_gamma[:, 0] - log_gamma[:, 1])
+    return lam.to(device) if device is not None else lam
+
+
+def check_alpha(alpha: float, name: str = "alpha") -> None:
+    if not (isinstance(alpha, int | float) and 0 < alpha < math.inf):
+        raise InputError(f"{name} must be a positive number (the Beta distribution's parameter), got {alpha!r}.")
+
+
+def check_lam(lam: Tensor) -> None:
+    """λ must be a float vector inside [0, 1]. Reads the values: on an accelerator this waits for them."""
+    if lam.ndim != 1 or not lam.is_floating_point():
+        raise InputError(f"lam must be a float tensor of shape (B,), got {lam.dtype} of shape {tuple(lam.shape)}.")
+    inside = (lam >= 0) & (lam <= 1)  # also False for NaN
+    if not bool(inside.all()):
+        raise InputError(f"lam must lie in [0, 1], got {lam[~inside][0].item():g}.")
+
+
+def as_size(size: int | Sequence[int]) -> tuple[int, ...]:
+    """A mask size as a tuple of one to three positive integers."""
+    dims = (size,) if isinstance(size, int) else tuple(int(side) for side in size)
+    if not 1 <= len(dims) <= 3 or min(dims) < 1:
+        raise InputError(f"a mask has 1, 2 or 3 dimensions of at least 1 each, got size {dims}.")
+    return dims
+
+
+def soft_labels(y: Tensor, num_classes: int | None) -> Tensor:
+    """One-hot float32 labels (B, classes) for integer classes (B,); soft labels pass through unchanged."""
+    if y.ndim == 2:
+        if not y.is_floating_point():
+            raise InputError(f"soft labels (B, classes) must be float, got {y.dtype}.")
+        return y
+    if num_classes is None:
+        raise InputError(
+            "integer labels need num_classes, e.g. FMix(num_classes=10); or give (B, classes) soft labels."
+        )
+    if y.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere scatter_ itself fails, without a wait
+        bad = (y < 0) | (y >= num_classes)
+        if bool(bad.any()):
+            raise InputError(f"label {y[bad][0].item()} is outside 0..{num_classes - 1} (num_classes={num_classes}).")
+    return torch.zeros(len(y), num_classes, device=y.device).scatter_(1, y.long()[:, None], 1.0)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Base of `MixUp`, `CutMix` and `FMix`.
+
+    Args:
+        alpha: λ ~ Beta(alpha, alpha).
+        num_classes: needed when labels are integers and soft labels are wanted.
+        reformulate: λ ~ Beta(alpha + 1, alpha) and only the first label is used.
+        p: probability that a sample (``mode="elem"``) or a batch (``mode="batch"``) is mixed at all.
+        mode: ``"elem"`` draws one λ and one mask per sample; ``"batch"`` one for the whole batch (the paper's protocol).
+        target_alpha: maps each λ's label weight through Beta(alpha, alpha)'s CDF and Beta(target_alpha, target_alpha)'s
+            inverse CDF (paper, appendix F.3). Computed with SciPy on the CPU; None leaves the weight at λ.
+    """
+
+    alpha: float = 1.0
+    _: KW_ONLY
+    num_classes: int | None = None
+    reformulate: bool = False
+    p: float = 1.0
+    mode: Mode = "elem"
+    target_alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+        if self.target_alpha is not None:
+            check_alpha(self.target_alpha, "target_alpha")
+        if not 0 <= self.p <= 1:
+            raise InputError(f"p is a probability in [0, 1], got {self.p!r}.")
+        if self.mode not in ("elem", "batch"):
+            raise InputError(f"mode must be 'elem' (one λ per sample) or 'batch' (one for all), got {self.mode!r}.")
+        if self.num_classes is not None and self.num_classes < 1:
+            raise InputError(f"num_classes must be at least 1, got {self.num_classes}.")
+
+    def draw_mask(self, lam: Tensor, size: tuple[int, ...], *, generator: Generator | None = None) -> Tensor:
+        """Masks of mean λ: (B,) → (B, 1, *size), or any shape that broadcasts to it."""
+        raise NotImplementedError
+
+    def label_weight(self, mask: Tensor) -> Tensor:
+        """Weight of the first label for each mask: its realised mean, (B,)."""
+        return mask.flatten(1).mean(1)
+
+    def pairs(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        generator: Generator | None = None,
+        step: int | None = None,
+        lam: Tensor | None = None,
+        index: Tensor | None = None,
+        mask: Tensor | None = None,
+        applied: Tensor | None = None,
+    ) -> MixedBatch:
+        """Mix a batch and keep both labels, for losses computed pairwise.
+
+        Args:
+            x: (B, C, *size) floating point, B ≥ 2, size of 1 to 3 dimensions.
+            y: (B,) integer classes or (B, classes) soft labels.
+            generator: source of every draw; None uses PyTorch's global generator of x's device.
+            step: accepted for symmetry with `Alternate`; not used here.
+            lam, index, mask, applied: any draw can be handed in: λ (B,) or (1,); the partners (B,); the masks
+                (B or 1, 1, *size), which then decide λ; which samples are mixed at all (B,) or (1,) bool.
+
+        Raises:
+            InputError: fewer than two images, integer images, labels or draws of the wrong kind or length.
+        """
+        self._check(x, y, lam, index, mask, applied)
+        n, size, device = len(x), tuple(x.shape[2:]), x.device
+        groups = 1 if self.mode == "batch" else n
+        if mask is None:
+            if lam is None:
+                lam = sample_lam(groups, self.alpha, reformulate=self.reformulate, generator=generator, device=device)
+            mask = self.draw_mask(lam, size, generator=generator)
+        if index is None:
+            index = torch.randperm(n, generator=generator, device=draw_device(generator, device))
+        if applied is None and self.p < 1:
+            applied = torch.rand(groups, generator=generator, device=draw_device(generator, device)) < self.p
+        if applied is not None:
+            mask = torch.where(applied.to(device).view(-1, *[1] * (mask.ndim - 1)), mask, 1.0)
+
+        mask, index = mask.to(device, x.dtype), index.to(device)
+        exact = mask.float() if x.dtype in (torch.float16, torch.bfloat16) else mask
+        weight = self._target(self.label_weight(exact)).expand(n)
+        return MixedBatch(
+            x=torch.lerp(x[index], x, mask.expand_as(x[:, :1])),
+            y=y,
+            y_partner=y if self.reformulate else y[index],
+            lam=weight,
+            index=index,
+            mask=mask.expand(n, 1, *size),
+        )
+
+    def __call__(
+        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mixed images and soft labels λ·y₁ + (1 − λ)·y₂, (B, classes). Arguments as for `pairs`."""
+        batch = self.pairs(x, soft_labels(y, self.num_classes), generator=generator, step=step, **draws)
+        return batch.x, torch.lerp(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
+
+    def collate(self, samples: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """A ``collate_fn`` for `torch.utils.data.DataLoader`: collate (image, label) samples, then mix them."""
+        x, y = default_collate(list(samples))
+        return self(x, y)
+
+    def _target(self, weight: Tensor) -> Tensor:
+        if self.target_alpha is None:
+            return weight
+        from scipy.special import betainc, betaincinv
+
+        first = self.alpha + 1 if self.reformulate else self.alpha
+        cdf = betainc(first, self.alpha, weight.double().cpu().numpy())
+        mapped = torch.from_numpy(betaincinv(self.target_alpha, self.target_alpha, cdf))
+        return mapped.to(weight.device, weight.dtype)
+
+    def _check(self, x: Tensor, y: Tensor, *draws: Tensor | None) -> None:
+        if x.ndim < 3 or x.ndim > 5 or not x.is_floating_point():
+            raise InputError(
+                "images to mix must be floating point of shape (B, C, *size) with 1 to 3 spatial dimensions, "
+                f"got {x.dtype} of shape {tuple(x.shape)}. Scale uint8 images to floats first."
+            )
+        if len(x) < 2:
+            raise InputError(f"mixing needs a batch of at least 2 images, got {len(x)}.")
+        if len(y) != len(x) or y.ndim not in (1, 2):
+            raise InputError(f"{len(x)} images need labels (B,) or (B, classes), got shape {tuple(y.shape)}.")
+        if y.ndim == 1 and (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool):
+            raise InputError(f"class labels must be integers, got {y.dtype}; soft labels have shape (B, classes).")
+        lam, index, mask, applied = draws
+        for name, draw in (("lam", lam), ("mask", mask), ("applied", applied)):
+            if draw is not None and len(draw) not in (1, len(x)):
+                raise InputError(f"{name} holds {len(draw)} draws for a batch of {len(x)}; give {len(x)} or 1.")
+        if index is not None and len(index) != len(x):
+            raise InputError(f"index names {len(index)} partners for a batch of {len(x)}.")
+        if lam is not None and not torch.compiler.is_compiling():
+            check_lam(lam)
+        if mask is not None and tuple(mask.shape[1:]) != (1, *x.shape[2:]):
+            raise InputError(
+                f"mask must have shape (B, 1, {', '.join(map(str, x.shape[2:]))}), got {tuple(mask.shape)}."
+            )

@@ -1,0 +1,95 @@
+"""A lease on a task: who works on it, kept alive by a heartbeat, taken over when its holder is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+
+from filelock import FileLock
+
+HEARTBEAT_SECONDS = 10.0
+STALE_SECONDS = 60.0
+
+
+class LeaseLostError(RuntimeError):
+    """Another worker took the task over while this one was stalled; its unfinished work is left to that worker."""
+
+
+class Lease:
+    """``<name>.lease`` beside the run directory: JSON with a token, host and process id, touched every ten seconds.
+
+    Decisions are made under one short file lock per store. A holder on this host that no longer runs, or one anywhere
+    that has not been heard of for a minute, has lost its lease.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.path = root / f"{name}.lease"
+        self._lock = FileLock(root / ".leases.lock")
+        self._token = uuid.uuid4().hex
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> bool:
+        """True if the lease is now ours; False if a living worker holds it."""
+        with self._lock:
+            if self._held_by_other():
+                return False
+            content = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid()}
+            self.path.write_text(json.dumps(content), encoding="utf-8")
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+        return True
+
+    def check(self) -> None:
+        """Raises LeaseLostError if another worker has taken over."""
+        if self._read().get("token") != self._token:
+            raise LeaseLostError(f"{self.path.stem}: another worker took this task over")
+
+    def release(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            if self._read().get("token") == self._token:
+                self.path.unlink(missing_ok=True)
+
+    def _held_by_other(self) -> bool:
+        holder = self._read()
+        if not holder:
+            return False
+        with contextlib.suppress(OSError):
+            if time.time() - self.path.stat().st_mtime > STALE_SECONDS:
+                return False
+        return not (holder.get("host") == socket.gethostname() and not _alive(int(holder.get("pid", -1))))
+
+    def _read(self) -> dict[str, str]:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            if self._read().get("token") != self._token:
+                return
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+
+def _alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

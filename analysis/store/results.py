@@ -1,0 +1,38 @@
+"""Rows in and out of run directories, and as a pandas table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import pandas as pd
+
+from ..interface import Row
+from .runs import RESULT, Run
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def write_rows(run: Run, rows: Sequence[Row], seconds: float) -> None:
+    """Write ``result.json``: the rows a task measured and how long it took. Its presence makes a run whole."""
+    run.write_json(RESULT, {"rows": [asdict(row) for row in rows], "seconds": round(seconds, 3)})
+
+
+def read_rows(run: Run) -> list[Row]:
+    """The rows of a run. Raises InputError when the file is damaged or holds something else."""
+    try:
+        return [Row(**record) for record in run.read_json(RESULT)["rows"]]
+    except (KeyError, TypeError) as error:
+        raise run.damaged(RESULT, error) from error
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """One line a row, columns as in `Row`; ``params`` as JSON text, so that it groups and writes to CSV."""
+    records: list[dict[str, Any]] = []
+    for row in rows:
+        record = asdict(row)
+        record["params"] = json.dumps(record["params"], sort_keys=True)
+        records.append(record)
+    return pd.DataFrame(records, columns=list(COLUMNS))

@@ -1,0 +1,164 @@
+"""Run directories: one folder per task, named by the hash of what determines its output.
+
+While a task works its folder is ``<name>.partial/``, held by a lease; it is renamed to ``<name>/`` when whole. So a
+folder without a suffix is complete, a killed task leaves a partial one that the next worker takes over, and nothing
+half-written is ever taken for a result. Everything in it is JSON, JSON lines, safetensors or npz: nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .lease import Lease
+
+CONFIG, RESULT, HISTORY, ENVIRONMENT, FAILED = (
+    "config.json",
+    "result.json",
+    "history.jsonl",
+    "environment.json",
+    "failed.json",
+)
+MODEL, ARRAYS, CHECKPOINT = "model.safetensors", "arrays.npz", "checkpoint.safetensors"
+
+
+def canonical(config: Any) -> str:
+    """JSON with sorted keys and no spaces: the same text for the same content. NaN and unknown types are refused."""
+    return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def key_of(config: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of a canonical config."""
+    return hashlib.sha256(canonical(config).encode()).hexdigest()
+
+
+class Run:
+    """One run directory, whole or partial: named files, read and written in one way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write atomically, so that a reader or a crash never sees half a file."""
+        aside = self.path / f"{name}.tmp"
+        aside.write_text(json.dumps(content, indent=1, allow_nan=False, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(aside, self.path / name)
+
+    def read_json(self, name: str) -> Any:
+        """Raises InputError when the file is missing or truncated."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{self.path} is not a mixlens run directory: it has no {name}.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise self.damaged(name, error) from error
+
+    def read_history(self) -> list[dict[str, Any]]:
+        path = self.path / HISTORY
+        if not path.exists():
+            return []
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except json.JSONDecodeError as error:
+            raise self.damaged(HISTORY, error) from error
+
+    def write_history(self, records: list[dict[str, Any]]) -> None:
+        aside = self.path / f"{HISTORY}.tmp"
+        aside.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        os.replace(aside, self.path / HISTORY)
+
+    def write_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        np.savez_compressed(self.path / ARRAYS, allow_pickle=False, **arrays)
+
+    def read_arrays(self) -> dict[str, np.ndarray]:
+        path = self.path / ARRAYS
+        if not path.exists():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except Exception as error:  # zipfile, zlib and numpy each have their own
+            raise self.damaged(ARRAYS, error) from error
+
+    def damaged(self, name: str, error: Exception) -> InputError:
+        return InputError(
+            f"{self.path / name} is damaged or not ours ({error}). Delete the folder {self.path} and run the study again; "
+            "only this task is repeated."
+        )
+
+
+class Store:
+    """All run directories under one folder, shared by any number of workers and studies."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            probe = root / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError(
+                f"cannot write to the output folder {root}: {error.strerror}. Give another with --out."
+            ) from error
+
+    def find(self, name: str) -> Run | None:
+        """The whole run of that name, checked to be what its name says; None if there is none yet.
+
+        Raises:
+            InputError: the folder is damaged, or its config does not hash to its name.
+        """
+        run = Run(self.root / name)
+        if not run.path.is_dir():
+            return None
+        config = run.read_json(CONFIG)
+        if not isinstance(config, dict) or not name.endswith(key_of(config)[:16]):
+            raise InputError(
+                f"{run.path} holds a config that does not belong to its name: it was edited or copied. "
+                f"Delete the folder and run the study again; only this task is repeated."
+            )
+        run.read_json(RESULT)
+        return run
+
+    def partial(self, name: str) -> Run:
+        return Run(self.root / f"{name}.partial")
+
+    @contextmanager
+    def claim(self, name: str, config: Mapping[str, Any]) -> Iterator[Run | None]:
+        """Work on a task: yields its partial folder, renamed when the block leaves a result in it.
+
+        Yields None when another worker holds the task, or has finished it in the meantime. Without a result, or when the
+        block raises, the folder stays as it is for the next try.
+        """
+        lease = Lease(self.root, name)
+        if not lease.acquire():
+            yield None
+            return
+        try:
+            if (self.root / name).is_dir():
+                yield None
+                return
+            run = self.partial(name)
+            run.path.mkdir(exist_ok=True)
+            run.write_json(CONFIG, config)
+            for left_over in (FAILED, RESULT):
+                (run / left_over).unlink(missing_ok=True)
+            yield run
+            if not (run / RESULT).exists():
+                return
+            lease.check()
+            (run / CHECKPOINT).unlink(missing_ok=True)
+            os.replace(run.path, self.root / name)
+        finally:
+            lease.release()

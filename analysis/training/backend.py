@@ -1,0 +1,177 @@
+"""Where and how training runs: device, precision, memory format, compilation, threads, seeds."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import torch
+from torch import Generator, nn
+
+from ..errors import InputError, unknown
+
+Precision = Literal["fp32", "bf16"]
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """How tensors are computed with. ``precision`` changes results and belongs to a run's key; the rest does not."""
+
+    device: torch.device
+    precision: Precision
+    compile: bool = False
+    deterministic: bool = False
+
+    @property
+    def channels_last(self) -> bool:
+        """Channels-last convolutions: twice as fast on CPUs and with bf16 on CUDA; MPS gains nothing."""
+        return self.device.type != "mps"
+
+    def prepare(self, module: Module) -> Module:
+        module = module.to(self.device)
+        return module.to(memory_format=torch.channels_last) if self.channels_last else module  # type: ignore[call-overload]
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def generator(self, *purpose: object) -> Generator:
+        """A generator on the device, seeded by what it is for: ``backend.generator(seed, "noise")``."""
+        return Generator(device=self.device).manual_seed(stream_seed(*purpose))
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Sets the deterministic switch for the duration of a task, and puts it back."""
+        before = torch.are_deterministic_algorithms_enabled()
+        if self.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+
+
+def stream_seed(*purpose: object) -> int:
+    """A 63-bit seed from a description, so that no two purposes share a random stream by accident."""
+    digest = hashlib.sha256("\x1f".join(map(str, purpose)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def make_backend(
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    compile: bool = False,  # noqa: A002  torch's own word for it
+    deterministic: bool = False,
+    threads: int | None = None,
+) -> Backend:
+    """Resolve ``auto``: cuda, then mps, then cpu; bf16 where the hardware multiplies it natively, else fp32.
+
+    Raises:
+        InputError: an unknown or absent device, an unknown precision, a thread count below 1.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"threads must be at least 1, got {threads}.")
+        torch.set_num_threads(threads)
+    resolved = _device(device)
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(resolved) else "fp32"
+    if precision not in get_args(Precision):
+        raise unknown("precision", precision, ("auto", *get_args(Precision)))
+    return Backend(resolved, precision, compile, deterministic)  # type: ignore[arg-type]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        for kind in ("cuda", "mps"):
+            if getattr(torch, kind).is_available():
+                return torch.device(kind)
+        return torch.device("cpu")
+    kind = name.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise unknown("device", name, ("auto", "cpu", "cuda", "mps"))
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Try --device cpu."
+        ) from error
+    return device
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8  # Ampere on
+    if device.type == "cpu":
+        supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        return bool(supported and supported())
+    return False
+
+
+def environment(backend: Backend) -> dict[str, Any]:
+    """What a result was made with: versions, hardware, threads, commit. Stored beside it, never part of its key."""
+    import numpy
+    import torchvision
+
+    name = torch.cuda.get_device_name(backend.device) if backend.device.type == "cuda" else _processor()
+    return {
+        "mixlens": _version(),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.system(),
+        "device": backend.device.type,
+        "hardware": name,
+        "threads": torch.get_num_threads(),
+        "precision": backend.precision,
+        "compile": backend.compile,
+        "deterministic": backend.deterministic,
+    }
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("mixlens")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The checkout's commit when the package runs from one; None from an installed wheel."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

@@ -1,0 +1,112 @@
+"""Checkpoints: everything a training loop needs to go on as if it had never stopped, in one safetensors file.
+
+Tensors (weights, buffers, optimiser moments, generator states) are stored as tensors; the rest (history, which
+epoch) as JSON in the file's own metadata, so that the file is replaced in one atomic step and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import InputError
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Weights and buffers, as float32 on the CPU."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    _replace(path, tensors, {})
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Load weights strictly. Raises InputError when the file is missing, damaged or another network's."""
+    try:
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise InputError(f"there are no weights at {path}.") from None
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} holds the weights of another network: {str(error).splitlines()[-1].strip()}"
+        ) from error
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    model: nn.Module,
+    optimizer: Optimizer,
+    generators: Mapping[str, Generator],
+    progress: Mapping[str, Any],
+) -> None:
+    """Write atomically: the old checkpoint stays until the new one is whole."""
+    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+    state = optimizer.state_dict()
+    scalars: dict[str, Any] = {}
+    for index, slots in state["state"].items():
+        for slot, value in slots.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{slot}"] = value
+            else:
+                scalars[f"{index}/{slot}"] = value
+    tensors |= {f"generator/{name}": generator.get_state() for name, generator in generators.items()}
+    metadata = {
+        "optimizer": {"groups": state["param_groups"], "scalars": scalars},
+        "progress": dict(progress),
+    }
+    _replace(path, {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {"mixlens": json.dumps(metadata)})
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    model: nn.Module,
+    optimizer: Optimizer,
+    generators: Mapping[str, Generator],
+) -> dict[str, Any]:
+    """Put everything back and return ``progress``. Raises InputError for a damaged or foreign file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})["mixlens"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no mapping
+        groups: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "generator": {}}
+        for name, value in tensors.items():
+            kind, _, rest = name.partition("/")
+            groups[kind][rest] = value
+        model.load_state_dict(groups["model"])
+        slots: dict[int, dict[str, Any]] = {}
+        for name, value in (groups["optimizer"] | metadata["optimizer"]["scalars"]).items():
+            index, _, slot = name.partition("/")
+            slots.setdefault(int(index), {})[slot] = value
+        optimizer.load_state_dict({"state": slots, "param_groups": metadata["optimizer"]["groups"]})
+        for parameter, loaded in optimizer.state.items():  # moments in their parameter's memory format, as they were
+            for slot, value in loaded.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    loaded[slot] = torch.empty_like(parameter).copy_(value)
+        for name, generator in generators.items():
+            generator.set_state(groups["generator"][name])
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+    return dict(metadata["progress"])
+
+
+def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    aside = path.with_name(f"{path.name}.tmp")
+    save_file(tensors, aside, metadata)
+    os.replace(aside, path)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is damaged or not ours ({str(error).splitlines()[0]}). Delete the folder {path.parent} and run again."
+    )

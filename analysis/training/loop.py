@@ -1,0 +1,138 @@
+"""The training loop: epochs over resident batches, a checkpoint after each, and a stop when the loss is no longer a number.
+
+Nothing inside an epoch waits for the device: metrics are summed where they are computed and read once per epoch, the
+loss's finiteness once every few dozen steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from ..store.runs import CHECKPOINT, MODEL, Run
+from .backend import Backend
+from .checkpoint import load_checkpoint, save_checkpoint, save_weights
+from .progress import Reporter
+
+CHECK_EVERY = 50
+Step = Callable[[Tensor, Tensor, int], dict[str, Tensor]]
+
+
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite: this training is over, and its reason is recorded."""
+
+
+class Epochs(Protocol):
+    """What a loop iterates over, once per epoch."""
+
+    def __iter__(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """The learning rate's factor per epoch: times ``gamma`` at each of ``milestones``."""
+
+    milestones: tuple[int, ...]
+    gamma: float = 0.1
+
+    def __call__(self, epoch: int) -> float:
+        return self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
+
+
+def fit(
+    model: nn.Module,
+    optimizer: Optimizer,
+    step: Step,
+    batches: Epochs,
+    *,
+    epochs: int,
+    schedule: Callable[[int], float],
+    generators: Mapping[str, Generator],
+    evaluate: Callable[[], Mapping[str, float]],
+    run: Run,
+    backend: Backend,
+    reporter: Reporter,
+    label: str,
+) -> list[dict[str, Any]]:
+    """Train for ``epochs``, going on from the run's checkpoint if it has one; leaves the final weights in the run.
+
+    Args:
+        step: ``step(x, y, number) → metrics`` with a scalar ``loss``; it does the forward pass, the loop the rest.
+        schedule: epoch → factor on the optimiser's initial learning rate.
+        generators: every source of randomness that training advances; they are checkpointed too.
+        evaluate: metrics after an epoch, recorded in the history; called with the model in eval mode, without gradients.
+
+    Returns:
+        The history: one record per epoch with the mean training metrics, the evaluation's, the rate and the seconds.
+
+    Raises:
+        DivergedError: the loss is NaN or infinite.
+        InputError: the checkpoint is damaged.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    history: list[dict[str, Any]] = []
+    if (run / CHECKPOINT).exists():
+        history = load_checkpoint(run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators)["history"]
+    reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches))
+    for epoch in range(len(history), epochs):
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * schedule(epoch)
+        began = time.perf_counter()
+        model.train()
+        means = _epoch(model, optimizer, step, batches, epoch, epochs, reporter)
+        model.eval()
+        with torch.no_grad():
+            evaluated = evaluate()
+        record = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"]}
+        record |= {f"train_{name}": value for name, value in means.items()}
+        record |= {f"test_{name}": value for name, value in evaluated.items()}
+        history.append(record | {"seconds": round(time.perf_counter() - began, 3)})
+        save_checkpoint(
+            run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators, progress={"history": history}
+        )
+        run.write_history(history)
+    reporter.finish()
+    model.eval()
+    save_weights(run / MODEL, model)
+    return history
+
+
+def _epoch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    step: Step,
+    batches: Epochs,
+    epoch: int,
+    epochs: int,
+    reporter: Reporter,
+) -> dict[str, float]:
+    totals: dict[str, Tensor] = {}
+    for number, (x, y) in enumerate(batches):
+        metrics = step(x, y, epoch * len(batches) + number)
+        optimizer.zero_grad(set_to_none=True)
+        metrics["loss"].backward()
+        optimizer.step()
+        for name, value in metrics.items():
+            detached = value.detach()
+            totals[name] = totals[name] + detached if name in totals else detached
+        detail = ""
+        if number % CHECK_EVERY == CHECK_EVERY - 1 or number == len(batches) - 1:
+            mean = _finite(totals["loss"], number + 1, epoch)
+            detail = f"epoch {epoch + 1}/{epochs} loss {mean:.1f}"
+        reporter.advance(detail)
+    return {name: total.item() / len(batches) for name, total in totals.items()}
+
+
+def _finite(total: Tensor, count: int, epoch: int) -> float:
+    mean = total.item() / count
+    if not math.isfinite(mean):
+        raise DivergedError(f"the training loss became {mean} in epoch {epoch + 1}; try a lower learning rate.")
+    return mean

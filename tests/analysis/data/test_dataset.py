@@ -1,0 +1,307 @@
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mixlens.analysis.data.dataset import Dataset, Split, load_dataset
+from mixlens.analysis.errors import InputError
+
+
+def split(counts, channels=3, seed=0):
+    """A split with the given number of images per class, shuffled."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    labels = labels[torch.randperm(len(labels), generator=draw)]
+    return Split(torch.randint(0, 256, (len(labels), channels, 5, 6), dtype=torch.uint8, generator=draw), labels)
+
+
+def dataset(train=(20, 20, 20), test=(3, 3, 3), **changes):
+    fields = {"name": "toy", "train": split(train), "test": split(test, seed=1), "classes": ("a", "b", "c")}
+    return Dataset(**{**fields, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2), **changes})
+
+
+def counts(some):
+    return some.labels.bincount(minlength=3).tolist()
+
+
+def keys(some):
+    """Each image as bytes, to compare splits as sets."""
+    return [image.numpy().tobytes() for image in some.images]
+
+
+# Split.of
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_integer_labels_become_int64(dtype):
+    made = Split.of(np.zeros((3, 1, 2, 2), np.uint8), np.array([0, 1, 2], dtype))
+    assert made.labels.dtype == torch.int64
+    assert made.labels.tolist() == [0, 1, 2]
+    assert len(made) == 3
+
+
+def test_split_of_tensors_lists_and_strided_or_read_only_arrays():
+    array = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3).transpose(0, 3, 1, 2)
+    array.flags.writeable = False
+    made = Split.of(array, [0, 1])
+    assert made.images.is_contiguous()
+    assert np.array_equal(made.images.numpy(), array)
+    assert Split.of(torch.from_numpy(array.copy()), torch.tensor([0, 1], dtype=torch.int16)).labels.dtype == torch.int64
+
+
+def test_split_of_words_is_refused():
+    with pytest.raises(InputError, match="labels cannot be read as an array of numbers"):
+        Split.of(np.zeros((2, 1, 2, 2), np.uint8), np.array(["cat", "dog"]))
+
+
+# validation
+
+
+def test_float_images_are_refused_and_nans_counted():
+    images = torch.rand(6, 3, 5, 6)
+    with pytest.raises(InputError, match=r"'toy', test split: images of dtype float32; give uint8 values 0\.\.255"):
+        replace(dataset(), test=Split(images, torch.zeros(6, dtype=torch.long)))
+    images[1, 0, 0, 0] = images[1, 2, 3, 3] = images[4, 1, 1, 1] = torch.nan
+    with pytest.raises(InputError, match="train split: images of dtype float32, and 2 of them contain NaN"):
+        replace(dataset(), train=Split(images, torch.zeros(6, dtype=torch.long)))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "told"),
+    [
+        (torch.zeros(4, 5, 6), [0, 1, 2, 0], r"shape \(4, 5, 6\); expected \(N, C, H, W\)"),
+        (torch.zeros(4, 3, 5, 6), [0.0, 1.0, 2.0, 0.0], r"labels of dtype float32; give integers 0\.\.2"),
+        (torch.zeros(4, 3, 5, 6), [True, False, True, True], "labels of dtype bool"),
+        (torch.zeros(4, 3, 5, 6), [0, 1, 2], r"labels of shape \(3,\) for 4 images"),
+        (torch.zeros(4, 3, 5, 6), [[0], [1], [2], [0]], r"labels of shape \(4, 1\) for 4 images"),
+        (torch.zeros(4, 3, 5, 6), [0, 1, 3, 0], r"label 3 at index 2; with 3 classes, give 0\.\.2"),
+        (torch.zeros(4, 3, 5, 6), [0, -1, 3, 0], "label -1 at index 1"),
+        (torch.zeros(1, 3, 5, 6), [0], r"1 image\(s\); at least 2"),
+        (torch.zeros(0, 3, 5, 6), torch.zeros(0, dtype=torch.long), r"0 image\(s\)"),
+    ],
+)
+def test_bad_splits_are_named(images, labels, told):
+    bad = Split(images.byte(), torch.as_tensor(labels))
+    with pytest.raises(InputError, match=f"data set 'toy', train split: .*{told}"):
+        replace(dataset(), train=bad)
+    with pytest.raises(InputError, match=f"data set 'toy', test split: .*{told}"):
+        replace(dataset(), test=bad)
+
+
+def test_splits_of_different_shape():
+    with pytest.raises(InputError, match=r"'toy', test split: images of shape \(1, 5, 6\).*\(3, 5, 6\)"):
+        replace(dataset(), test=split((3, 3, 3), channels=1))
+
+
+@pytest.mark.parametrize("bad", [(0.2, 0.2), (0.2, 0.2, 0.0), (0.2, 0.2, -1.0), (0.2, 0.2, float("nan"))])
+def test_bad_std(bad):
+    with pytest.raises(InputError, match=r"'toy': std is .*expected 3 numbers"):
+        dataset(std=bad)
+
+
+def test_bad_mean():
+    assert dataset(mean=(0.0, -0.1, 0.5)).mean[1] == -0.1
+    for bad in ((0.5,), (0.5, 0.5, float("inf"))):
+        with pytest.raises(InputError, match="'toy': mean is"):
+            dataset(mean=bad)
+
+
+def test_image_size():
+    assert dataset().image_size == (5, 6)
+
+
+# checksum
+
+
+def test_checksum_follows_content_and_not_the_name():
+    one = dataset()
+    assert one.checksum == dataset(name="other").checksum
+    assert len(one.checksum) == 64
+    images = one.train.images.clone()
+    images[0, 0, 0, 0] ^= 1
+    labels = one.test.labels.clone()
+    labels[0] = (labels[0] + 1) % 3
+    changed = [
+        replace(one, train=Split(images, one.train.labels)),
+        replace(one, test=Split(one.test.images, labels)),
+        replace(one, train=Split(one.train.images.mT.contiguous(), one.train.labels), test=_transposed(one.test)),
+        replace(one, classes=("a", "b", "d")),
+        replace(one, mean=(0.5, 0.4, 0.31)),
+        replace(one, std=(0.2, 0.2, 0.21)),
+    ]
+    assert len({one.checksum, *(some.checksum for some in changed)}) == 1 + len(changed)
+
+
+def _transposed(some):
+    return Split(some.images.mT.contiguous(), some.labels)
+
+
+def test_checksum_is_of_values_and_not_of_strides():
+    one = dataset()
+    strided = Split(one.train.images.to(memory_format=torch.channels_last), one.train.labels)
+    assert replace(one, train=strided).checksum == one.checksum
+
+
+# subset
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(3, [1, 1, 1]), (30, [10, 10, 10]), (60, [20, 20, 20])])
+def test_subset_is_balanced(size, wanted):
+    assert counts(dataset().subset(size, seed=0).train) == wanted
+
+
+def test_subset_with_a_remainder_differs_by_one_in_no_fixed_class():
+    found = {tuple(counts(dataset().subset(31, seed=seed).train)) for seed in range(30)}
+    assert found == {(11, 10, 10), (10, 11, 10), (10, 10, 11)}
+
+
+def test_a_small_class_gives_all_and_the_others_make_up():
+    data = dataset(train=(4, 30, 30))
+    assert counts(data.subset(44, seed=1).train) == [4, 20, 20]
+    assert sorted(counts(data.subset(45, seed=1).train)) == [4, 20, 21]
+    assert counts(data.subset(9, seed=1).train) == [3, 3, 3]
+
+
+def test_subset_is_seeded_nested_and_leaves_the_rest():
+    data = dataset()
+    small, again, large = data.subset(12, seed=3), data.subset(12, seed=3), data.subset(25, seed=3)
+    assert small.checksum == again.checksum != data.subset(12, seed=4).checksum
+    assert set(keys(small.train)) < set(keys(large.train)) < set(keys(data.train))
+    assert small.test is data.test
+    pairs = dict(zip(keys(data.train), data.train.labels.tolist(), strict=True))
+    assert all(pairs[key] == label for key, label in zip(keys(small.train), small.train.labels.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("size", [-1, 0, 2, 61])
+def test_subset_of_impossible_size(size):
+    with pytest.raises(InputError, match=f"'toy': a subset of {size} images .* give 3 to 60"):
+        dataset().subset(size, seed=0)
+
+
+# fold
+
+
+@pytest.mark.parametrize(("train", "folds"), [((20, 20, 20), 10), ((7, 11, 3), 4), ((2, 2, 2), 2)])
+def test_folds_partition_the_train_split_and_are_stratified(train, folds):
+    data = dataset(train=train)
+    parts = [data.fold(index, folds, seed=5) for index in range(folds)]
+    held_out = [key for part in parts for key in keys(part.test)]
+    assert sorted(held_out) == sorted(keys(data.train))
+    for part in parts:
+        assert sorted(keys(part.train) + keys(part.test)) == sorted(keys(data.train))
+        assert len(part.test) in (sum(train) // folds, -(-sum(train) // folds))
+        assert all(n // folds <= got <= -(-n // folds) for n, got in zip(train, counts(part.test), strict=True))
+
+
+def test_fold_is_seeded():
+    data = dataset()
+    assert data.fold(1, 10, seed=0).checksum == data.fold(1, 10, seed=0).checksum
+    assert data.fold(1, 10, seed=0).checksum != data.fold(1, 10, seed=1).checksum
+
+
+@pytest.mark.parametrize(
+    ("index", "folds", "told"),
+    [
+        (0, 1, "cut in 1 folds"),
+        (0, 0, "cut in 0 folds"),
+        (0, 31, "give 2 to 30"),
+        (10, 10, "0 to 9"),
+        (-1, 10, "fold -1"),
+    ],
+)
+def test_impossible_folds(index, folds, told):
+    with pytest.raises(InputError, match=told):
+        dataset().fold(index, folds, seed=0)
+
+
+# load_dataset
+
+GOOD = """
+import numpy as np
+from mixlens.analysis.data.dataset import Dataset, Split
+
+def parts():
+    images, labels = np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 1, 0, 1], np.int32)
+    return {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels,
+            "classes": ["x", "y"], "mean": [0.5], "std": np.array([0.25])}
+
+def whole():
+    half = Split.of(parts()["train_images"], parts()["train_labels"])
+    return Dataset("mine", half, half, ("x", "y"), (0.5,), (0.25,))
+
+def misspelt():
+    made = parts(); made["trian_images"] = made.pop("train_images"); return made
+
+def short():
+    made = parts(); del made["classes"], made["std"]; return made
+
+def odd():
+    return {**parts(), "mean": 0.5}
+
+def noisy():
+    return {**parts(), "test_labels": [0, 1, 7, 0]}
+
+def triple():
+    return 1, 2, 3
+
+def fails():
+    raise OSError("disk on fire")
+
+def fails_well():
+    from mixlens.analysis.errors import InputError
+    raise InputError("set MY_FOLDER")
+
+value = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A user's module, `data_mine`, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "data_mine.py").write_text(GOOD)
+    yield
+    sys.modules.pop("data_mine", None)
+
+
+def test_own_data_set_as_dataset_or_dict(own):
+    whole, parts = load_dataset("data_mine:whole"), load_dataset("data_mine:parts")
+    assert (whole.name, parts.name) == ("mine", "data_mine:parts")
+    assert whole.checksum == parts.checksum
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("misspelt", r"'trian_images'. Did you mean 'train_images'\?"),
+        ("short", "lacks classes, std"),
+        ("odd", "not iterable.*mean and std as lists of numbers"),
+        ("noisy", "'data_mine:noisy', test split: label 7 at index 2"),
+        ("triple", "returned tuple; expected a Dataset or a dict with the keys train_images"),
+        ("fails", "failed with OSError: disk on fire"),
+        ("fails_well", "^set MY_FOLDER$"),
+        ("value", "expected a function to call, found int"),
+        ("hole", r"Did you mean 'whole'\?"),
+    ],
+)
+def test_own_data_set_that_goes_wrong(own, name, told):
+    with pytest.raises(InputError, match=told):
+        load_dataset(f"data_mine:{name}")
+
+
+def test_the_cause_is_chained(own):
+    with pytest.raises(InputError) as caught:
+        load_dataset("data_mine:fails")
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_unknown_name_gets_the_nearest_and_the_other_form():
+    with pytest.raises(InputError, match=r"'cifar'. Did you mean 'cifar10'\?.*photos.*package\.module:factory"):
+        load_dataset("cifar")
+
+
+def test_built_in_names():
+    assert load_dataset("photos").name == "photos"

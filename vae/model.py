@@ -1,0 +1,113 @@
+"""The VAE of the paper's section 3: a small convolutional Gaussian encoder and decoder for 32×32 images.
+
+The architecture is that of the published analysis (64 latents, four strided 4×4 convolutions, a decoder of bilinear
+upsampling and 4×4 convolutions). One thing differs, so that no step can overflow (``vae/README.md``): the log-scale is
+bounded smoothly.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = (32, 32, 64, 64)
+HIDDEN = 256
+SIDE = 32
+# log σ lies in (-LOG_SCALE_BOUND, LOG_SCALE_BOUND): σ between 2.5e-3 and 400, far outside what a trained VAE uses.
+LOG_SCALE_BOUND = 6.0
+
+
+def _down(in_channels: int, out_channels: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1),
+        nn.ReLU(inplace=True),
+        nn.BatchNorm2d(out_channels),
+    ]
+
+
+def _up(in_channels: int, out_channels: int, size: int) -> list[nn.Module]:
+    """Upsample to ``size`` + 1, then a 4×4 convolution with padding 1 gives ``size``."""
+    return [
+        nn.Upsample(size=size + 1, mode="bilinear"),
+        nn.Conv2d(in_channels, out_channels, 4, padding=1),
+    ]
+
+
+class VAE(nn.Module):
+    """q(z|x) = N(μ(x), diag σ(x)²), p(x|z) = N(decode(z), I) on normalised pixels; prior N(0, I).
+
+    Shapes: images (B, 3, 32, 32); means and log-scales (B, latents).
+    """
+
+    def __init__(self, latents: int = 64):
+        super().__init__()
+        a, b, c, d = CHANNELS
+        features = d * (SIDE // 16) ** 2
+        self.encoder = nn.Sequential(
+            *_down(3, a),
+            *_down(a, b),
+            *_down(b, c),
+            *_down(c, d),
+            nn.Flatten(),
+            nn.Linear(features, HIDDEN),
+            nn.ReLU(inplace=True),
+        )
+        self.mean = nn.Linear(HIDDEN, latents)
+        self.log_scale = nn.Linear(HIDDEN, latents)
+        self.decoder = nn.Sequential(
+            nn.Linear(latents, HIDDEN),
+            nn.ReLU(inplace=True),
+            nn.Linear(HIDDEN, features),
+            nn.ReLU(inplace=True),
+            nn.Unflatten(1, (d, SIDE // 16, SIDE // 16)),
+            *_up(d, c, SIDE // 8),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(c),
+            *_up(c, b, SIDE // 4),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(b),
+            *_up(b, a, SIDE // 2),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(a),
+            *_up(a, 3, SIDE),
+        )
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights from ``generator``: convolutions Xavier normal, linear layers uniform in ±1/√inputs, as published.
+
+        The two heads start at zero, so that q(z|x) starts at the prior.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_normal_(module.weight, generator=generator)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+            elif isinstance(module, nn.Linear):
+                bound = 1 / math.sqrt(module.in_features)
+                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+        for head in (self.mean, self.log_scale):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log-scales of q(z|x), in float32 whatever the autocast precision."""
+        hidden = self.encoder(x)
+        log_scale = self.log_scale(hidden).float()
+        return self.mean(hidden).float(), LOG_SCALE_BOUND * torch.tanh(log_scale / LOG_SCALE_BOUND)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Means of p(x|z), in float32."""
+        return self.decoder(z).float()
+
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction from z = μ + σ·``noise``, with μ and log σ."""
+        mean, log_scale = self.encode(x)
+        return self.decode(mean + log_scale.exp() * noise), mean, log_scale
+
+
+def negative_elbo(x: Tensor, reconstruction: Tensor, mean: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Per-image −log p(x|z) and D(q(z|x)‖N(0, I)) in nats, (B,) each; their sum is −ELBO (paper, eq. 5)."""
+    dimensions = x[0].numel()
+    distortion = 0.5 * (x - reconstruction).square().flatten(1).sum(1) + 0.5 * dimensions * math.log(2 * math.pi)
+    rate = 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
+    return distortion, rate

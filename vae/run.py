@@ -1,0 +1,174 @@
+"""The section's tasks: train the VAEs of a study, then measure each pair over the whole test set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..analysis.data.dataset import Dataset
+from ..analysis.information.rate import summarise
+from ..analysis.interface import Bound, Row, Task
+from ..analysis.masks.policies import BASELINE, Policy, parse_policy
+from ..analysis.store.runs import Run
+from ..analysis.study.execute import Context
+from ..analysis.study.plan import Study
+from ..analysis.study.settings import changed
+from ..analysis.training.backend import Backend, make_backend
+from .config import VAEConfig
+from .measures import encode_all, mean_squared_error, reencode
+from .train import check_images, load_vae, train_vae
+
+REFERENCE, TRAINED = 0, 1  # replicates: the baseline VAE of each pair, and the VAE that is compared with it
+SHOWN_IMAGES = 8  # reconstructions kept for the report
+
+
+class VAESection:
+    """I(Z_A; X) and I(Z_A; X̂) of the paper's Table 1, from paired VAEs."""
+
+    name = "vae"
+    config = VAEConfig
+
+    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+        """For each seed: a reference VAE on real images; one VAE per augmentation; a measurement of each pair.
+
+        The baseline is measured twice: the reference with itself, as the paper does, and with a second, independent
+        training (the null pair), which shares its weights' and images' draws with the augmented VAEs.
+        """
+        check_images(dataset)
+        config: VAEConfig = study.settings[self.name]
+        precision = make_backend(str(backend.device), config.precision).precision
+        tasks = []
+        baseline = parse_policy(BASELINE)
+        for seed in study.seeds:
+            reference = _training(config, dataset, baseline, seed, REFERENCE, precision)
+            for policy in study.policies:
+                if policy.is_baseline:
+                    tasks.append(_measurement(config, dataset, policy, seed, reference, reference))
+                trained = _training(config, dataset, policy, seed, TRAINED, precision)
+                tasks.append(_measurement(config, dataset, policy, seed, reference, trained))
+        return tasks
+
+
+SECTION = VAESection()
+
+
+def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, replicate: int, precision: str) -> Task:
+    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode", "reconstruction_noise")}
+    settings = own | {"seed": seed, "replicate": replicate, "data": dataset.checksum, "precision": precision}
+    if not policy.is_baseline:
+        settings |= {"augmentation": dict(policy.settings)}
+        if config.mix_mode != VAEConfig.mix_mode and ":" not in policy.settings["use"]:
+            settings |= {"mix_mode": config.mix_mode}
+    role = "reference" if replicate == REFERENCE else policy.text
+    label = f"train VAE, {role}, seed {seed}"
+
+    def work(run: Run, inputs: tuple[Run, ...], context: Context) -> Sequence[Row]:
+        backend = replace(context.backend, precision=precision)  # type: ignore[arg-type]
+        train_vae(
+            config,
+            context.dataset,
+            policy,
+            seed,
+            replicate,
+            run=run,
+            backend=backend,
+            reporter=context.reporter,
+            label=f"{role}, seed {seed}",
+        )
+        return []
+
+    return Task("vae-train", 1, label, settings, (), work)
+
+
+def _measurement(
+    config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, reference: Task, trained: Task
+) -> Task:
+    noise = {"reconstruction_noise": config.reconstruction_noise} if config.reconstruction_noise else {}
+    pair = "self" if trained is reference else "independent"
+    return Task(
+        "vae-measure",
+        1,
+        f"measure VAE, {policy.text} ({pair}), seed {seed}"
+        if pair == "self"
+        else f"measure VAE, {policy.text}, seed {seed}",
+        {"data": dataset.checksum, "seed": seed, **noise},
+        (reference, trained),
+        partial(_measure, config, policy, seed, pair),
+    )
+
+
+def _measure(
+    config: VAEConfig, policy: Policy, seed: int, pair: str, run: Run, inputs: tuple[Run, ...], context: Context
+) -> Sequence[Row]:
+    dataset, backend = context.dataset, replace(context.backend, precision="fp32")
+    reference, trained = (load_vae(parent, config, backend) for parent in inputs)
+    images, mean, std = dataset.test.images, dataset.mean, dataset.std
+    own = encode_all(trained, images, mean, std, backend, generator=backend.generator("vae", "own", seed))
+    real = encode_all(reference, images, mean, std, backend, generator=backend.generator("vae", "reference", seed))
+    again = reencode(
+        trained,
+        real.reconstruction,
+        backend,
+        generator=backend.generator("vae", "again", seed),
+        noise=config.reconstruction_noise,
+    )
+    error = mean_squared_error(own.x, own.reconstruction)
+
+    def row(quantity: str, samples: Tensor, unit: str, bound: Bound, note: str) -> Row:
+        estimate = summarise(samples.cpu(), bound, unit)
+        return Row(
+            run=run.path.name.removesuffix(".partial"),
+            study=context.study,
+            section="vae",
+            dataset=dataset.name,
+            split="test",
+            augmentation=policy.text,
+            model="vae",
+            seed=seed,
+            quantity=quantity,
+            params={"pair": pair},
+            value=estimate.value,
+            unit=estimate.unit,
+            stderr=estimate.stderr,
+            bound=estimate.bound,
+            n=estimate.n,
+            note=note,
+        )
+
+    run.write_arrays(
+        {
+            "rate": _float32(own.rate),
+            "rate_reconstruction": _float32(again.rate),
+            "mse": _float32(error),
+            "images": _uint8(own.x[:SHOWN_IMAGES], mean, std),
+            "reconstructions": _uint8(own.reconstruction[:SHOWN_IMAGES], mean, std),
+        }
+    )
+    return [
+        row("rate", own.rate, "nats", "upper", "E KL(q_A(z|x)‖N(0,I)); the paper's I(Z_A;X)"),
+        row(
+            "rate_reconstruction",
+            again.rate,
+            "nats",
+            "upper",
+            "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂); bounds the re-encoded latent",
+        ),
+        row("mse", error, "squared normalised pixels", "none", "one latent draw per image; the paper's MSE"),
+    ]
+
+
+def _float32(values: Tensor) -> np.ndarray[Any, Any]:
+    return values.float().cpu().numpy()
+
+
+def _uint8(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray[Any, Any]:
+    """Normalised images back to uint8 (N, H, W, 3), for figures."""
+    scale = x.new_tensor(std).view(1, -1, 1, 1)
+    shift = x.new_tensor(mean).view(1, -1, 1, 1)
+    pixels = ((x * scale + shift) * 255).round().clamp(0, 255).byte()
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

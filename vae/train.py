@@ -1,0 +1,119 @@
+"""Train one VAE, with or without an augmentation of its images."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..analysis.data.dataset import Dataset
+from ..analysis.data.loader import Batches, Transforms
+from ..analysis.errors import InputError
+from ..analysis.masks.policies import Policy
+from ..analysis.store.runs import MODEL, Run
+from ..analysis.training.backend import Backend, stream_seed
+from ..analysis.training.checkpoint import load_weights
+from ..analysis.training.loop import StepDecay, fit
+from ..analysis.training.progress import Reporter
+from .config import VAEConfig
+from .measures import encode_all, mean_squared_error
+from .model import SIDE, VAE, negative_elbo
+
+EVALUATED_IMAGES = 2000  # of the test split after each epoch, for the training curves
+
+
+def train_vae(
+    config: VAEConfig,
+    dataset: Dataset,
+    policy: Policy,
+    seed: int,
+    replicate: int,
+    *,
+    run: Run,
+    backend: Backend,
+    reporter: Reporter,
+    label: str,
+) -> None:
+    """Train into ``run``; resumes from its checkpoint. ``(seed, replicate)`` fixes every random draw.
+
+    Each stream of random numbers is its own: two trainings with the same seed and replicate share their initial weights
+    and the order of their images whatever the augmentation, so that differences between augmentations are paired.
+    """
+    check_images(dataset)
+    mix = policy.build(len(dataset.classes), config.mix_mode)
+    model = VAE(config.latents)
+    model.initialise(torch.Generator().manual_seed(stream_seed("vae", "weights", seed, replicate)))
+    model = backend.prepare(model)
+    generators = {
+        purpose: backend.generator("vae", purpose, seed, replicate) for purpose in ("images", "mixing", "latents")
+    }
+    batches = Batches(
+        dataset.train,
+        dataset.mean,
+        dataset.std,
+        config.batch_size,
+        transforms=Transforms(flip=config.flip, jitter=config.jitter),
+        device=backend.device,
+        generator=generators["images"],
+        shuffle=True,
+        channels_last=backend.channels_last,
+    )
+    forward: Any = torch.compile(model) if backend.compile else model
+    takes_step = mix is not None and "step" in inspect.signature(mix).parameters
+
+    def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+        if mix is not None:
+            extra = {"step": number} if takes_step else {}
+            mixed, _ = mix(x, y, generator=generators["mixing"], **extra)
+            if mixed.shape != x.shape:
+                raise InputError(
+                    f"augmentation {policy.text!r} turned images {tuple(x.shape)} into {tuple(mixed.shape)}."
+                )
+            x = mixed
+        noise = torch.randn(len(x), config.latents, generator=generators["latents"], device=x.device)
+        with backend.autocast():
+            reconstruction, mean, log_scale = forward(x, noise)
+        distortion, rate = negative_elbo(x, reconstruction, mean, log_scale)
+        return {"loss": (distortion + rate).mean(), "rate": rate.mean()}
+
+    held_out = dataset.test.images[:EVALUATED_IMAGES]
+
+    def evaluate() -> dict[str, float]:
+        generator = backend.generator("vae", "evaluation", seed)
+        coded = encode_all(model, held_out, dataset.mean, dataset.std, backend, generator=generator)
+        return {
+            "rate": coded.rate.mean().item(),
+            "mse": mean_squared_error(coded.x, coded.reconstruction).mean().item(),
+        }
+
+    fit(
+        model,
+        torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=backend.device.type != "mps"),
+        step,
+        batches,
+        epochs=config.epochs,
+        schedule=StepDecay(tuple(round(fraction * config.epochs) for fraction in config.milestones)),
+        generators=generators,
+        evaluate=evaluate,
+        run=run,
+        backend=backend,
+        reporter=reporter,
+        label=label,
+    )
+
+
+def load_vae(run: Run, config: VAEConfig, backend: Backend) -> VAE:
+    """A trained VAE in eval mode, parameters frozen. Raises InputError when the weights are damaged."""
+    model = VAE(config.latents)
+    load_weights(run / MODEL, model)
+    return backend.prepare(model).eval().requires_grad_(False)
+
+
+def check_images(dataset: Dataset) -> None:
+    if tuple(dataset.train.images.shape[1:]) != (3, SIDE, SIDE):
+        raise InputError(
+            f"the VAE section works on 3×{SIDE}×{SIDE} images; data set {dataset.name!r} has "
+            f"{'×'.join(map(str, dataset.train.images.shape[1:]))}. Resize or crop them."
+        )

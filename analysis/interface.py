@@ -71,6 +71,15 @@ class Row:
     note: str = ""
 
 
+class Printed(NamedTuple):
+    """A mean ± standard deviation over ``trials`` that a publication prints, and where."""
+
+    value: float
+    sd: float
+    trials: int
+    source: str
+
+
 @dataclass(frozen=True)
 class Task:
     """One step of a study whose output is stored: a training, a measurement.

@@ -1,0 +1,116 @@
+"""The record of a study: ``study.json`` beside its report, naming every run that belongs to it.
+
+Written after each execution, read by reports. It holds no numbers of its own: those stay in the runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..interface import Row
+from .results import read_rows
+from .runs import ENVIRONMENT, RESULT, Run
+
+RECORD = "study.json"
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What became of one task."""
+
+    name: str  # its run directory
+    kind: str
+    label: str
+    inputs: tuple[str, ...]
+    state: str  # "done", "failed" or "skipped"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as it was run: its settings, its tasks, and the way to their runs."""
+
+    folder: Path
+    name: str
+    command: str
+    settings: Mapping[str, Any]
+    started: str  # ISO 8601, UTC
+    runs: Path
+    tasks: tuple[TaskRecord, ...]
+
+    def run(self, name: str) -> Run:
+        return Run(self.runs / name)
+
+    def done(self, kind: str) -> list[TaskRecord]:
+        return [task for task in self.tasks if task.kind == kind and task.state == "done"]
+
+    def rows(self) -> list[Row]:
+        """All rows of the study's finished tasks, under this study's name."""
+        found: list[Row] = []
+        for task in self.tasks:
+            if task.state == "done":
+                found += [replace(row, study=self.name) for row in read_rows(self.run(task.name))]
+        return found
+
+    def environments(self) -> list[dict[str, Any]]:
+        """The different environments the tasks were run in, most frequent first."""
+        seen: dict[str, list[dict[str, Any]]] = {}
+        for task in self.tasks:
+            if task.state == "done":
+                content = self.run(task.name).read_json(ENVIRONMENT)
+                seen.setdefault(json.dumps(content, sort_keys=True), []).append(content)
+        return [group[0] for group in sorted(seen.values(), key=len, reverse=True)]
+
+    def seconds(self) -> float:
+        """Time spent in the tasks themselves, added up over workers."""
+        done = [task for task in self.tasks if task.state == "done"]
+        return sum(float(self.run(task.name).read_json(RESULT)["seconds"]) for task in done)
+
+
+def write_record(
+    folder: Path,
+    *,
+    name: str,
+    command: str,
+    settings: Mapping[str, Any],
+    started: str,
+    runs: Path,
+    tasks: Sequence[TaskRecord],
+) -> None:
+    """Write ``study.json``, with the way to the runs relative to it, so that both can be moved together."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "name": name,
+        "command": command,
+        "settings": dict(settings),
+        "started": started,
+        "runs": os.path.relpath(runs, folder),
+        "tasks": [vars(task) for task in tasks],
+    }
+    Run(folder).write_json(RECORD, content)
+
+
+def read_record(folder: Path) -> StudyRecord:
+    """Raises InputError when the folder is no study's or its record is damaged."""
+    content = Run(folder).read_json(RECORD)
+    try:
+        tasks = tuple(TaskRecord(**{**task, "inputs": tuple(task["inputs"])}) for task in content["tasks"])
+        return StudyRecord(
+            folder=folder,
+            name=content["name"],
+            command=content["command"],
+            settings=content["settings"],
+            started=content["started"],
+            runs=folder / content["runs"],
+            tasks=tasks,
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / RECORD} is not a mixlens study record ({error!r}). Run the study again."
+        ) from error

@@ -1,0 +1,139 @@
+"""How results look: one colour and one name per augmentation, one way to write a number, one matplotlib style.
+
+Imports no torch. Figures are drawn in two placeholder inks that the HTML report replaces by the page's own colours, so
+that one SVG serves light and dark.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+INK, FAINT = "#1b1f25", "#8a919b"  # text and lines; grids and what stands back
+# Okabe and Ito (2008): told apart by colour-blind readers, on white and on black.
+_PALETTE = {
+    "baseline": "#7f8790",
+    "mixup": "#e69f00",
+    "cutmix": "#56b4e9",
+    "fmix": "#009e73",
+    "fmix-official": "#cc79a7",
+    "fmix+mixup": "#d55e00",
+    "cutmix+mixup": "#0072b2",
+    "fmix+cutmix": "#b5a900",
+}
+_OTHERS = ("#0072b2", "#d55e00", "#b5a900", "#9b6dd7", "#5f9e3a", "#c0504d")
+_NAMES = {
+    "baseline": "Baseline",
+    "mixup": "MixUp",
+    "cutmix": "CutMix",
+    "fmix": "FMix",
+    "fmix-official": "FMix (official code)",
+    "fmix+mixup": "FMix + MixUp",
+    "cutmix+mixup": "CutMix + MixUp",
+    "fmix+cutmix": "FMix + CutMix",
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with the words that go with it."""
+
+    name: str  # for file names and links
+    title: str
+    caption: str
+    alt: str  # what a reader who cannot see it needs to know
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text: a header row, body rows whose first cell is their header, and a caption."""
+
+    name: str
+    title: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def label(augmentation: str) -> str:
+    """The name people know: ``fmix`` → FMix. A user's own augmentation keeps the name it was given."""
+    head, _, rest = augmentation.partition("(")
+    return _NAMES.get(head, head) + (f" ({rest}" if rest else "")
+
+
+def colours(augmentations: list[str]) -> dict[str, str]:
+    """A colour for each; known augmentations always have the same, others follow in order."""
+    rest = iter(_OTHERS * (len(augmentations) // len(_OTHERS) + 1))
+    return {name: _PALETTE.get(name) or next(rest) for name in augmentations}
+
+
+def number(value: float, spread: float | None = None) -> str:
+    """``value ± spread`` with two significant digits of the spread; without one, four significant digits."""
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else "−∞" if value == -math.inf else "not a number"
+    if spread is None or not math.isfinite(spread):
+        return _signed(f"{value:.4g}")
+    if spread <= 0:
+        return f"{_signed(f'{value:.4g}')} ± 0"
+    digits = max(0, 1 - math.floor(math.log10(spread)))
+    return f"{_signed(f'{value:.{digits}f}')} ± {spread:.{digits}f}"
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "−")
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Matplotlib's settings for every figure of ours."""
+    settings = {
+        "axes.edgecolor": FAINT,
+        "axes.facecolor": "none",
+        "axes.grid": False,
+        "axes.labelcolor": INK,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "figure.facecolor": "none",
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 9,
+        "grid.color": FAINT,
+        "grid.alpha": 0.3,
+        "legend.frameon": False,
+        "savefig.facecolor": "none",
+        "svg.fonttype": "none",  # text stays text
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def svg(plot: Plot) -> str:
+    """A figure as an SVG element for a page: the page's colours, ids of its own, a title and a description."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none"}):
+        plot.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{plot.name}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{plot.name}-\1)", text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{plot.name}-\1"', text)
+    text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint)")
+    title, described = f"{plot.name}-title", f"{plot.name}-described"
+    words = f'<title id="{title}">{escape(plot.title)}</title><desc id="{described}">{escape(plot.alt)}</desc>'
+    opening, _, body = text.partition(">")
+    opening = re.sub(r' (?:width|height)="[^"]*pt"', "", opening)
+    return f'{opening} role="img" aria-labelledby="{title} {described}">{words}{body}'

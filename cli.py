@@ -1,0 +1,361 @@
+"""The command line: one command per section, whole studies, data and masks. Reads arguments, prints, sets exit status.
+
+Exit status 0: done; 1: some tasks failed; 2: something given cannot be used; 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+
+from .analysis.errors import InputError, unknown
+from .analysis.study.settings import plain
+from .vae.config import VAEConfig
+
+if TYPE_CHECKING:
+    from .analysis.interface import Section
+    from .analysis.study.execute import Outcome
+    from .analysis.study.plan import Study
+
+OUT = Path("mixlens-runs")
+_STUDY = Group("Study", sort_key=0)
+_MACHINE = Group("Machine", sort_key=1)
+
+
+def _version() -> str:
+    try:
+        return version("mixlens")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+app = App(
+    name="mixlens",
+    suppress_keyboard_interrupt=False,
+    help="What mixed-sample augmentation (MixUp, CutMix, FMix, your own) does to what a network learns.",
+    version=_version,
+    help_format="plaintext",
+)
+
+
+def _overrides(kind: type) -> type:
+    """A dataclass like ``kind`` in which every field may be left out: None means that the study decides."""
+    hints = get_type_hints(kind)
+    fields = []
+    for field in dataclasses.fields(kind):
+        source = f" Source: {field.metadata['source']}." if field.metadata.get("source") else ""
+        text = f"{field.metadata['help']} Default: {_shown(field.default)}.{source}"
+        hint = hints[field.name]
+        optional = (
+            hint if get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint) else hint | None
+        )
+        annotated = Annotated[
+            optional, Parameter(help=text, show_default=False, negative=() if hint is not bool else None)
+        ]
+        fields.append((field.name, annotated, dataclasses.field(default=None)))
+    made = dataclasses.make_dataclass(f"{kind.__name__}Overrides", fields, frozen=True)
+    made.__module__ = __name__  # before 3.12 it says "types", which cyclopts takes for a builtin
+    return made
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _given(overrides: Any) -> dict[str, Any]:
+    if overrides is None:
+        return {}
+    return {f.name: plain(v) for f in dataclasses.fields(overrides) if (v := getattr(overrides, f.name)) is not None}
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class Common:
+    """Options of every command that runs a study."""
+
+    data: Annotated[str | None, Parameter(group=_STUDY)] = None
+    "Data set: cifar10, photos, or your own as package.module:factory."
+
+    train_size: Annotated[int | None, Parameter(group=_STUDY)] = None
+    "Train on a class-balanced subset of this many images."
+
+    augmentations: Annotated[str | None, Parameter(group=_STUDY)] = None
+    "What to compare, e.g. baseline,mixup,fmix(alpha=0.2),my_code.mixes:make(beta=2)."
+
+    seeds: Annotated[str | None, Parameter(group=_STUDY)] = None
+    "How many training seeds (5 means 0 to 4), or which ones (0,3,7)."
+
+    name: Annotated[str | None, Parameter(group=_STUDY)] = None
+    "Name of the study: its folder under --out and its report's title."
+
+    data_root: Annotated[Path | None, Parameter(group=_MACHINE)] = None
+    "Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder."
+
+    device: Annotated[str, Parameter(group=_MACHINE)] = "auto"
+    "auto, cpu, cuda, cuda:1 or mps."
+
+    threads: Annotated[int | None, Parameter(group=_MACHINE)] = None
+    "CPU threads. Default: PyTorch's choice."
+
+    compile: Annotated[bool, Parameter(group=_MACHINE)] = False
+    "Compile the networks with torch.compile."
+
+    deterministic: Annotated[bool, Parameter(group=_MACHINE)] = False
+    "Only deterministic algorithms, also on CUDA; slower there."
+
+    out: Annotated[Path, Parameter(group=_MACHINE)] = OUT
+    "Output folder: runs/ (shared by all studies) and one folder per study with its report."
+
+    quiet: Annotated[bool, Parameter(group=_MACHINE)] = False
+    "Print nothing but errors."
+
+    def overrides(self) -> dict[str, Any]:
+        given = {k: getattr(self, k) for k in ("data", "train_size", "augmentations", "name")}
+        return {k: v for k, v in given.items() if v is not None} | (
+            {} if self.seeds is None else {"seeds": _seeds(self.seeds)}
+        )
+
+
+def _seeds(text: str) -> int | list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()] if "," in text else int(text)
+    except ValueError:
+        raise InputError(f"--seeds takes a count (5) or a list (0,3,7), got {text!r}.") from None
+
+
+VAEOverrides = _overrides(VAEConfig)
+VAESettings = Annotated[VAEOverrides | None, Parameter(name="--vae", group=Group("VAE section", sort_key=2))]  # type: ignore[valid-type]
+Config = Annotated[str | None, Parameter(group=_STUDY)]
+
+
+@app.command
+def run(study: str, *, common: Common | None = None, vae: VAESettings = None) -> int:
+    """Run a whole study and write its report. Run the same command again to go on where it stopped.
+
+    Several terminals or machines that share --out may run the same study at once: each takes what is not taken.
+
+    Parameters
+    ----------
+    study
+        A preset (demo, cpu, paper) or a YAML file.
+    """
+    return _run(study, common, {"vae": _given(vae)})
+
+
+@app.command
+def vae(*, config: Config = None, common: Common | None = None, vae: VAESettings = None) -> int:
+    """Paired VAEs: I(Z_A;X), I(Z_A;X̂) and reconstruction error of each augmentation (Table 1).
+
+    Parameters
+    ----------
+    config
+        A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
+    """
+    return _run(config, common, {"vae": _given(vae)}, only="vae")
+
+
+@app.command
+def report(folder: Path) -> int:
+    """Write a study's report again from its runs.
+
+    Parameters
+    ----------
+    folder
+        The study's folder, such as mixlens-runs/demo.
+    """
+    from .analysis.store.record import read_record
+    from .reports.html import write_report
+
+    print(write_report(read_record(folder), folder / "report.html"))
+    return 0
+
+
+@app.command
+def data(name: str = "cifar10", *, data_root: Path | None = None, fetch: bool = False) -> int:
+    """Show what data is there, verified by checksum; with --fetch, download what is missing.
+
+    Parameters
+    ----------
+    name
+        cifar10 or photos (which needs no download).
+    data_root
+        Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder.
+    fetch
+        Download CIFAR-10 (170 MB) and verify it.
+    """
+    from .analysis.data import cifar10, photos
+
+    if name == "photos":
+        dataset = photos.load()
+        print(f"photos: {len(dataset.train)} training and {len(dataset.test)} test patches, built in")
+        return 0
+    if name != "cifar10":
+        raise unknown("data set", name, ("cifar10", "photos"))
+    if fetch:
+        cifar10.fetch(data_root)
+    files = cifar10.status(data_root)
+    for file in files:
+        print(f"{'ok' if file.ok else 'damaged' if file.present else 'missing':8} {file.path}")
+    if not all(file.ok for file in files):
+        raise InputError("CIFAR-10 is not complete. Run `mixlens data --fetch`, or see `mixlens data --help`.")
+    return 0
+
+
+@app.command
+def masks(
+    *,
+    augmentations: str = "mixup,cutmix,fmix,fmix-official",
+    data: str = "photos",
+    data_root: Path | None = None,
+    lam: float | None = 0.5,
+    columns: int = 10,
+    seed: int = 0,
+    out: Path = Path("masks.svg"),
+) -> int:
+    """Draw masks and mixed images of each augmentation (like Fig. 2), and FMix's mean power spectra.
+
+    Parameters
+    ----------
+    augmentations
+        What to draw.
+    data
+        Data set whose images are mixed.
+    data_root
+        Folder of the data.
+    lam
+        λ asked of every mask.
+    columns
+        Pairs of images.
+    seed
+        Of the masks and the choice of images.
+    out
+        File to write: .svg, .png or .pdf. The spectra go beside it, with -spectra in the name.
+    """
+    from .analysis.data.dataset import load_dataset
+    from .analysis.masks.gallery import gallery, spectra
+    from .analysis.masks.policies import parse_policy, split_policies
+    from .analysis.study.gallery import pictures, pixels
+    from .reports.gallery import mask_plot, spectrum_plot
+
+    if out.suffix not in (".svg", ".png", ".pdf"):
+        raise InputError(f"--out must end in .svg, .png or .pdf, got {out}.")
+    if columns < 2:
+        raise InputError(f"--columns must be at least 2, got {columns}.")
+    policies = [parse_policy(text) for text in split_policies(augmentations)]
+    dataset = load_dataset(data, data_root)
+    if 2 * columns > len(dataset.test):
+        raise InputError(f"--columns {columns} needs {2 * columns} test images; {data} has {len(dataset.test)}.")
+    first, second = pictures(dataset, columns, seed)
+    arrays = gallery(policies, first, second, lam=lam, seed=seed)
+    if not arrays:
+        raise InputError(f"none of {augmentations!r} mixes pairs of images; name one such as fmix.")
+    figures = [mask_plot(pixels(first), pixels(second), arrays), spectrum_plot(spectra(dataset.image_size))]
+    for plot, path in zip(figures, (out, out.with_stem(f"{out.stem}-spectra")), strict=True):
+        try:
+            plot.figure.savefig(path, bbox_inches="tight", facecolor="white", dpi=200)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}.") from error
+        print(path)
+    return 0
+
+
+def _run(source: str | None, common: Common | None, settings: Mapping[str, Any], only: str | None = None) -> int:
+    """Read the study, run what is missing, write the record and the report."""
+    from .analysis.store.runs import Store
+    from .analysis.study.execute import Context, execute
+    from .analysis.study.gallery import gallery_task
+    from .analysis.study.plan import read_study
+    from .analysis.training.backend import make_backend
+    from .analysis.training.progress import Reporter
+
+    common = common or Common()
+    sections = _sections()
+    overrides = common.overrides() | {name: values for name, values in settings.items() if values}
+    if only is not None:
+        overrides["sections"] = [only]
+    study = read_study(source, sections, overrides)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    backend = make_backend(
+        common.device, threads=common.threads, compile=common.compile, deterministic=common.deterministic
+    )
+    store = Store(common.out / "runs")
+    dataset = study.load(common.data_root)
+    tasks = [gallery_task(study, dataset)]
+    for name in study.sections:
+        tasks += sections[name].tasks(study, dataset, backend)
+    with Reporter(quiet=common.quiet) as reporter:
+        outcome = execute(tasks, store, Context(study.name, dataset, backend, reporter))
+    return _finish(study, tasks, outcome, common, started)
+
+
+def _finish(study: Study, tasks: Sequence[Any], outcome: Outcome, common: Common, started: str) -> int:
+    from .analysis.store.record import TaskRecord, read_record, write_record
+    from .analysis.study.plan import in_order, name_of
+    from .reports.html import write_report
+
+    records = []
+    for task in in_order(tasks):
+        name = name_of(task)
+        state = "failed" if name in outcome.failed else "skipped" if name in outcome.skipped else "done"
+        inputs = tuple(name_of(parent) for parent in task.inputs)
+        records.append(TaskRecord(name, task.kind, task.label, inputs, state, outcome.failed.get(name, "")))
+    folder = common.out / study.name
+    try:
+        write_record(
+            folder,
+            name=study.name,
+            command=shlex.join(["mixlens", *sys.argv[1:]]),
+            settings=study.describe(),
+            started=started,
+            runs=common.out / "runs",
+            tasks=records,
+        )
+    except OSError as error:
+        raise InputError(f"cannot write the study's record in {folder}: {error.strerror}.") from error
+    for record in records:
+        if record.state != "done":
+            print(f"mixlens: {record.state}: {record.label}. {record.reason}".rstrip(), file=sys.stderr)
+    if any(record.state == "done" and record.kind != "gallery" for record in records):
+        print(write_report(read_record(folder), folder / "report.html"))
+    return 1 if outcome.failed else 0
+
+
+def _sections() -> dict[str, Section]:
+    found: dict[str, Section] = {}
+    for point in entry_points(group="mixlens.sections"):
+        found[point.name] = point.load()
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The ``mixlens`` command. Returns the exit status; a user's mistake is one message, never a traceback."""
+    errors = Console(stderr=True, highlight=False)
+    try:
+        result = app(
+            sys.argv[1:] if arguments is None else list(arguments),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        errors.print(f"mixlens: {error}".replace("\n", " "), markup=False, soft_wrap=True)
+        return 2
+    except InputError as error:
+        errors.print(f"mixlens: {error}", markup=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("mixlens: interrupted. Run the same command again to go on where it stopped.", markup=False)
+        return 130
+    return result if isinstance(result, int) else 0

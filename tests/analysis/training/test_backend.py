@@ -1,0 +1,135 @@
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.training.backend import environment, make_backend, stream_seed
+
+
+@pytest.fixture(autouse=True)
+def _same_threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_auto_resolves_to_what_is_here():
+    backend = make_backend()
+    assert backend.device.type in ("cpu", "cuda", "mps")
+    assert backend.precision in ("fp32", "bf16")
+    assert make_backend(str(backend.device), backend.precision) == backend
+
+
+def test_what_is_asked_for_is_taken():
+    backend = make_backend("cpu", "bf16", compile=True, deterministic=True)
+    assert dataclasses.astuple(backend) == (torch.device("cpu"), "bf16", True, True)
+    assert make_backend("cpu", "fp32").precision == "fp32"
+
+
+def test_threads_are_set():
+    make_backend("cpu", threads=1)
+    assert torch.get_num_threads() == 1
+    make_backend("cpu")
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("given", "nearest"), [("cdua", "cuda"), ("cpuu", "cpu"), ("Auto", "auto"), ("gpu", "cpu")])
+def test_an_unknown_device_is_named_with_the_nearest(given, nearest):
+    with pytest.raises(InputError, match=rf"unknown device '{given}'\. Did you mean '{nearest}'\?"):
+        make_backend(given)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_an_absent_gpu_is_named(name):
+    with pytest.raises(InputError, match=rf"device '{name}' is not usable here: .*\. Try --device cpu\.") as caught:
+        make_backend(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS is here")
+def test_an_absent_mps_is_named():
+    with pytest.raises(InputError, match="device 'mps' is not usable here"):
+        make_backend("mps")
+
+
+@pytest.mark.parametrize("name", ["cuda:one", "cpu:x", "cpu:"])
+def test_a_malformed_device_index_is_refused(name):
+    with pytest.raises(InputError, match=f"device '{name}'"):
+        make_backend(name)
+
+
+@pytest.mark.parametrize("precision", ["bf15", "float32", "", "BF16"])
+def test_an_unknown_precision_is_refused(precision):
+    with pytest.raises(InputError, match=f"unknown precision '{precision}'"):
+        make_backend("cpu", precision)
+
+
+def test_the_nearest_precision_is_suggested():
+    with pytest.raises(InputError, match="Did you mean 'fp32'"):
+        make_backend("cpu", "fp23")
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_below_one_are_refused(threads):
+    before = torch.get_num_threads()
+    with pytest.raises(InputError, match=f"threads must be at least 1, got {threads}"):
+        make_backend("cpu", threads=threads)
+    assert torch.get_num_threads() == before
+
+
+# seeds
+
+
+def test_stream_seeds_differ_per_purpose_and_stay():
+    purposes = [("vae", p, s, r) for p in ("weights", "images", "mixing") for s in range(20) for r in range(2)]
+    seeds = {stream_seed(*purpose) for purpose in purposes}
+    assert len(seeds) == len(purposes)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert stream_seed("a", 1) == stream_seed("a", 1)
+    assert stream_seed("a", 12) != stream_seed("a1", 2), "the parts do not run together"
+    # the first 8 bytes of sha256("vae\x1fimages\x1f0"), little-endian, halved: results on disk depend on it
+    assert stream_seed("vae", "images", 0) == 3173375760603621074
+
+
+def test_generators_of_two_purposes_are_two_streams():
+    backend = make_backend("cpu")
+    draws = [torch.rand(5, generator=backend.generator(*purpose)) for purpose in (("a", 0), ("a", 0), ("b", 0), ("a", 1))]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert not torch.equal(draws[0], draws[3])
+
+
+# what a backend does
+
+
+def test_networks_are_channels_last_on_the_cpu():
+    weight = make_backend("cpu").prepare(nn.Conv2d(3, 8, 3)).weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_follows_the_precision(precision, dtype):
+    with make_backend("cpu", precision).autocast():
+        assert nn.functional.linear(torch.ones(2, 4), torch.ones(3, 4)).dtype == dtype
+
+
+@pytest.mark.parametrize("switch", [False, True])
+def test_the_deterministic_switch_is_put_back(switch):
+    before = torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(KeyError), make_backend("cpu", deterministic=switch).session():  # noqa: PT012
+        assert torch.are_deterministic_algorithms_enabled() == (switch or before)
+        raise KeyError
+    assert torch.are_deterministic_algorithms_enabled() == before
+
+
+def test_the_environment_is_plain_and_complete():
+    found = environment(make_backend("cpu", "fp32", threads=1))
+    assert found["device"] == "cpu"
+    assert found["threads"] == 1
+    assert found["torch"] == torch.__version__
+    assert found["hardware"]
+    assert {"mixlens", "commit", "python", "numpy", "precision", "compile", "deterministic"} <= set(found)
+    assert all(isinstance(value, str | int | bool | None) for value in found.values())

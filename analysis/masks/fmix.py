@@ -48,9 +48,9 @@ def low_frequency_image(
         n: number of images.
         size: one to three sides.
         decay_power: δ ≥ 0; larger is smoother.
-        variant: ``"paper"`` is eq. 1–2. ``"official"`` has the distribution of the published implementation, which
-            indexes the interleaved real and imaginary parts as if they were the spectrum's columns: only the first
-            quarter of the horizontal frequencies' weights is used, each on two neighbouring columns (docs/masks.md).
+        variant: ``"paper"`` is eq. 1–2. ``"official"`` has the distribution of the published implementation, which takes
+            the first two rows of its noise for the real and imaginary parts of a spectrum: all energy sits in |kx| ≤ 1,
+            and δ acts along one axis only (docs/masks.md).
         generator: source of the noise.
         device: where the images are wanted; with ``noise``, its device.
         noise: the white noise itself, of shape ``noise_shape(n, size, variant)``, in place of a draw.
@@ -72,10 +72,10 @@ def low_frequency_image(
 
 
 def noise_shape(n: int, size: int | Sequence[int], variant: Variant = "paper") -> tuple[int, ...]:
-    """Shape of the white noise behind n images: (n, *half-spectrum), with a last axis of 2 for complex noise."""
+    """Shape of the white noise behind n images: (n, *bins, 2), the last axis real and imaginary parts."""
     dims = as_size(size)
-    half = (n, *dims[:-1], dims[-1] // 2 + 1)
-    return (*half, 2) if variant == "paper" else half
+    bins = (*dims[:-1], dims[-1] // 2 + 1) if variant == "paper" else (*_official_frequencies(dims).shape[1:], 2)
+    return (n, *bins, 2)
 
 
 def fmix_mask(
@@ -205,15 +205,13 @@ def _fmix_mask(
 
 
 def _image(white: Tensor, size: tuple[int, ...], scale: Tensor) -> Tensor:
-    """White half-spectrum noise → real images (n, *size). Overwrites ``white``."""
-    white.mul_(scale)
-    spectrum = (
-        torch.view_as_complex(white) if white.ndim == len(size) + 2 else torch.complex(white, torch.zeros_like(white))
-    )
+    """White noise (n, *bins, 2) → real images (n, *size). Overwrites ``white``."""
+    half = (*size[:-1], size[-1] // 2 + 1)
+    spectrum = torch.view_as_complex(_fit(white.mul_(scale), half))
     if len(size) > 1:
         spectrum = torch.fft.ifftn(spectrum, dim=tuple(range(1, len(size))))
     # A real image has real kx = 0 and Nyquist columns. FFT libraries differ in what they do with an imaginary part
-    # there; dropping it is numpy's meaning, and the one the √2 below counts on.
+    # there; dropping it is numpy's meaning, and the one the √½ of `_cached_scale` counts on.
     parts = torch.view_as_real(spectrum)
     parts[..., 0, 1] = 0
     if size[-1] % 2 == 0:
@@ -221,52 +219,54 @@ def _image(white: Tensor, size: tuple[int, ...], scale: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum, n=size[-1])
 
 
+def _fit(white: Tensor, half: tuple[int, ...]) -> Tensor:
+    """Cut or pad with zeros to (n, *half, 2), as numpy's ``irfftn(spectrum, shape)`` does in the published code."""
+    bins = tuple(white.shape[1:-1])
+    if bins == half:
+        return white
+    fitted = white.new_zeros(len(white), *half, 2)
+    common = tuple(slice(min(have, want)) for have, want in zip(bins, half, strict=True))
+    fitted[(slice(None), *common)] = white[(slice(None), *common)]
+    return fitted
+
+
 @torch.compiler.assume_constant_result
 def _scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
-    """Amplitude of each bin of the half-spectrum, times f_min^δ. A constant to the compiler, which cannot see a cache."""
+    """Amplitude of each bin, times f_min^δ. A constant to the compiler, which cannot see a cache."""
     return _cached_scale(size, decay_power, variant, device)
 
 
 @lru_cache(maxsize=64)
 def _cached_scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
     f_min = 1 / max(size)
-    axes = [np.fft.fftfreq(side) for side in size[:-1]]
-    half = size[-1] // 2 + 1
     if variant == "paper":
-        axes.append(np.fft.rfftfreq(size[-1]))
-        amplitude = _decay(axes, f_min, decay_power)
+        frequency = _magnitude([np.fft.fftfreq(side) for side in size[:-1]] + [np.fft.rfftfreq(size[-1])])
+        amplitude = (f_min / np.maximum(frequency, f_min)) ** decay_power
         # Re F⁻¹ of full complex noise has Hermitian variance ½ per part; a column kept only in its real part has 1.
-        amplitude[..., 1 : (half - 1 if size[-1] % 2 == 0 else half)] *= math.sqrt(0.5)
+        last = size[-1] // 2
+        amplitude[..., 1 : (last if size[-1] % 2 == 0 else last + 1)] *= math.sqrt(0.5)
         amplitude = amplitude[..., None]
     else:
-        amplitude = _official_amplitude(size, f_min, decay_power)
+        amplitude = (f_min / np.maximum(_official_frequencies(size), f_min)) ** decay_power
+        amplitude = np.stack([amplitude[0], amplitude[1]], axis=-1)[..., None, :]  # (*bins but the last, 1, 2)
     return torch.from_numpy(amplitude).to(device, torch.float32)
 
 
-def _decay(axes: list[np.ndarray], f_min: float, decay_power: float) -> np.ndarray:
-    grids = np.meshgrid(*axes, indexing="ij")
-    frequency = np.sqrt(sum(np.square(grid) for grid in grids))
-    return np.asarray((f_min / np.maximum(frequency, f_min)) ** decay_power)
+def _magnitude(axes: list[np.ndarray]) -> np.ndarray:
+    return np.sqrt(sum(np.square(grid) for grid in np.meshgrid(*axes, indexing="ij")))
 
 
-def _official_amplitude(size: tuple[int, ...], f_min: float, decay_power: float) -> np.ndarray:
-    """The published code's weights: (…, bins, 2) flattened to real columns, of which ``irfft`` reads the first half + 1.
-
-    In three dimensions its axes are (h, z, w), reshaped to (h, w, …): kept, with the error where they do not fit.
-    """
-    last, half = size[-1], size[-1] // 2 + 1
-    if len(size) == 1:
-        axes = [np.abs(np.fft.fftfreq(last))]
-    else:
+def _official_frequencies(size: tuple[int, ...]) -> np.ndarray:
+    """The published code's frequency grid: (h,), (h, half of w) or, its axes swapped, (h, z, half of w)."""
+    if size[0] < 2:
+        raise InputError(f"variant='official' needs a first side of at least 2, got size {size}.")
+    axes = [np.fft.fftfreq(size[0])]
+    if len(size) == 3:
+        axes.append(np.fft.fftfreq(size[2]))
+    if len(size) > 1:
         width = size[1]
-        kx = np.fft.fftfreq(width)[: width // 2 + (2 if width % 2 else 1)]
-        axes = [np.fft.fftfreq(size[0]), *([np.fft.fftfreq(last)] if len(size) == 3 else []), kx]
-    weights = np.repeat(_decay(axes, f_min, decay_power)[..., None], 2, axis=-1)
-    rows = math.prod(size[:-1])
-    if weights.size % rows:
-        raise InputError(f"variant='official' cannot make masks of size {size}: the published code fails there too.")
-    columns = weights.reshape(*size[:-1], -1)[..., :half]
-    return np.pad(columns, [(0, 0)] * (len(size) - 1) + [(0, half - columns.shape[-1])])
+        axes.append(np.fft.fftfreq(width)[: width // 2 + 1 + width % 2])
+    return _magnitude(axes)
 
 
 def _count(lam: Tensor, pixels: int, uniform: Tensor, variant: Variant) -> Tensor:

@@ -1,0 +1,220 @@
+import sys
+
+import pytest
+import torch
+
+from mixlens import Alternate, CutMix, FMix, MixUp
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.masks.policies import NAMES, parse_policy, split_policies
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+X, Y = torch.rand(6, 3, 8, 8, generator=generator()), torch.arange(6)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of the user's own modules, current and importable; what is imported from it is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+# The canonical form
+
+
+@pytest.mark.parametrize(
+    ("texts", "canonical"),
+    [
+        (["fmix", " fmix ", "fmix()", "fmix(alpha=1.0)", "fmix(alpha=1)", "fmix(alpha=1.0, decay_power=3.0)"], "fmix"),
+        (["fmix-official", "fmix-official(variant='official')"], "fmix-official"),
+        (["fmix(alpha=0.2,p=0.5)", "fmix(p=0.5, alpha=0.2)", "fmix( p = .5, alpha=2e-1,)"], "fmix(alpha=0.2,p=0.5)"),
+        (["baseline", "baseline()"], "baseline"),
+        (["fmix+mixup(alpha=1.0)"], "fmix+mixup"),
+        (["cutmix(target_alpha=None)"], "cutmix"),
+        (["mixup(mode='batch')"], "mixup(mode='batch')"),
+        (["mine.mixes:make"], "mine.mixes:make"),
+        (["mine.mixes:make(b='x',a=1)"], "mine.mixes:make(a=1,b='x')"),
+        (["mixup(alpha=2)", "mixup(alpha=2.0)"], "mixup(alpha=2.0)"),
+    ],
+)
+def test_one_policy_has_one_name(texts, canonical):
+    policies = [parse_policy(text) for text in texts]
+    assert {policy.text for policy in policies} == {canonical}
+    assert all(policy == policies[0] for policy in policies)
+    assert parse_policy(canonical).text == canonical
+    assert policies[0].is_baseline == (canonical == "baseline")
+
+
+def test_what_is_stored():
+    assert parse_policy("fmix").settings == {"use": "fmix"}
+    assert parse_policy("fmix(p=0.5)").settings == {"use": "fmix", "with": {"p": 0.5}}
+
+
+@pytest.mark.parametrize("text", NAMES)
+@pytest.mark.parametrize("mode", ["elem", "batch"])
+def test_every_name_builds_and_mixes(text, mode):
+    made = parse_policy(text).build(6, mode)
+    if text == "baseline":
+        assert made is None
+        return
+    x, y = made(X, Y, generator=generator(), step=0)
+    assert x.shape == X.shape
+    assert torch.allclose(y.sum(1), torch.ones(6))
+
+
+def test_what_is_built():
+    assert parse_policy("mixup(alpha=0.2)").build(10, "elem") == MixUp(alpha=0.2, num_classes=10)
+    assert parse_policy("cutmix").build(10, "batch") == CutMix(num_classes=10, mode="batch")
+    assert parse_policy("cutmix(mode='elem')").build(10, "batch") == CutMix(num_classes=10)
+    assert parse_policy("fmix(decay_power=2)").build(10, "elem") == FMix(decay_power=2, num_classes=10)
+    assert parse_policy("fmix-official").build(10, "elem") == FMix(variant="official", num_classes=10)
+    both = parse_policy("fmix+mixup(alpha=0.5)").build(10, "batch")
+    assert both == Alternate(FMix(0.5, num_classes=10, mode="batch"), MixUp(0.5, num_classes=10, mode="batch"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("fmx", "unknown augmentation 'fmx'. Did you mean 'fmix'"),
+        ("cutmx", "Did you mean 'cutmix'.*package.module:factory"),
+        ("", "unknown augmentation ''"),
+        ("fmix(apha=1)", r"augmentation 'fmix\(apha=1\)': unknown argument 'apha'. Did you mean 'alpha'"),
+        ("mixup(decay_power=2)", "unknown argument 'decay_power'"),
+        ("fmix+mixup(decay_power=2)", "unknown argument 'decay_power'"),
+        ("fmix(num_classes=3)", "unknown argument 'num_classes'"),
+        ("fmix(alpha=x)", "cannot read augmentation .*name"),
+        ("fmix(alpha=__import__('os'))", "cannot read augmentation"),
+        ("fmix(alpha=1+1)", "cannot read augmentation"),
+        ("fmix(1.0)", "only key=value arguments"),
+        ("fmix(**{'alpha': 1})", "only key=value arguments"),
+        ("fmix(alpha=1", "cannot read augmentation"),
+        ("fmix(alpha=1) x", "cannot read augmentation"),
+        ("fmix(alpha=1)()", "cannot read augmentation"),
+        ("fmix(alpha=1)+mixup", "cannot read augmentation"),
+        ("fmix(alpha=1,alpha=2)", "cannot read augmentation"),
+        ("fmix(alpha=0)", r"augmentation 'fmix\(alpha=0\)': alpha must be a positive number"),
+        ("fmix(variant='papr')", "unknown FMix variant 'papr'. Did you mean 'paper'"),
+        ("fmix(max_soft=0.9)", "max_soft must lie"),
+        ("mixup(p=2)", "p is a probability"),
+        ("mixup(p='x')", r"augmentation \"mixup\(p='x'\)\""),
+        ("mixup(mode='pair')", "mode must be"),
+        ("baseline(alpha=1)", r"the baseline takes no arguments, got 'baseline\(alpha=1\)'"),
+    ],
+)
+def test_bad_policies(text, told):
+    with pytest.raises(InputError, match=told):
+        parse_policy(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("baseline,mixup,fmix", ["baseline", "mixup", "fmix"]),
+        (" a , b(x=1, y=2) ,c", ["a", "b(x=1, y=2)", "c"]),
+        ("a(x=(1,2),y=[f(3,4)]),b", ["a(x=(1,2),y=[f(3,4)])", "b"]),
+        ("fmix+mixup(alpha=0.2)", ["fmix+mixup(alpha=0.2)"]),
+        ("a,,b,", ["a", "b"]),
+        ("", []),
+    ],
+)
+def test_split_policies(text, parts):
+    assert split_policies(text) == parts
+
+
+# A user's own
+
+
+def test_a_factory_of_ones_own(own):
+    (own / "policies_pkg").mkdir()
+    (own / "policies_pkg" / "mod.py").write_text(
+        "class Mine:\n"
+        "    def __init__(self, k, other=2):\n        self.k, self.other = k, other\n"
+        "    def __call__(self, x, y, *, generator=None):\n        return x * self.k, y\n"
+    )
+    policy = parse_policy("policies_pkg.mod:Mine(k=3)")
+    made = policy.build(6, "batch")
+    assert (made.k, made.other) == (3, 2)
+    assert torch.equal(made(X, Y)[0], X * 3)
+    assert policy.settings == {"use": "policies_pkg.mod:Mine", "with": {"k": 3}}
+
+
+def test_a_factory_found_through_sys_path(tmp_path, own, monkeypatch):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "policies_elsewhere.py").write_text("def make():\n    return lambda x, y: (x, y)\n")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    assert callable(parse_policy("policies_elsewhere:make").build(6, "elem"))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "told"),
+    [
+        ("def make():\n    1 / 0", "make", "its factory failed with ZeroDivisionError: division by zero"),
+        ("def make():\n    return 7", "make", "its factory gave int, not a callable"),
+        ("def make(k):\n    return print", "make", "missing a required argument: 'k'"),
+        ("def make(k):\n    return print", "make(k=1,m=2)", "unexpected keyword argument 'm'"),
+        ("def make(k):\n    return print", "mke(k=1)", "'mke'. Did you mean 'make'"),
+        ("make = 7", "make", "policies_broken:make"),
+    ],
+)
+def test_a_factory_that_cannot_be_used(own, code, text, told):
+    (own / "policies_broken.py").write_text(code + "\n")
+    policy = parse_policy(f"policies_broken:{text}")
+    with pytest.raises(InputError, match=told) as caught:
+        policy.build(6, "elem")
+    assert "augmentation" in str(caught.value)
+
+
+def test_a_module_that_is_not_there(own):
+    with pytest.raises(InputError, match="augmentation 'policies_absent:make'.*policies_absent"):
+        parse_policy("policies_absent:make").build(6, "elem")
+
+
+# Alternate
+
+PAIR = Alternate(FMix(num_classes=6), MixUp(num_classes=6))
+
+
+def same(got, expected):
+    return all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 10, 11])
+def test_alternates_by_the_step_it_is_given(step):
+    used = PAIR.second if step % 2 else PAIR.first
+    assert same(PAIR(X, Y, generator=generator(), step=step), used(X, Y, generator=generator()))
+    assert same(PAIR.pairs(X, Y, generator=generator(), step=step), used.pairs(X, Y, generator=generator()))
+
+
+def is_mixup(batch):
+    return bool(((batch.mask > 0) & (batch.mask < 1)).any())
+
+
+def test_without_a_step_a_fair_coin_decides():
+    g = generator()
+    second = sum(is_mixup(PAIR.pairs(X, Y, generator=g)) for _ in range(400))
+    assert abs(second - 200) < 4.5 * 10
+    before = torch.get_rng_state()
+    first, again = PAIR.pairs(X, Y, generator=generator(1)), PAIR.pairs(X, Y, generator=generator(1))
+    assert same(first, again)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert same(PAIR.pairs(X, Y), first)
+
+
+def test_alternate_hands_on_the_draws():
+    mask, index = torch.ones(6, 1, 8, 8), torch.arange(6).roll(1)
+    assert torch.equal(PAIR.pairs(X, Y, step=0, mask=mask, index=index).x, X)
+
+
+def test_alternate_collates():
+    torch.manual_seed(0)
+    images, labels = PAIR.collate([(X[i], i) for i in range(6)])
+    assert images.shape == X.shape
+    assert labels.shape == (6, 6)

@@ -1,0 +1,461 @@
+import inspect
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch.utils.data import DataLoader
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.masks.cutmix import CutMix, cutmix_mask
+from mixlens.analysis.masks.fmix import FMix, fmix_mask
+from mixlens.analysis.masks.mixup import MixUp
+from mixlens.analysis.masks.transform import sample_lam
+
+KINDS = [MixUp, CutMix, FMix]
+BINARY = [CutMix, FMix]
+OFFICIAL = pytest.param(lambda **options: FMix(variant="official", **options), id="FMix official")
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(count=7, size=(8, 10), classes=5, seed=0):
+    return torch.rand(count, 3, *size, generator=generator(seed)), torch.arange(count) % classes
+
+
+# sample_lam
+
+
+@pytest.mark.parametrize("reformulate", [False, True])
+@pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 5.0])
+def test_lam_is_beta_distributed(alpha, reformulate):
+    n = 20_000
+    lam = sample_lam(n, alpha, reformulate=reformulate, generator=generator())
+    assert lam.shape == (n,)
+    assert lam.dtype == torch.float32
+    values = lam.double().numpy()
+    beta = stats.beta(alpha + reformulate, alpha)
+    mean, variance = beta.stats("mv")
+    fourth = beta.moment(4) - 4 * mean * beta.moment(3) + 6 * mean**2 * beta.moment(2) - 3 * mean**4
+    assert abs(values.mean() - mean) / math.sqrt(variance / n) < 4.5
+    assert abs(((values - mean) ** 2).mean() - variance) / math.sqrt((fourth - variance**2) / n) < 4.5
+    if alpha >= 0.2:
+        assert stats.kstest(values, beta.cdf).pvalue > 1e-4
+    else:  # float32 has no numbers between 1 − 6e-8 and 1, where much of this distribution lies: compare away from them
+        for point in (1e-30, 1e-10, 1e-3, 0.1, 0.5, 0.9, 0.999):
+            below = beta.cdf(point)
+            assert abs((values <= point).mean() - below) / math.sqrt(below * (1 - below) / n) < 4.5
+
+
+@pytest.mark.parametrize("reformulate", [False, True])
+@pytest.mark.parametrize("alpha", [1e-300, 1e-40, 1e-10, 1e-8, 1e-6, 1e-3, 1e3, 1e6, 1e30])
+def test_lam_of_extreme_alpha_is_finite_and_fair(alpha, reformulate):
+    lam = sample_lam(2000, alpha, reformulate=reformulate, generator=generator())
+    assert ((lam >= 0) & (lam <= 1)).all()  # also false for NaN
+    mean = (alpha + reformulate) / (2 * alpha + reformulate)
+    assert abs(lam.double().mean() - mean) < 4.5 * math.sqrt(0.25 / 2000)
+
+
+@pytest.mark.parametrize("reformulate", [False, True])
+@pytest.mark.parametrize("alpha", [1, 2, 5, np.float64(2)])
+def test_a_whole_alpha_is_the_same_number(alpha, reformulate):
+    lam = sample_lam(100, alpha, reformulate=reformulate, generator=generator())
+    assert lam.dtype == torch.float32
+    assert torch.equal(lam, sample_lam(100, float(alpha), reformulate=reformulate, generator=generator()))
+
+
+@pytest.mark.parametrize("alpha", [0, -1.0, math.nan, math.inf, "1", None])
+@pytest.mark.parametrize("kind", [lambda alpha: sample_lam(3, alpha), *KINDS])
+def test_bad_alpha(kind, alpha):
+    with pytest.raises(InputError, match=f"alpha must be a positive number.*got {alpha!r}"):
+        kind(alpha)
+
+
+def test_lam_is_the_same_from_the_same_seed():
+    assert torch.equal(sample_lam(9, 0.3, generator=generator(4)), sample_lam(9, 0.3, generator=generator(4)))
+    torch.manual_seed(4)
+    assert torch.equal(sample_lam(9, 0.3), sample_lam(9, 0.3, generator=generator(4)))
+
+
+# What every mixing augmentation promises
+
+
+@pytest.mark.parametrize("mode", ["elem", "batch"])
+@pytest.mark.parametrize("size", [(11,), (8, 10), (7, 7), (3, 4, 5)], ids=str)
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
+def test_a_batch_is_what_its_parts_say(kind, size, mode):
+    if kind not in KINDS and len(size) == 3:
+        size = (4, 4, 4)  # the published code knows only some three-dimensional sizes
+    x, y = batch(7, size)
+    x_before, y_before = x.clone(), y.clone()
+    mix = kind(num_classes=5, mode=mode)
+    mixed = mix.pairs(x, y, generator=generator())
+    assert torch.equal(x, x_before)
+    assert torch.equal(y, y_before)
+    assert mixed.x.shape == x.shape
+    assert mixed.mask.shape == (7, 1, *size)
+    assert mixed.lam.shape == (7,)
+    assert sorted(mixed.index.tolist()) == list(range(7))
+    assert torch.equal(mixed.y, y)
+    assert torch.equal(mixed.y_partner, y[mixed.index])
+    assert torch.allclose(mixed.lam, mixed.mask.flatten(1).mean(1), atol=1e-6)
+    plain = mixed.mask * x + (1 - mixed.mask) * x[mixed.index]
+    assert torch.allclose(mixed.x, plain, atol=1e-6)
+    if mode == "batch":
+        assert (mixed.mask == mixed.mask[:1]).all()
+        assert (mixed.lam == mixed.lam[0]).all()
+    else:
+        assert len(mixed.lam.unique()) > 3
+    soft_x, soft_y = mix(x, y, generator=generator())
+    assert torch.equal(soft_x, mixed.x)
+    expected = torch.zeros(7, 5)
+    for i in range(7):
+        expected[i, mixed.y[i]] += mixed.lam[i]
+        expected[i, mixed.y_partner[i]] += 1 - mixed.lam[i]
+    assert torch.allclose(soft_y, expected, atol=1e-6)
+    assert torch.allclose(soft_y.sum(1), torch.ones(7), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*BINARY, OFFICIAL])
+def test_binary_masks_copy_pixels_exactly(kind):
+    x, y = batch(16)
+    mixed = kind().pairs(x, y, generator=generator())
+    assert torch.equal(mixed.x, torch.where(mixed.mask.bool(), x, x[mixed.index]))
+
+
+@pytest.mark.parametrize("kind", BINARY)
+def test_lam_is_the_realised_mean_not_the_one_asked_for(kind):
+    x, y = batch(40, (5, 5))
+    lam = torch.linspace(0.01, 0.99, 40)
+    mixed = kind().pairs(x, y, lam=lam, generator=generator())
+    assert torch.equal(mixed.lam, mixed.mask.flatten(1).mean(1))
+    assert (mixed.lam - lam).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_soft_labels_give_the_same_as_integers(kind):
+    x, y = batch()
+    hard = kind(num_classes=5)(x, y, generator=generator())
+    soft = kind()(x, torch.nn.functional.one_hot(y, 5).float(), generator=generator())
+    assert torch.equal(hard[1], soft[1])
+    mixed = kind().pairs(x, hard[1], generator=generator())
+    assert torch.equal(mixed.y_partner, hard[1][mixed.index])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_labels_of_every_integer_type(dtype):
+    x, y = batch()
+    assert torch.equal(
+        MixUp(num_classes=5)(x, y.to(dtype), generator=generator())[1],
+        MixUp(num_classes=5)(x, y, generator=generator())[1],
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_keep_their_type_and_lam_its_precision(kind, dtype):
+    x, y = batch(9, (31, 33))
+    x = x.to(dtype)
+    mixed = kind().pairs(x, y, generator=generator())
+    assert mixed.x.dtype == dtype
+    assert mixed.mask.dtype == dtype
+    assert torch.allclose(mixed.lam.double(), mixed.mask.double().flatten(1).mean(1), atol=1e-6)
+    plain = mixed.mask.double() * x.double() + (1 - mixed.mask.double()) * x[mixed.index].double()
+    assert torch.allclose(mixed.x.double(), plain, atol=0.02)
+    assert kind(num_classes=5)(x, y, generator=generator())[0].dtype == dtype
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["elem", "batch"])
+def test_p_zero_changes_nothing(kind, mode):
+    x, y = batch()
+    mixed = kind(p=0, mode=mode).pairs(x, y, generator=generator())
+    assert torch.equal(mixed.x, x)
+    assert (mixed.lam == 1).all()
+    assert (mixed.mask == 1).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_p_mixes_its_share_of_the_samples(kind):
+    n = 4000
+    x, y = batch(n, (6,))
+    mixed = kind(p=0.3, alpha=100.0).pairs(x, y, generator=generator())  # λ near ½: a mixed sample has λ < 1
+    z = ((mixed.lam < 1).double().mean() - 0.3) / math.sqrt(0.3 * 0.7 / n)
+    assert abs(z) < 4.5
+
+
+def test_p_of_a_batch_mixes_all_or_none():
+    x, y = batch()
+    mixes = [(MixUp(p=0.5, mode="batch").pairs(x, y, generator=generator(i)).lam < 1) for i in range(100)]
+    assert all(lam.all() or not lam.any() for lam in mixes)
+    assert abs(sum(bool(lam.all()) for lam in mixes) - 50) < 4.5 * 5
+
+
+def test_which_samples_are_mixed_can_be_handed_in():
+    x, y = batch(4)
+    applied = torch.tensor([True, False, True, False])
+    mixed = MixUp().pairs(x, y, lam=torch.full((4,), 0.3), applied=applied)
+    assert mixed.lam.tolist() == pytest.approx([0.3, 1, 0.3, 1])
+    assert torch.equal(mixed.x[1::2], x[1::2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [2, 3, 5, 129])
+def test_any_batch_size_from_two(kind, count):
+    x, y = batch(count, (4, 5))
+    mixed, labels = kind(num_classes=5)(x, y)
+    assert mixed.shape == x.shape
+    assert labels.shape == (count, 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_partners_are_uniform(kind):
+    x, y = batch(3, (1,))
+    index = torch.stack([kind().pairs(x, y, generator=generator(i)).index for i in range(600)])
+    counts = torch.stack([(index == partner).sum(0) for partner in range(3)]).double()
+    assert ((counts - 200).abs() < 4.5 * math.sqrt(600 * 2 / 9)).all()
+
+
+# Reformulation and target distribution
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reformulation_uses_the_first_label_only(kind):
+    x, y = batch()
+    mixed = kind(reformulate=True).pairs(x, y, generator=generator())
+    assert torch.equal(mixed.y_partner, y)
+    assert not torch.equal(mixed.x, x)
+    labels = kind(reformulate=True, num_classes=5)(x, y, generator=generator())[1]
+    assert torch.allclose(labels, torch.nn.functional.one_hot(y, 5).float())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reformulation_draws_lam_from_beta_alpha_plus_one(kind):
+    n = 4000
+    x, y = batch(n, (4,))
+    lam = [kind(reformulate=flag).pairs(x, y, generator=generator()).lam.double().mean() for flag in (False, True)]
+    assert lam[1] - lam[0] > 0.08  # MixUp and FMix: 2/3 against 1/2
+    if kind is not CutMix:
+        assert abs(lam[1] - 2 / 3) < 4.5 * math.sqrt((1 / 18 + 1 / 64) / n)
+
+
+def test_target_alpha_maps_the_label_weight_to_its_distribution():
+    n = 5000
+    x, y = batch(n, (1,))
+    plain = MixUp(alpha=1.0).pairs(x, y, generator=generator())
+    mapped = MixUp(alpha=1.0, target_alpha=0.2).pairs(x, y, generator=generator())
+    assert torch.equal(mapped.x, plain.x)
+    assert torch.equal(mapped.lam[plain.lam.argsort()], mapped.lam.sort().values)
+    assert stats.kstest(mapped.lam.double().numpy(), stats.beta(0.2, 0.2).cdf).pvalue > 1e-4
+    assert stats.kstest(plain.lam.double().numpy(), stats.beta(0.2, 0.2).cdf).pvalue < 1e-20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
+def test_a_target_alpha_equal_to_alpha_changes_nothing(kind, alpha):
+    x, y = batch(100)
+    plain = kind(alpha=alpha).pairs(x, y, generator=generator())
+    same = kind(alpha=alpha, target_alpha=alpha).pairs(x, y, generator=generator())
+    assert torch.allclose(same.lam, plain.lam, atol=1e-5)
+
+
+def test_target_alpha_of_a_reformulated_lam_starts_from_its_own_distribution():
+    x, y = batch(5000, (1,))
+    lam = MixUp(alpha=1.0, reformulate=True, target_alpha=0.5).pairs(x, y, generator=generator()).lam
+    assert stats.kstest(lam.double().numpy(), stats.beta(0.5, 0.5).cdf).pvalue > 1e-4
+
+
+# Randomness and state
+
+
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
+@pytest.mark.parametrize("mode", ["elem", "batch"])
+def test_the_same_seed_gives_the_same_batch_and_nothing_is_kept(kind, mode):
+    x, y = batch(30)
+    mix = kind(p=0.5, mode=mode, alpha=0.3)
+    before = dict(vars(mix))
+    first = mix.pairs(x, y, generator=generator(5))
+    mix.pairs(x, y)
+    again = mix.pairs(x, y, generator=generator(5))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert vars(mix) == before
+    assert not torch.equal(first.x, mix.pairs(x, y, generator=generator(6)).x)
+    torch.manual_seed(5)  # and with none, PyTorch's global generator
+    assert torch.equal(first.x, mix.pairs(x, y).x)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
+def test_a_generator_leaves_the_global_ones_alone(kind):
+    x, y = batch()
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    kind(p=0.5, alpha=0.3).pairs(x, y, generator=generator())
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert random.getstate() == states[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_handed_in_are_the_draws_used(kind):
+    x, y = batch(4)
+    mask = (torch.rand(4, 1, 8, 10, generator=generator()) < 0.4).float()
+    index = torch.tensor([1, 2, 3, 0])
+    mixed = kind().pairs(x, y, mask=mask, index=index)
+    assert torch.equal(mixed.mask, mask)
+    assert torch.equal(mixed.index, index)
+    assert torch.equal(mixed.x, torch.where(mask.bool(), x, x[index]))
+    one = kind().pairs(x, y, mask=mask[:1], index=index)
+    assert torch.equal(one.mask, mask[:1].expand(4, 1, 8, 10))
+    assert torch.equal(one.lam, mask[:1].mean().expand(4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_lam_handed_in_serves_the_whole_batch(kind):
+    x, y = batch(4)
+    lam = kind().pairs(x, y, lam=torch.tensor([0.5])).lam
+    assert lam.shape == (4,)
+    assert (lam == lam[0]).all()
+
+
+# In a training loop
+
+
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
+def test_collate_in_a_data_loader(kind):
+    x, y = batch(10)
+    samples = [(image, int(label)) for image, label in zip(x, y, strict=True)]
+    loader = DataLoader(samples, batch_size=4, collate_fn=kind(num_classes=5).collate, drop_last=True)
+    for images, labels in loader:
+        assert images.shape == (4, 3, 8, 10)
+        assert labels.shape == (4, 5)
+        assert torch.allclose(labels.sum(1), torch.ones(4))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
+def test_compiles_in_one_graph(kind):
+    torch.compiler.reset()
+    x, y = batch(6)
+    mix = kind(num_classes=5)
+    compiled = torch.compile(lambda x, y: mix(x, y), fullgraph=True, backend="aot_eager")
+    torch.manual_seed(0)
+    expected = mix(x, y)
+    torch.manual_seed(0)
+    got = compiled(x, y)
+    assert torch.allclose(got[0], expected[0], atol=1e-6)
+    assert torch.allclose(got[1], expected[1], atol=1e-6)
+    fresh = compiled(x, y)
+    assert not torch.equal(fresh[0], got[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiles_in_one_graph_with_draws_handed_in(kind):
+    torch.compiler.reset()
+    x, y = batch(6)
+    lam, index = torch.rand(6, generator=generator()), torch.randperm(6, generator=generator())
+    mask = kind().draw_mask(lam, (8, 10), generator=generator())
+    mask = mask.expand(6, 1, 8, 10)
+    mix = kind(num_classes=5, p=0.5)
+    applied = torch.tensor([True, True, False, True, False, True])
+    draws = {"mask": mask, "index": index, "applied": applied}
+    compiled = torch.compile(lambda x, y, **draws: mix(x, y, **draws), fullgraph=True, backend="aot_eager")
+    got, expected = compiled(x, y, **draws), mix(x, y, **draws)
+    assert torch.equal(got[0], expected[0])
+    assert torch.equal(got[1], expected[1])
+
+
+@pytest.mark.parametrize("make", [fmix_mask, cutmix_mask, lambda *a, **k: fmix_mask(*a, variant="official", **k)])
+def test_masks_are_the_same_under_autocast(make):
+    lam = torch.rand(20, generator=generator())
+    expected = make(lam, (32, 32), generator=generator())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(make(lam, (32, 32), generator=generator()), expected)
+        x, y = batch(20, (32, 32))
+        inside = FMix().pairs(x, y, generator=generator())
+    outside = FMix().pairs(x, y, generator=generator())
+    assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
+
+
+def test_every_class_names_its_options_alike():
+    shared = list(inspect.signature(MixUp).parameters)
+    for kind in KINDS:
+        assert set(shared) <= set(inspect.signature(kind).parameters)
+    assert list(inspect.signature(FMix).parameters)[:2] == ["alpha", "decay_power"]
+
+
+# Errors
+
+X, Y = batch(4)
+ONE_HOT = torch.nn.functional.one_hot(Y, 5)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "told"),
+    [
+        (X[:0], Y[:0], "batch of at least 2 images, got 0"),
+        (X[:1], Y[:1], "batch of at least 2 images, got 1"),
+        ((X * 255).byte(), Y, r"images to mix must be floating point.*uint8.*Scale uint8 images"),
+        (X[:, :, 0, 0], Y, r"1 to 3 spatial dimensions.*\(4, 3\)"),
+        (X[:, :, :, :, None, None], Y, r"1 to 3 spatial dimensions.*\(4, 3, 8, 10, 1, 1\)"),
+        (X, Y.float(), "labels must be integers, got torch.float32"),
+        (X, Y > 1, "labels must be integers, got torch.bool"),
+        (X, Y.to(torch.complex64), "labels must be integers, got torch.complex64"),
+        (X, Y + 2, r"label 5 is outside 0\.\.4"),
+        (X, Y - 1, r"label -1 is outside 0\.\.4"),
+        (X, Y[:3], r"4 images need labels .* got shape \(3,\)"),
+        (X, ONE_HOT[:, :, None], r"4 images need labels .* got shape \(4, 5, 1\)"),
+        (X, ONE_HOT, r"soft labels \(B, classes\) must be float, got torch.int64"),
+        (X, ONE_HOT.bool(), r"soft labels \(B, classes\) must be float, got torch.bool"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_batches(kind, x, y, told):
+    with pytest.raises(InputError, match=told):
+        kind(num_classes=5)(x, y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_integer_labels_need_the_number_of_classes(kind):
+    with pytest.raises(InputError, match="integer labels need num_classes"):
+        kind()(X, Y)
+    kind().pairs(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("draws", "told"),
+    [
+        ({"lam": torch.full((3,), 0.5)}, "lam holds 3 draws for a batch of 4; give 4 or 1"),
+        ({"lam": torch.tensor([0.5, 0.5, 0.5, 1.5])}, r"lam must lie in \[0, 1\], got 1\.5"),
+        ({"lam": torch.full((4,), torch.nan)}, "lam must lie .* got nan"),
+        ({"lam": torch.ones(4, dtype=torch.long)}, "lam must be a float tensor"),
+        ({"index": torch.arange(3)}, "index names 3 partners for a batch of 4"),
+        ({"applied": torch.ones(2, dtype=torch.bool)}, "applied holds 2 draws for a batch of 4"),
+        ({"mask": torch.ones(3, 1, 8, 10)}, "mask holds 3 draws for a batch of 4"),
+        ({"mask": torch.ones(4, 1, 10, 8)}, r"mask must have shape \(B, 1, 8, 10\), got \(4, 1, 10, 8\)"),
+        ({"mask": torch.ones(4, 3, 8, 10)}, r"mask must have shape \(B, 1, 8, 10\)"),
+        ({"mask": torch.ones(4, 8, 10)}, r"mask must have shape \(B, 1, 8, 10\)"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_draws(kind, draws, told):
+    with pytest.raises(InputError, match=told):
+        kind().pairs(X, Y, **draws)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"p": -0.1}, r"p is a probability in \[0, 1\], got -0\.1"),
+        ({"p": 1.1}, r"p is a probability in \[0, 1\], got 1\.1"),
+        ({"p": math.nan}, r"p is a probability in \[0, 1\], got nan"),
+        ({"mode": "pair"}, "mode must be 'elem' .* or 'batch' .* got 'pair'"),
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"target_alpha": 0}, "target_alpha must be a positive number"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_options(kind, options, told):
+    with pytest.raises(InputError, match=told):
+        kind(**options)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-import types
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -56,11 +55,8 @@ def _overrides(kind: type) -> type:
         source = f" Source: {field.metadata['source']}." if field.metadata.get("source") else ""
         text = f"{field.metadata['help']} Default: {_shown(field.default)}.{source}"
         hint = hints[field.name]
-        optional = (
-            hint if get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint) else hint | None
-        )
-        annotated = Annotated[
-            optional, Parameter(help=text, show_default=False, negative=() if hint is not bool else None)
+        annotated: Any = Annotated[
+            hint | None, Parameter(help=text, show_default=False, negative=() if hint is not bool else None)
         ]
         fields.append((field.name, annotated, dataclasses.field(default=None)))
     made = dataclasses.make_dataclass(f"{kind.__name__}Overrides", fields, frozen=True)

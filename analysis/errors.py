@@ -1,4 +1,4 @@
-"""The one error a user's mistake raises, and the helper that suggests the nearest name. A leaf: imports nothing of ours."""
+"""The one error a user's mistake raises, and the helper that suggests the nearest name. Imports nothing of ours."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

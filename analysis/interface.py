@@ -22,12 +22,12 @@ class MixedBatch(NamedTuple):
     y: Tensor  # (B,) integer classes or (B, classes) soft labels, as given
     y_partner: Tensor  # y[index]; with reformulate=True, y itself
     lam: Tensor  # (B,) weight of the first label = the realised mean of each mask
-    index: Tensor  # (B,) partner of each sample
+    index: Tensor  # type: ignore[assignment]  # (B,) partner of each sample; hides tuple.index, which nobody calls
     mask: Tensor  # (B, 1, *size)
 
 
 class Augmentation(Protocol):
-    """Anything that mixes a batch: x (B, C, *size) float, y (B,) or (B, classes) → mixed x and soft labels (B, classes)."""
+    """Anything that mixes a batch: x (B, C, *size), y (B,) or (B, classes) → mixed x and soft labels (B, classes)."""
 
     def __call__(self, x: Tensor, y: Tensor, *, generator: Generator | None = None) -> tuple[Tensor, Tensor]: ...
 
@@ -76,6 +76,7 @@ class Printed(NamedTuple):
 
     value: float
     sd: float
+    decimals: int  # as printed
     trials: int
     source: str
 
@@ -84,8 +85,8 @@ class Printed(NamedTuple):
 class Task:
     """One step of a study whose output is stored: a training, a measurement.
 
-    ``config`` holds the settings that determine the output, defaults left out. ``work(run, inputs, context)`` leaves its
-    files in the folder ``run`` and returns its rows; ``inputs`` are the whole runs of the tasks named there.
+    ``config`` holds the settings that determine the output, defaults left out. ``work(run, inputs, context)`` leaves
+    its files in the folder ``run`` and returns its rows; ``inputs`` are the whole runs of the tasks named there.
     """
 
     kind: str

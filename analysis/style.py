@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 INK, FAINT = "#1b1f25", "#8a919b"  # text and lines; grids and what stands back
@@ -76,16 +78,26 @@ def colours(augmentations: list[str]) -> dict[str, str]:
     return {name: _PALETTE.get(name) or next(rest) for name in augmentations}
 
 
-def number(value: float, spread: float | None = None) -> str:
-    """``value ± spread`` with two significant digits of the spread; without one, four significant digits."""
+def number(value: float, spread: float | None = None, decimals: int | None = None) -> str:
+    """``value ± spread`` with two significant digits of the spread, or as many ``decimals`` as a source printed.
+
+    Without a spread, four significant digits.
+    """
     if not math.isfinite(value):
         return "∞" if value == math.inf else "−∞" if value == -math.inf else "not a number"
     if spread is None or not math.isfinite(spread):
         return _signed(f"{value:.4g}")
-    if spread <= 0:
-        return f"{_signed(f'{value:.4g}')} ± 0"
-    digits = max(0, 1 - math.floor(math.log10(spread)))
-    return f"{_signed(f'{value:.{digits}f}')} ± {spread:.{digits}f}"
+    if decimals is None:
+        decimals = max(0, 1 - math.floor(math.log10(spread))) if spread > 0 else 4
+    return f"{_signed(f'{value:.{decimals}f}')} ± {spread:.{decimals}f}"
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A difference with its interval, all with their sign: ``+1.2 [+0.5, +1.9]``; digits by the interval's width."""
+    half = (high - low) / 2
+    digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 2
+    shown = [_signed(f"{number:+.{digits}f}") for number in (value, low, high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _signed(text: str) -> str:
@@ -95,7 +107,7 @@ def _signed(text: str) -> str:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Matplotlib's settings for every figure of ours."""
-    settings = {
+    settings: dict[Any, Any] = {
         "axes.edgecolor": FAINT,
         "axes.facecolor": "none",
         "axes.grid": False,
@@ -119,6 +131,22 @@ def drawing() -> Iterator[None]:
     }
     with mpl.rc_context(settings):
         yield
+
+
+def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
+    """Rows of small pictures, each named at its left: arrays (N, H, W) in [0, 1] or (N, H, W, 1 or 3) uint8."""
+    columns = len(strips[0][1])
+    with drawing():
+        figure = Figure(figsize=(0.72 * columns + 1.6, 0.74 * len(strips)))
+        axes = figure.subplots(len(strips), columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
+        for row, (name, pictures) in zip(axes, strips, strict=True):
+            for axis, picture in zip(row, pictures, strict=True):
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.ndim == 2 else 255, interpolation="nearest")
+                axis.set_xticks([])
+                axis.set_yticks([])
+                axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
+            row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
 
 
 def svg(plot: Plot) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ..analysis.style import INK, Plot, drawing, label
+from ..analysis.style import INK, Plot, drawing, label, picture_grid
 
 SPECTRUM_FLOOR = 1e-9  # of the largest bin; float32 noise lies below
 
@@ -19,25 +20,12 @@ def mask_plot(images: np.ndarray, partners: np.ndarray, arrays: Mapping[str, np.
     strips = [("First image", images), ("Second image", partners)]
     for name in names:
         strips += [(f"{label(name)}, mask", arrays[f"mask:{name}"]), (f"{label(name)}, mixed", arrays[f"mixed:{name}"])]
-    columns = len(images)
-    with drawing():
-        figure = Figure(figsize=(0.72 * columns + 1.6, 0.74 * len(strips)))
-        axes = figure.subplots(len(strips), columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
-        for strip, (name, pictures) in zip(axes, strips, strict=True):
-            for axis, picture in zip(strip, pictures, strict=True):
-                axis.imshow(
-                    picture, cmap="gray", vmin=0, vmax=1 if picture.ndim == 2 else None, interpolation="nearest"
-                )
-                axis.set_xticks([])
-                axis.set_yticks([])
-                axis.spines[:].set_visible(False)
-            strip[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return Plot(
         "masks",
         "Masks and mixed images",
-        "Masks at the same λ, and the images they mix. White takes the first image, black the second; grey is λ itself.",
-        f"A grid of small pictures: for each of {', '.join(map(label, names))}, a row of masks over a row of mixed images.",
-        figure,
+        "Masks at the same λ and the images they mix. White takes the first image, black the second; grey is λ itself.",
+        f"A grid of pictures: for each of {', '.join(map(label, names))}, a row of masks over a row of mixed images.",
+        picture_grid(strips),
     )
 
 
@@ -47,7 +35,7 @@ def spectrum_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
     with drawing():
         figure = Figure(figsize=(6.4, 3.0), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
-        shown = None
+        shown: Any = None
         for axis, (variant, title) in zip(axes, titles.items(), strict=True):
             power = arrays[f"spectrum:{variant}"]
             height, width = power.shape
@@ -59,12 +47,12 @@ def spectrum_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
             axis.set_xlabel("kx (cycles per image)")
         axes[0].set_ylabel("ky (cycles per image)")
         bar = figure.colorbar(shown, ax=axes, shrink=0.8, label="mean power, of the largest bin")
-        bar.outline.set_edgecolor(INK)  # type: ignore[operator]
+        bar.outline.set_edgecolor(INK)
     return Plot(
         "spectra",
         "Mean power spectrum of FMix's low-frequency images",
-        "The printed definition is isotropic. The published code spreads its horizontal power over |kx| ≤ 1 only: it "
-        "indexes real and imaginary parts as if they were frequencies (docs/masks.md).",
-        "Two heat maps: a round peak that falls off alike in all directions, and a narrow vertical band.",
+        "Mean over 4,096 images, without the zero frequency. The printed definition is isotropic. The published code "
+        "takes two rows of its noise for the real and imaginary parts of a spectrum: all power sits in |kx| ≤ 1.",
+        "Two heat maps: a round peak that falls off alike in all directions, and a vertical line of three columns.",
         figure,
     )

@@ -14,12 +14,12 @@ from scipy.stats import t as student
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, number
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval, label, number, picture_grid
 
 # quantity → (heading, axis label); the paper's names, with what they are
 QUANTITIES = {
-    "rate": ("I(Z_A;X), the rate", "rate on test images (nats)"),
-    "rate_reconstruction": ("I(Z_A;X̂), the re-encoded rate", "rate on reconstructions (nats)"),
+    "rate": ("I(Z_A;X)", "rate on test images (nats)"),
+    "rate_reconstruction": ("I(Z_A;X̂)", "rate on reconstructions (nats)"),
     "mse": ("MSE", "squared error (normalised pixels)"),
 }
 SELF, INDEPENDENT = '{"pair": "self"}', '{"pair": "independent"}'
@@ -80,15 +80,15 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
             paper = printed.get(augmentation, {}).get(quantity)
             # The paper pairs a baseline with itself only.
             shown = paper if paper and not (augmentation == "baseline" and pair == INDEPENDENT) else None
-            cells.append(number(shown.value, shown.sd) if shown else "—")
+            cells.append(number(shown.value, shown.sd, shown.decimals) if shown else "—")
         errors = [_seeds(rows, augmentation, pair, q)["stderr"].mean() for q in QUANTITIES]
         body.append((*cells, str(seeds), " / ".join(f"{error:.2g}" for error in errors)))
     images = ", ".join(str(n) for n in sorted(set(rows["n"])))
     caption = (
-        f"Mean ± standard deviation over training seeds (the paper: 5 trials); the last column is the standard error over "
-        f"the {images} test images of each quantity, averaged over seeds. Rates and errors in nats and in squared "
-        "normalised pixels. The rate E KL(q_A(z|x)‖N(0,I)) is an upper bound on I(Z_A;X); the re-encoded rate is an upper "
-        "bound on the information between reconstructions and their re-encoding, and bounds I(Z_A;Z_X) from neither side."
+        "Mean ± standard deviation over training seeds, ours and the paper's (5 trials). The last column is each "
+        f"quantity's standard error over the {images} test images, averaged over seeds. The informations are rates in "
+        "nats: the first is an upper bound on I(Z_A;X), the second an upper bound on the information between "
+        "reconstructions and their re-encoding, which bounds I(Z_A;Z_X) from neither side. MSE in squared normalised pixels."
     )
     return Table(
         "vae-table-1", "Table 1: what a VAE learned", caption, (*header, "seeds", "s.e. over images"), tuple(body)
@@ -107,9 +107,9 @@ def _differences(rows: pd.DataFrame) -> Table:
             cells.append(_difference((ours - baseline).dropna()))
         body.append(tuple(cells))
     caption = (
-        "Difference to the baseline's second training, which shares each seed's initial weights and order of images: mean "
-        "over seeds and its 95% Student t interval. ↑ or ↓ where the interval leaves out zero; with fewer than three seeds "
-        "one cannot tell."
+        "Difference to the baseline's second training, which shares each seed's initial weights and order of images: "
+        "mean over seeds and its 95% Student t interval. ↑ or ↓ where the interval leaves out zero; with fewer than "
+        "three seeds one cannot tell."
     )
     header = ("Augmentation", *(heading for heading, _ in QUANTITIES.values()))
     return Table("vae-differences", "Differences to the baseline", caption, header, tuple(body))
@@ -123,10 +123,8 @@ def _difference(differences: pd.Series) -> str:
     if n < ENOUGH_SEEDS:
         return f"{number(mean)} (cannot tell)"
     half = float(student.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n))
-    digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 2
-    low, high = (f"{v:+.{digits}f}".replace("-", "−") for v in (mean - half, mean + half))
     arrow = " ↑" if mean - half > 0 else " ↓" if mean + half < 0 else ""
-    return f"{mean:+.{digits}f}".replace("-", "−") + f" [{low}, {high}]{arrow}"
+    return interval(mean, mean - half, mean + half) + arrow
 
 
 def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
@@ -154,8 +152,8 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
     return Plot(
         "vae-quantities",
         "Rates and reconstruction error",
-        "Dots: mean over seeds, bars: standard deviation; ticks: single seeds. Grey diamonds: the paper's Table 1, after "
-        "100 epochs.",
+        "Dots: mean over seeds, bars: standard deviation; ticks: single seeds. Grey diamonds: the paper's Table 1, "
+        "after 100 epochs.",
         "Three dot plots, one per quantity, with a line for each augmentation; the numbers are those of Table 1.",
         figure,
     )
@@ -172,24 +170,12 @@ def _reconstructions_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         if not strips:
             strips.append(("Test image", arrays["images"]))
         strips.append((name.replace(", second training", ""), arrays["reconstructions"]))
-    columns = len(strips[0][1])
-    with drawing():
-        figure = Figure(figsize=(0.72 * columns + 1.6, 0.74 * len(strips)))
-        axes = figure.subplots(len(strips), columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
-        for strip, (name, pictures) in zip(axes, strips, strict=True):
-            for axis, picture in zip(strip, pictures, strict=True):
-                axis.imshow(picture, interpolation="nearest")
-                axis.set_xticks([])
-                axis.set_yticks([])
-                axis.spines[:].set_visible(False)
-            strip[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return Plot(
         "vae-reconstructions",
         "Reconstructions of the same test images",
         f"The first test images through each VAE of seed {seed}: decode(z) with one z ~ q(z|x).",
-        f"A grid of small pictures: test images in the first row, then their blurred reconstructions by {len(strips) - 1} "
-        "VAEs.",
-        figure,
+        f"A grid of pictures: test images in the first row, then their reconstructions by {len(strips) - 1} VAEs.",
+        picture_grid(strips),
     )
 
 

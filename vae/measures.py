@@ -1,8 +1,8 @@
-"""What the section measures: rates on images and on reconstructions, and reconstruction error. Tensors in, tensors out."""
+"""What the section measures: rates on images and reconstructions, and reconstruction error. Tensors in, tensors out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,12 +53,9 @@ def reencode(
 ) -> Coded:
     """Encode normalised reconstructions (N, 3, 32, 32), with Gaussian noise of that scale added if asked for."""
 
-    def parts() -> Sequence[Coded]:
-        return [
-            _code(model, _noisy(part, noise, generator), backend, generator) for part in reconstructions.split(CHUNK)
-        ]
-
-    return _concatenate(parts())
+    return _concatenate(
+        _code(model, _noisy(part, noise, generator), backend, generator) for part in reconstructions.split(CHUNK)
+    )
 
 
 def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
@@ -82,6 +79,6 @@ def _code(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Code
     return Coded(x, mean, log_scale, model.decode(mean + log_scale.exp() * noise))
 
 
-def _concatenate(parts: object) -> Coded:
-    columns = zip(*parts, strict=True)  # type: ignore[call-overload]
+def _concatenate(parts: Iterable[Coded]) -> Coded:
+    columns = zip(*parts, strict=True)
     return Coded(*(torch.cat(column) for column in columns))

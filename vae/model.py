@@ -73,9 +73,10 @@ class VAE(nn.Module):
         )
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw all weights from ``generator``: convolutions Xavier normal, linear layers uniform in ±1/√inputs, as published.
+        """Draw all weights from ``generator``, as published.
 
-        The two heads start at zero, so that q(z|x) starts at the prior.
+        Convolutions are Xavier normal, linear layers uniform in ±1/√inputs. The two heads
+        start at zero, so that q(z|x) starts at the prior.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

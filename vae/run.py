@@ -156,7 +156,7 @@ def _measure(
             again.rate,
             "nats",
             "upper",
-            "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂); bounds the re-encoded latent",
+            "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂)",
         ),
         row("mse", error, "squared normalised pixels", "none", "one latent draw per image; the paper's MSE"),
     ]

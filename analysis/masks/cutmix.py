@@ -1,7 +1,7 @@
 """CutMix: paste a box of one sample into another (Yun et al. 2019, arXiv 1905.04899).
 
-Pitfall: the box is centred anywhere and clipped at the border, so the kept area is larger than λ on average; labels must
-follow the realised area, which is what `Mix.pairs` returns.
+Pitfall: the box is centred anywhere and clipped at the border, so the kept area is larger than λ on average; labels
+must follow the realised area, which is what `Mix.pairs` returns.
 """
 
 from __future__ import annotations

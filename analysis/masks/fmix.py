@@ -4,8 +4,8 @@ Pitfalls, each with a test:
 
 * Half a spectrum is enough for a real image, but a naive ``irfft`` of independent half-spectrum noise is not isotropic:
   its kx = 0 and Nyquist columns keep only their Hermitian part, so they need √2 more amplitude than the rest.
-* The zero frequency has no finite 1/f^δ; it is clamped to the lowest non-zero frequency. It only shifts the image, which
-  no threshold sees.
+* The zero frequency has no finite 1/f^δ; it is clamped to the lowest non-zero frequency. It only shifts the image,
+  which no threshold sees.
 * λ·n is rarely whole: the number of ones is its floor or ceiling, drawn so that it is right on average.
 * Neighbouring float32 values do tie on large smooth images; ties are broken in raster order, so the count stays exact.
 """
@@ -48,9 +48,9 @@ def low_frequency_image(
         n: number of images.
         size: one to three sides.
         decay_power: δ ≥ 0; larger is smoother.
-        variant: ``"paper"`` is eq. 1–2. ``"official"`` has the distribution of the published implementation, which takes
-            the first two rows of its noise for the real and imaginary parts of a spectrum: all energy sits in |kx| ≤ 1,
-            and δ acts along one axis only (docs/masks.md).
+        variant: ``"paper"`` is eq. 1–2. ``"official"`` has the distribution of the published implementation, which
+            takes the first two rows of its noise for the real and imaginary parts of a spectrum: all energy sits in
+            |kx| ≤ 1, and δ acts along one axis only (docs/masks.md).
         generator: source of the noise.
         device: where the images are wanted; with ``noise``, its device.
         noise: the white noise itself, of shape ``noise_shape(n, size, variant)``, in place of a draw.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -63,14 +63,9 @@ def spectra(size: tuple[int, int], decay_power: float = FMix.decay_power, *, see
     found = {}
     for variant in ("paper", "official"):
         generator = torch.Generator().manual_seed(seed)
-        images = low_frequency_image(SPECTRUM_IMAGES, size, decay_power, variant=variant, generator=generator)  # type: ignore[arg-type]
+        images = low_frequency_image(SPECTRUM_IMAGES, size, decay_power, variant=variant, generator=generator)
         power = torch.fft.fft2(images.double()).abs().square().mean(0)
         power[0, 0] = torch.nan
         scaled = power / power[~power.isnan()].max()
         found[f"spectrum:{variant}"] = torch.fft.fftshift(scaled).float().numpy()
     return found
-
-
-def named(arrays: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
-    """The arrays of one kind ("mask", "mixed", "spectrum") by policy or variant."""
-    return {key.partition(":")[2]: value for key, value in arrays.items() if key.startswith(f"{kind}:")}

@@ -31,12 +31,12 @@ class Alternate:
     second: Mix
 
     def pairs(
-        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Tensor
+        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Any
     ) -> MixedBatch:
         return self._choose(generator, step).pairs(x, y, generator=generator, **draws)
 
     def __call__(
-        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Tensor
+        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Any
     ) -> tuple[Tensor, Tensor]:
         return self._choose(generator, step)(x, y, generator=generator, **draws)
 

@@ -38,8 +38,8 @@ def sample_lam(
 ) -> Tensor:
     """n mixing coefficients λ ~ Beta(α, α), or Beta(α+1, α) for ``reformulate``. Shape (n,), float32.
 
-    Source: Zhang et al. 2017 (MixUp); the reformulation is the paper's published code. Drawn as a ratio of two gammas in
-    log space, which stays exact where a plain ratio underflows (α ≲ 0.02 gives 0/0 in float32).
+    Source: Zhang et al. 2017 (MixUp); the reformulation is the paper's published code. Drawn as a ratio of two gammas
+    in log space, which stays exact where a plain ratio underflows (α ≲ 0.02 gives 0/0 in float32).
 
     Raises:
         InputError: α is not a positive finite number.
@@ -107,7 +107,7 @@ class Mix:
         num_classes: needed when labels are integers and soft labels are wanted.
         reformulate: λ ~ Beta(alpha + 1, alpha) and only the first label is used.
         p: probability that a sample (``mode="elem"``) or a batch (``mode="batch"``) is mixed at all.
-        mode: ``"elem"`` draws one λ and one mask per sample; ``"batch"`` one for the whole batch (the paper's protocol).
+        mode: ``"elem"`` draws one λ and one mask per sample; ``"batch"`` one for the batch (the paper's protocol).
         target_alpha: maps each λ's label weight through Beta(alpha, alpha)'s CDF and Beta(target_alpha, target_alpha)'s
             inverse CDF (paper, appendix F.3). Computed with SciPy on the CPU; None leaves the weight at λ.
     """

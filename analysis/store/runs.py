@@ -93,8 +93,8 @@ class Run:
 
     def damaged(self, name: str, error: Exception) -> InputError:
         return InputError(
-            f"{self.path / name} is damaged or not ours ({error}). Delete the folder {self.path} and run the study again; "
-            "only this task is repeated."
+            f"{self.path / name} is damaged or not ours ({error}). Delete the folder {self.path} and run the study "
+            "again; only this task is repeated."
         )
 
 
@@ -138,8 +138,8 @@ class Store:
     def claim(self, name: str, config: Mapping[str, Any]) -> Iterator[Run | None]:
         """Work on a task: yields its partial folder, renamed when the block leaves a result in it.
 
-        Yields None when another worker holds the task, or has finished it in the meantime. Without a result, or when the
-        block raises, the folder stays as it is for the next try.
+        Yields None when another worker holds the task, or has finished it in the meantime. Without a result, or when
+        the block raises, the folder stays as it is for the next try.
         """
         lease = Lease(self.root, name)
         if not lease.acquire():

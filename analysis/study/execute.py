@@ -1,5 +1,7 @@
-"""Work through a plan in this process. Several processes may work on the same plan and store at once: each takes what is
-ready and not taken, and waits for what another is doing.
+"""Work through a plan in this process.
+
+Several processes may work on the same plan and store at once: each takes what is ready and not taken, and waits for
+what another is doing.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def gallery_task(study: Study, dataset: Dataset) -> Task:
 
 
 def pictures(dataset: Dataset, columns: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Two sets of test images (columns, C, H, W), drawn without replacement, partners of other classes where there are."""
+    """Two sets of test images (columns, C, H, W), drawn without replacement; partners of other classes if there are."""
     order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
     labels = dataset.test.labels[order]
     first, rest = order[:columns], order[columns:]

@@ -96,7 +96,7 @@ def read_study(
         if key not in known:
             raise unknown("setting in the study:", key, known)
     study = from_mapping(Study, own, "study")
-    settings = {
+    settings: dict[str, Any] = {
         name: from_mapping(sections[name].config, _mapping(values.get(name), name), name) for name in study.sections
     }
     return Study(**{**vars(study), "settings": settings})

@@ -1,4 +1,4 @@
-"""Plain mappings (YAML, the command line) into frozen dataclasses, strictly: unknown keys and wrong types are errors."""
+"""Plain mappings (YAML, command line) into frozen dataclasses, strictly: unknown keys and wrong types are errors."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Backend:
 
     def prepare(self, module: Module) -> Module:
         module = module.to(self.device)
-        return module.to(memory_format=torch.channels_last) if self.channels_last else module  # type: ignore[call-overload]
+        return module.to(memory_format=torch.channels_last) if self.channels_last else module
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")

@@ -1,4 +1,4 @@
-"""The training loop: epochs over resident batches, a checkpoint after each, and a stop when the loss is no longer a number.
+"""The training loop: epochs over resident batches, a checkpoint after each, a stop when the loss is no longer finite.
 
 Nothing inside an epoch waits for the device: metrics are summed where they are computed and read once per epoch, the
 loss's finiteness once every few dozen steps.
@@ -68,7 +68,7 @@ def fit(
         step: ``step(x, y, number) → metrics`` with a scalar ``loss``; it does the forward pass, the loop the rest.
         schedule: epoch → factor on the optimiser's initial learning rate.
         generators: every source of randomness that training advances; they are checkpointed too.
-        evaluate: metrics after an epoch, recorded in the history; called with the model in eval mode, without gradients.
+        evaluate: metrics after an epoch, recorded in the history; called in eval mode, without gradients.
 
     Returns:
         The history: one record per epoch with the mean training metrics, the evaluation's, the rate and the seconds.

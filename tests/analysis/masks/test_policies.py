@@ -41,6 +41,7 @@ def own(tmp_path, monkeypatch):
         (["mixup(mode='batch')"], "mixup(mode='batch')"),
         (["mine.mixes:make"], "mine.mixes:make"),
         (["mine.mixes:make(b='x',a=1)"], "mine.mixes:make(a=1,b='x')"),
+        # BUG in parse_policy: 2 and 2.0 are the same augmentation under two names, so two runs.
         (["mixup(alpha=2)", "mixup(alpha=2.0)"], "mixup(alpha=2.0)"),
     ],
 )
@@ -96,9 +97,15 @@ def test_what_is_built():
         ("fmix(**{'alpha': 1})", "only key=value arguments"),
         ("fmix(alpha=1", "cannot read augmentation"),
         ("fmix(alpha=1) x", "cannot read augmentation"),
-        ("fmix(alpha=1)()", "cannot read augmentation"),
+        (
+            "fmix(alpha=1)()",  # BUG in _arguments: the last parentheses win, and alpha is dropped
+            "cannot read augmentation",
+        ),
         ("fmix(alpha=1)+mixup", "cannot read augmentation"),
-        ("fmix(alpha=1,alpha=2)", "cannot read augmentation"),
+        (
+            "fmix(alpha=1,alpha=2)",  # BUG in _arguments: ast.parse lets a repeated keyword through, and the last wins
+            "cannot read augmentation",
+        ),
         ("fmix(alpha=0)", r"augmentation 'fmix\(alpha=0\)': alpha must be a positive number"),
         ("fmix(variant='papr')", "unknown FMix variant 'papr'. Did you mean 'paper'"),
         ("fmix(max_soft=0.9)", "max_soft must lie"),
@@ -172,7 +179,7 @@ def test_a_factory_that_cannot_be_used(own, code, text, told):
 
 
 def test_a_module_that_is_not_there(own):
-    with pytest.raises(InputError, match="augmentation 'policies_absent:make'.*policies_absent"):
+    with pytest.raises(InputError, match=r"augmentation 'policies_absent:make': .*No module named"):
         parse_policy("policies_absent:make").build(6, "elem")
 
 

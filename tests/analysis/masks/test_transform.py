@@ -43,16 +43,19 @@ def test_lam_is_beta_distributed(alpha, reformulate):
     fourth = beta.moment(4) - 4 * mean * beta.moment(3) + 6 * mean**2 * beta.moment(2) - 3 * mean**4
     assert abs(values.mean() - mean) / math.sqrt(variance / n) < 4.5
     assert abs(((values - mean) ** 2).mean() - variance) / math.sqrt((fourth - variance**2) / n) < 4.5
-    if alpha >= 0.2:
-        assert stats.kstest(values, beta.cdf).pvalue > 1e-4
-    else:  # float32 has no numbers between 1 − 6e-8 and 1, where much of this distribution lies: compare away from them
-        for point in (1e-30, 1e-10, 1e-3, 0.1, 0.5, 0.9, 0.999):
-            below = beta.cdf(point)
-            assert abs((values <= point).mean() - below) / math.sqrt(below * (1 - below) / n) < 4.5
+    # float32 has no numbers between 1 − 6e-8 and 1, where much of a small alpha's distribution lies: count those by
+    # their share, and compare the others with the distribution below a point away from them.
+    for point in (1e-30, 1e-10, 1e-3, 0.1, 0.5, 0.9, 0.999):
+        below = beta.cdf(point)
+        assert abs((values <= point).mean() - below) < 4.5 * math.sqrt(below * (1 - below) / n) + 1e-12
+    smaller = values[(values > 1e-30) & (values <= 0.999)]
+    low, high = beta.cdf([1e-30, 0.999])
+    assert stats.kstest(smaller, lambda lam: (beta.cdf(lam) - low) / (high - low)).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("reformulate", [False, True])
+# BUG in sample_lam: below about 6e-8, (alpha + 1) − 1 is zero in float32 and every λ is NaN.
 @pytest.mark.parametrize("alpha", [1e-300, 1e-40, 1e-10, 1e-8, 1e-6, 1e-3, 1e3, 1e6, 1e30])
+@pytest.mark.parametrize("reformulate", [False, True])
 def test_lam_of_extreme_alpha_is_finite_and_fair(alpha, reformulate):
     lam = sample_lam(2000, alpha, reformulate=reformulate, generator=generator())
     assert ((lam >= 0) & (lam <= 1)).all()  # also false for NaN
@@ -60,8 +63,9 @@ def test_lam_of_extreme_alpha_is_finite_and_fair(alpha, reformulate):
     assert abs(lam.double().mean() - mean) < 4.5 * math.sqrt(0.25 / 2000)
 
 
-@pytest.mark.parametrize("reformulate", [False, True])
+# BUG in sample_lam: an int alpha makes an integer shape tensor, which _standard_gamma refuses; np.float64 a double one.
 @pytest.mark.parametrize("alpha", [1, 2, 5, np.float64(2)])
+@pytest.mark.parametrize("reformulate", [False, True])
 def test_a_whole_alpha_is_the_same_number(alpha, reformulate):
     lam = sample_lam(100, alpha, reformulate=reformulate, generator=generator())
     assert lam.dtype == torch.float32
@@ -88,8 +92,6 @@ def test_lam_is_the_same_from_the_same_seed():
 @pytest.mark.parametrize("size", [(11,), (8, 10), (7, 7), (3, 4, 5)], ids=str)
 @pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
 def test_a_batch_is_what_its_parts_say(kind, size, mode):
-    if kind not in KINDS and len(size) == 3:
-        size = (4, 4, 4)  # the published code knows only some three-dimensional sizes
     x, y = batch(7, size)
     x_before, y_before = x.clone(), y.clone()
     mix = kind(num_classes=5, mode=mode)
@@ -283,7 +285,7 @@ def test_the_same_seed_gives_the_same_batch_and_nothing_is_kept(kind, mode):
     again = mix.pairs(x, y, generator=generator(5))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert vars(mix) == before
-    assert not torch.equal(first.x, mix.pairs(x, y, generator=generator(6)).x)
+    assert not torch.equal(first.index, mix.pairs(x, y, generator=generator(6)).index)
     torch.manual_seed(5)  # and with none, PyTorch's global generator
     assert torch.equal(first.x, mix.pairs(x, y).x)
 
@@ -399,6 +401,8 @@ ONE_HOT = torch.nn.functional.one_hot(Y, 5)
         ((X * 255).byte(), Y, r"images to mix must be floating point.*uint8.*Scale uint8 images"),
         (X[:, :, 0, 0], Y, r"1 to 3 spatial dimensions.*\(4, 3\)"),
         (X[:, :, :, :, None, None], Y, r"1 to 3 spatial dimensions.*\(4, 3, 8, 10, 1, 1\)"),
+        # BUG in Mix.__call__: soft_labels runs before _check, so float and bool classes are taken as integers, complex
+        # ones and labels of three dimensions fail inside PyTorch, and the shape told is not the one given.
         (X, Y.float(), "labels must be integers, got torch.float32"),
         (X, Y > 1, "labels must be integers, got torch.bool"),
         (X, Y.to(torch.complex64), "labels must be integers, got torch.complex64"),

@@ -71,7 +71,7 @@ def test_a_block_without_a_result_stays_partial(store):
 
 
 def test_a_block_that_raises_stays_partial_even_with_a_result_and_is_free_for_the_next(store):
-    with pytest.raises(RuntimeError, match="killed"), store.claim(NAME, TASK) as run:
+    with pytest.raises(RuntimeError, match="killed"), store.claim(NAME, TASK) as run:  # noqa: PT012
         write_rows(run, [], 1.0)
         (run / CHECKPOINT).write_bytes(b"state")
         raise RuntimeError("killed")

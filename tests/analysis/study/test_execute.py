@@ -223,8 +223,8 @@ def test_what_another_worker_holds_is_waited_for(store, monkeypatch):
     assert naps == [["free"]] * 3, "what is free is done first, and what is held is not touched"
 
 
-# LeaseLostError from claim's check leaves execute as a traceback, though the task only went to another worker. Catch it in
-# _work around the with block (and count `fresh` after it), return None, and let the loop wait for the other.
+# LeaseLostError from claim's check leaves execute as a traceback, though the task only went to another worker. Catch it
+# in _work around the with block (and count `fresh` after it), return None, and let the loop wait for the other.
 @pytest.mark.xfail(strict=True, reason="execute.py _work lets LeaseLostError through")
 def test_a_lost_lease_leaves_the_task_to_the_other_worker(store):
     tries = []
@@ -241,7 +241,7 @@ def test_a_lost_lease_leaves_the_task_to_the_other_worker(store):
     assert (outcome.fresh, len(outcome.done)) == (1, 1)
 
 
-WORKERS = '''
+WORKERS = """
 import os
 import sys
 import time
@@ -278,7 +278,7 @@ if __name__ == "__main__":
     sys.stdin.readline()
     outcome = work_together(root, "child")
     print(outcome.fresh, len(outcome.done), flush=True)
-'''
+"""
 
 
 def test_two_processes_share_a_plan_and_do_each_task_once(tmp_path):

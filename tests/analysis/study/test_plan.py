@@ -127,7 +127,7 @@ def test_sections_of_another_type_are_refused(study_of, text):
 @pytest.mark.xfail(strict=True, reason="masks/policies.py _arguments takes literals that have no canonical JSON")
 @pytest.mark.parametrize("value", ["{1,2}", "b'x'", "1j", "1e999", "..."])
 def test_arguments_that_json_cannot_hold_are_refused(study_of, value):
-    with pytest.raises(InputError, match="my.module:make"):
+    with pytest.raises(InputError, match=r"my\.module:make"):
         study_of(f'augmentations: ["my.module:make(x={value})"]')
 
 
@@ -165,7 +165,7 @@ def test_control_characters_and_other_encodings_are_refused(study_of, tmp_path):
     with pytest.raises(InputError, match="not valid YAML"):
         study_of("name: \x00")
     (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
-    with pytest.raises(InputError, match="cannot read the study .*latin.yaml"):
+    with pytest.raises(InputError, match=r"cannot read the study .*latin\.yaml"):
         read_study(str(tmp_path / "latin.yaml"), SECTIONS)
 
 

@@ -96,7 +96,9 @@ def test_stream_seeds_differ_per_purpose_and_stay():
 
 def test_generators_of_two_purposes_are_two_streams():
     backend = make_backend("cpu")
-    draws = [torch.rand(5, generator=backend.generator(*purpose)) for purpose in (("a", 0), ("a", 0), ("b", 0), ("a", 1))]
+    draws = [
+        torch.rand(5, generator=backend.generator(*purpose)) for purpose in (("a", 0), ("a", 0), ("b", 0), ("a", 1))
+    ]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert not torch.equal(draws[0], draws[3])

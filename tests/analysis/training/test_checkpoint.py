@@ -198,7 +198,7 @@ def test_weights_round_trip_into_any_layout(tmp_path):
 
 def test_weights_that_are_missing_damaged_or_foreign_are_refused(tmp_path):
     path = tmp_path / "w"
-    with pytest.raises(InputError, match="no weights at .*w"):
+    with pytest.raises(InputError, match=r"no weights at .*w\."):
         load_weights(path, network())
     save_weights(path, network())
     with pytest.raises(InputError, match="weights of another network"):

@@ -18,7 +18,7 @@ from mixlens.analysis.training.progress import Reporter
 
 # A tiny network trained by `fit` with everything that training draws: order, transforms, noise. Written to a file, so
 # that another process trains exactly the same.
-JOB = '''
+JOB = """
 import sys
 import time
 
@@ -76,7 +76,7 @@ if __name__ == "__main__":
             time.sleep(600)
 
     train(Run(Path(sys.argv[1])), on_step=stall)
-'''
+"""
 BATCHES = 4  # 26 images in batches of 8, 8, 8 and 2
 
 

@@ -1,0 +1,45 @@
+# Everything works on a machine with only Python (3.11 or newer) and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format benchmarks clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## set up, then the demo study on built-in photographs: mixlens-runs/demo/report.html
+	$(BIN)/mixlens run demo
+	@echo "Open mixlens-runs/demo/report.html"
+
+test: $(STAMP)  ## set up, then the tests (a few minutes)
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)  ## the slow tests alone
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+# mypy sees the package through a link named after it: the checkout's own folder may have any name.
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p $(VENV)/link && ln -sfn "$(CURDIR)" $(VENV)/link/mixlens
+	cd $(VENV)/link && MYPYPATH=. ../../$(BIN)/mypy --config-file mixlens/pyproject.toml --exclude '/(\.venv|build|tests|benchmarks)/' -p mixlens
+
+format: $(STAMP)  ## reformat the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmarks: $(STAMP)  ## quick benchmarks of masks and VAE training
+	$(BIN)/python benchmarks/masks.py --quick
+	$(BIN)/python benchmarks/vae.py --quick
+
+clean:  ## remove the environment and caches; studies in mixlens-runs/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

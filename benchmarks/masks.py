@@ -1,0 +1,135 @@
+"""FMix masks per second: 128 masks, each with its own λ, against a NumPy loop and the PyPI package `mixup`.
+
+    python benchmarks/masks.py [--quick] [--json FILE] [--threads N] [--device cpu]
+
+The floor is what no implementation of the equation can avoid: the random draws and the batched inverse FFT, in one
+batch or in the chunks ours uses, whichever is faster. Aim: within 1.5× of the floor at every size; at least 5× the
+NumPy loop at 32×32 and 2.5× at 224×224, on two idle CPU cores.
+
+The peers:
+
+* ``numpy loop``: the same equation one mask at a time, half a spectrum with the right weights (rfft), argsort. It makes
+  its weights once per size, as ours does, and runs on the CPU.
+* ``mixup``: its FMix has no mask function of its own and draws one mask per batch, so it is called on 128 batches of
+  one one-channel image each; the mixing of that image is in its time. Two dimensions only; its zero frequency is
+  dropped and its threshold is a quantile, so the count of ones is not exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from harness import arguments, installed, interleave, record, show, write
+
+from mixlens.analysis.masks import fmix
+
+SIZES: dict[str, tuple[int, ...]] = {
+    "32x32": (32, 32),
+    "224x224": (224, 224),
+    "32x32x32": (32, 32, 32),
+    "16000": (16_000,),
+}
+MASKS, DECAY_POWER = 128, 3.0
+PEER_VERSION = "0.2.2"
+
+
+def ours(lam: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    return fmix.fmix_mask(lam, size, DECAY_POWER)
+
+
+def floor(n: int, size: tuple[int, ...], step: int, device: torch.device) -> None:
+    """The draws and the inverse FFT of n images, ``step`` at a time."""
+    dims = tuple(range(1, len(size) + 1))
+    for start in range(0, n, step):
+        rows = min(step, n - start)
+        noise = torch.randn(fmix.noise_shape(rows, size), device=device)
+        torch.rand(rows, device=device)
+        torch.fft.irfftn(torch.view_as_complex(noise), s=size, dim=dims)
+
+
+def loop_weights(size: tuple[int, ...]) -> np.ndarray:
+    """Amplitudes of the half-spectrum: 1/f^δ, with √½ on the columns whose mirror images are left out."""
+    axes = [*(np.fft.fftfreq(side) for side in size[:-1]), np.fft.rfftfreq(size[-1])]
+    squared = sum(np.square(grid) for grid in np.meshgrid(*axes, indexing="ij"))
+    weights = 1 / np.maximum(np.sqrt(squared), 1 / max(size)) ** DECAY_POWER
+    mirrored = slice(1, -1 if size[-1] % 2 == 0 else None)
+    weights[..., mirrored] *= math.sqrt(0.5)
+    return weights
+
+
+def numpy_loop(lam: np.ndarray, size: tuple[int, ...], weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    pixels = math.prod(size)
+    masks = np.zeros((len(lam), pixels), np.float32)
+    for mask, share in zip(masks, lam, strict=True):
+        noise = rng.standard_normal(weights.shape) + 1j * rng.standard_normal(weights.shape)
+        image = np.fft.irfftn(noise * weights, s=size, axes=range(len(size)))
+        count = math.floor(share * pixels + rng.random())
+        mask[image.reshape(-1).argsort()[pixels - count :]] = 1
+    return masks.reshape(len(lam), 1, *size)
+
+
+def mixup_package(n: int, size: tuple[int, ...], device: torch.device) -> Callable[[], object]:
+    from mixup import FMix
+
+    mix = FMix(alpha=1.0, probability=1.0, decay_power=DECAY_POWER)
+    image, label = torch.zeros(1, 1, *size, device=device), torch.ones(1, 1, device=device)
+
+    def call() -> None:
+        for _ in range(n):
+            mix(image, label)
+
+    return call
+
+
+def check(size: tuple[int, ...]) -> None:
+    """The loop makes what ours makes: on a small sample, the same mean of each mask to a pixel."""
+    lam = torch.rand(4, dtype=torch.double)
+    loop = numpy_loop(lam.numpy(), size, loop_weights(size), np.random.default_rng(0))
+    difference = torch.from_numpy(loop).flatten(1).mean(1) - ours(lam, size).flatten(1).mean(1)
+    assert difference.abs().max() <= 1.01 / math.prod(size)
+
+
+def main() -> None:
+    given = arguments(str(__doc__).partition("\n")[0])
+    device = given.backend.device
+    peer = installed("mixup")
+    if peer is None:
+        print(f"peer mixup {PEER_VERSION}: left out, not installed (pip install mixup=={PEER_VERSION})")
+    torch.manual_seed(0)
+    lam = torch.rand(MASKS, device=device)
+    records = []
+    for case, size in SIZES.items():
+        check(size)
+        repeats = given.repeats or (5 if given.quick else 15)
+        chunk = max(1, fmix.CPU_CHUNK_ELEMENTS // math.prod(size))
+        weights, rng, host_lam = loop_weights(size), np.random.default_rng(0), lam.double().cpu().numpy()
+        functions: dict[str, Callable[[], object]] = {
+            "ours": lambda size=size: ours(lam, size),
+            "floor, one batch": lambda size=size: floor(MASKS, size, MASKS, device),
+            "floor, in chunks": lambda size=size, chunk=chunk: floor(MASKS, size, chunk, device),
+            "numpy loop": lambda size=size, w=weights, rng=rng, lam=host_lam: numpy_loop(lam, size, w, rng),
+        }
+        peers = ["numpy loop"]
+        if peer is not None and len(size) == 2:
+            peers.append(f"mixup {peer}")
+            functions[peers[-1]] = mixup_package(MASKS, size, device)
+        elif peer is not None:
+            print(f"{case}: peer mixup {peer} left out, it makes masks of two dimensions only")
+        timings = interleave(functions, repeats)
+        lowest = min(
+            (timings["floor, one batch"], timings["floor, in chunks"]),
+            key=lambda seconds: sorted(seconds)[len(seconds) // 2],
+        )
+        records += [
+            record(f"{MASKS} masks {case}", name, given.backend, timings["ours"], timings[name], lowest)
+            for name in peers
+        ]
+    show(records)
+    write(given.json, records)
+
+
+if __name__ == "__main__":
+    main()

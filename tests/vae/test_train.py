@@ -1,0 +1,312 @@
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.masks.policies import parse_policy
+from mixlens.analysis.store.runs import CHECKPOINT, MODEL, Run
+from mixlens.analysis.training.backend import make_backend
+from mixlens.analysis.training.progress import Reporter
+from mixlens.vae import train as module
+from mixlens.vae.config import VAEConfig
+from mixlens.vae.train import check_images, load_vae, train_vae
+
+CONFIG = VAEConfig(latents=4, epochs=2, batch_size=16)
+
+AUGMENTATIONS = """
+import torch
+
+seen, orders = [], []
+
+
+class Same:
+    '''Draws as a mixing augmentation does, and gives its images back.'''
+
+    def __call__(self, x, y, *, generator=None):
+        torch.rand(100, generator=generator)
+        orders.append(y.clone())
+        return x, y
+
+
+class Counted:
+    def __call__(self, x, y, *, generator=None, step=None):
+        seen.append(step)
+        return x, y
+
+
+def cut(x, y, *, generator=None):
+    return x[:, :, :-2], y
+
+
+def fewer(x, y, *, generator=None):
+    return x[:-1], y[:-1]
+
+
+def poisoned(x, y, *, generator=None):
+    return x * float("nan"), y
+
+
+def lone(x, y, *, generator=None):
+    return x
+
+
+def double(x, y, *, generator=None):
+    return x.double(), y
+
+
+def unseeded(x, y):
+    return x, y
+
+
+def make_lone():
+    return lone
+
+
+def make_double():
+    return double
+
+
+def make_unseeded():
+    return unseeded
+
+
+def make_cut():
+    return cut
+
+
+def make_fewer():
+    return fewer
+
+
+def make_poisoned():
+    return poisoned
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A user's module of augmentations in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "mixlens_tests_mine.py").write_text(AUGMENTATIONS)
+    yield "mixlens_tests_mine"
+    sys.modules.pop("mixlens_tests_mine", None)
+
+
+def split(count, size=32, seed=0):
+    source = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 4, 4, generator=source)
+    images = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear").mul(255).byte()
+    return Split(images, torch.arange(count) % 4)
+
+
+def dataset(size=32):
+    return Dataset("tiny", split(64, size), split(20, size, 1), ("a", "b", "c", "d"), (0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.fixture
+def train(tmp_path):
+    def run(augmentation="baseline", *, seed=0, replicate=1, config=CONFIG, data=None, name=None, reporter=None):
+        path = tmp_path / (name or f"run-{len(list(tmp_path.glob('run-*')))}")
+        path.mkdir(exist_ok=True)
+        train_vae(
+            config,
+            data or dataset(),
+            parse_policy(augmentation),
+            seed,
+            replicate,
+            run=Run(path),
+            backend=make_backend("cpu", "fp32"),
+            reporter=reporter or Reporter(quiet=True),
+            label="test",
+        )
+        return Run(path)
+
+    return run
+
+
+def same(run, other):
+    first, second = load_file(run / MODEL), load_file(other / MODEL)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def timeless(run):
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in run.read_history()]
+
+
+def test_training_learns_and_records(train):
+    history = train(config=VAEConfig(latents=4, epochs=4, batch_size=16)).read_history()
+    assert [record["epoch"] for record in history] == [1, 2, 3, 4]
+    assert {"train_loss", "train_rate", "test_rate", "test_mse", "lr", "seconds"} <= set(history[0])
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert [record["lr"] for record in history] == pytest.approx([3e-3, 3e-3, 3e-4, 3e-5])
+
+
+def test_the_same_seed_gives_the_same_weights(train):
+    first, second = train(), train()
+    assert same(first, second)
+    assert timeless(first) == timeless(second)
+
+
+def test_seeds_and_replicates_differ(train):
+    first = train()
+    assert not same(first, train(seed=1))
+    assert not same(first, train(replicate=0))
+
+
+def test_a_first_training_step_starts_at_the_shared_weights(train, monkeypatch):
+    """Augmentations of one seed and replicate start from the same weights."""
+    started = []
+
+    def fit(model, *args, **options):
+        started.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    monkeypatch.setattr(module, "fit", fit)
+    for augmentation, seed in (("baseline", 0), ("fmix", 0), ("mixup", 0), ("baseline", 1)):
+        train(augmentation, seed=seed)
+    first, fmix, mixup, other = started
+    assert all(torch.equal(first[name], fmix[name]) and torch.equal(first[name], mixup[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_an_augmentation_that_changes_nothing_is_the_baseline_bit_for_bit(train, mine):
+    """So the order of images, their flips and jitter, and the latents' noise are shared; mixing has its own stream."""
+    baseline, unchanged = train(), train(f"{mine}:Same")
+    assert same(baseline, unchanged)
+    assert timeless(baseline) == timeless(unchanged)
+
+
+def test_the_order_of_images_belongs_to_seed_and_replicate(train, mine):
+    orders = []
+    for seed, replicate in ((0, 1), (0, 1), (1, 1), (0, 0)):
+        train(f"{mine}:Same", seed=seed, replicate=replicate)
+        orders.append(torch.cat(sys.modules[mine].orders))
+        sys.modules[mine].orders.clear()
+    assert torch.equal(orders[0], orders[1])
+    assert not torch.equal(orders[0], orders[2])
+    assert not torch.equal(orders[0], orders[3])
+
+
+@pytest.mark.parametrize("augmentation", ["mixup", "cutmix", "fmix", "fmix-official", "fmix+mixup", "fmix(alpha=0.2)"])
+def test_every_named_augmentation_trains_and_differs_from_the_baseline(train, augmentation):
+    config = VAEConfig(latents=4, epochs=1, batch_size=16)
+    assert not same(train(config=config), train(augmentation, config=config))
+
+
+def test_one_mask_per_batch_or_one_per_image(train):
+    first, second = (
+        train("mixup", config=VAEConfig(latents=4, epochs=1, batch_size=16, mix_mode=mode))
+        for mode in ("batch", "elem")
+    )
+    assert not same(first, second)
+
+
+def test_an_augmentation_that_takes_a_step_gets_it(train, mine):
+    train(f"{mine}:Counted")
+    assert sys.modules[mine].seen == list(range(8))
+
+
+def test_alternating_augmentations_alternate_by_step(train, monkeypatch):
+    policy, used = parse_policy("fmix+mixup"), []
+    mix = policy.build(4, "batch")
+    choose = type(mix)._choose
+
+    def spy(self, generator, step):
+        chosen = choose(self, generator, step)
+        used.append((step, type(chosen).__name__))
+        return chosen
+
+    monkeypatch.setattr(type(mix), "_choose", spy)
+    train("fmix+mixup")
+    assert used == [(step, ("FMix", "MixUp")[step % 2]) for step in range(8)]
+
+
+def test_a_resumed_training_with_alternation_is_bit_identical(train):
+    class Mortal(Reporter):
+        life = 6  # in the second epoch
+
+        def advance(self, detail="", steps=1):
+            self.life -= 1
+            if self.life < 0:
+                raise KeyboardInterrupt
+
+    whole = train("fmix+mixup")
+    with pytest.raises(KeyboardInterrupt):
+        train("fmix+mixup", name="killed", reporter=Mortal(quiet=True))
+    resumed = train("fmix+mixup", name="killed")
+    assert same(whole, resumed)
+    assert timeless(whole) == timeless(resumed)
+
+
+# One epoch is a natural first try, and round(0.4 · 1) = 0 puts a milestone before it: the rate is a tenth throughout.
+@pytest.mark.xfail(strict=True, reason="train.py: a milestone that rounds to epoch 0; use max(1, round(…))")
+def test_one_epoch_trains_at_the_full_rate(train):
+    history = train(config=VAEConfig(latents=4, epochs=1, batch_size=16)).read_history()
+    assert history[0]["lr"] == 3e-3
+
+
+# bad input
+
+
+@pytest.mark.parametrize("size", [28, 33, 64])
+def test_other_image_sizes_are_refused(train, size):
+    with pytest.raises(InputError, match=rf"works on 3×32×32 images; data set 'tiny' has 3×{size}×{size}"):
+        train(data=dataset(size))
+
+
+def test_grey_images_are_refused():
+    grey = Split(split(8).images[:, :1], split(8).labels)
+    with pytest.raises(InputError, match="has 1×32×32"):
+        check_images(Dataset("grey", grey, grey, ("a", "b", "c", "d"), (0.5,), (0.25,)))
+
+
+@pytest.mark.parametrize(("name", "shape"), [("make_cut", "16, 3, 30, 32"), ("make_fewer", "15, 3, 32, 32")])
+def test_an_augmentation_that_changes_the_shape_is_refused(train, mine, name, shape):
+    with pytest.raises(InputError, match=rf"'{mine}:{name}' turned images \(16, 3, 32, 32\) into \({shape}\)"):
+        train(f"{mine}:{name}")
+
+
+# ValueError (too many values to unpack), RuntimeError (dtypes) and TypeError (unexpected keyword 'generator'): the
+# user's augmentation breaks the contract of interface.Augmentation and gets a traceback from inside the step.
+@pytest.mark.xfail(strict=True, reason="train.py step: an augmentation that breaks its contract is no InputError")
+@pytest.mark.parametrize("name", ["make_lone", "make_double", "make_unseeded"])
+def test_an_augmentation_that_breaks_its_contract_is_refused(train, mine, name):
+    with pytest.raises(InputError, match=f"{mine}:{name}"):
+        train(f"{mine}:{name}")
+
+
+def test_an_augmentation_that_gives_nan_ends_as_diverged(train, mine):
+    with pytest.raises(RuntimeError, match="loss became nan in epoch 1"):
+        train(f"{mine}:make_poisoned")
+
+
+def test_a_batch_larger_than_the_data_is_refused(train):
+    with pytest.raises(InputError, match="batch size 128 for a split of 64 images"):
+        train(config=VAEConfig(latents=4, epochs=1))
+
+
+@pytest.mark.parametrize("file", [CHECKPOINT, MODEL])
+def test_damaged_files_are_refused(train, file):
+    run = train(config=VAEConfig(latents=4, epochs=1, batch_size=16), name="damaged")
+    content = (run / file).read_bytes()
+    (run / file).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        train(name="damaged") if file == CHECKPOINT else load_vae(run, CONFIG, make_backend("cpu"))
+
+
+def test_another_networks_weights_are_refused(train):
+    run = train(config=VAEConfig(latents=5, epochs=1, batch_size=16))
+    with pytest.raises(InputError, match="weights of another network"):
+        load_vae(run, CONFIG, make_backend("cpu"))
+
+
+def test_a_loaded_network_is_frozen_and_in_eval_mode(train):
+    run = train(config=VAEConfig(latents=4, epochs=1, batch_size=16))
+    vae = load_vae(run, CONFIG, make_backend("cpu"))
+    assert not vae.training
+    assert not any(parameter.requires_grad for parameter in vae.parameters())
+    saved = load_file(run / MODEL)
+    assert all(torch.equal(value, saved[name]) for name, value in vae.state_dict().items())

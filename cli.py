@@ -288,6 +288,8 @@ def _run(source: str | None, common: Common | None, settings: Mapping[str, Any],
     )
     store = Store(common.out / "runs")
     dataset = study.load(common.data_root)
+    for policy in study.policies:  # a mistake in one shows now, not after hours of training another
+        policy.build(len(dataset.classes), "elem")
     tasks = [gallery_task(study, dataset)]
     for name in study.sections:
         tasks += sections[name].tasks(study, dataset, backend)

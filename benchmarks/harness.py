@@ -19,19 +19,21 @@ from mixlens.analysis.training.backend import Backend, environment, make_backend
 Timings = dict[str, list[float]]
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The options of every benchmark; ``backend`` is made from ``--device`` and ``--threads``."""
+def arguments(description: str, precision: str = "fp32", **own: int) -> argparse.Namespace:
+    """The options of every benchmark and the whole numbers it adds; ``backend`` is made from device and threads."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer cases, under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--repeats", type=int, help="timed runs of each function, at least 5")
+    for name, default in own.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help="(default: %(default)s)")
     given = parser.parse_args()
     if given.repeats is not None and given.repeats < 5:
         parser.error("--repeats must be at least 5: fewer runs give no honest spread")
     try:
-        given.backend = make_backend(given.device, threads=given.threads)
+        given.backend = make_backend(given.device, precision, threads=given.threads)
     except ValueError as error:  # InputError
         parser.error(str(error))
     return given

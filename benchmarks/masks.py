@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -107,10 +108,10 @@ def main() -> None:
         chunk = max(1, fmix.CPU_CHUNK_ELEMENTS // math.prod(size))
         weights, rng, host_lam = loop_weights(size), np.random.default_rng(0), lam.double().cpu().numpy()
         functions: dict[str, Callable[[], object]] = {
-            "ours": lambda size=size: ours(lam, size),
-            "floor, one batch": lambda size=size: floor(MASKS, size, MASKS, device),
-            "floor, in chunks": lambda size=size, chunk=chunk: floor(MASKS, size, chunk, device),
-            "numpy loop": lambda size=size, w=weights, rng=rng, lam=host_lam: numpy_loop(lam, size, w, rng),
+            "ours": partial(ours, lam, size),
+            "floor, one batch": partial(floor, MASKS, size, MASKS, device),
+            "floor, in chunks": partial(floor, MASKS, size, chunk, device),
+            "numpy loop": partial(numpy_loop, host_lam, size, weights, rng),
         }
         peers = ["numpy loop"]
         if peer is not None and len(size) == 2:

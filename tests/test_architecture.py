@@ -133,13 +133,26 @@ def test_every_package_folder_is_listed() -> None:
         ".".join(["mixlens", *path.parent.relative_to(ROOT).parts]) for path in sources() if path.name == "__init__.py"
     }
     assert folders == set(PYPROJECT["tool"]["setuptools"]["packages"])
-    without_init = {path.parent for path in sources()} - {path.parent for path in sources() if path.name == "__init__.py"}
+    without_init = {path.parent for path in sources()} - {
+        path.parent for path in sources() if path.name == "__init__.py"
+    }
     assert not without_init, "a folder of modules without __init__.py is not packaged"
 
 
 def test_the_wheel_holds_the_package_and_nothing_generic(tmp_path: Path) -> None:
     pytest.importorskip("setuptools")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", str(tmp_path), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-q",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True, capture_output=True, text=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

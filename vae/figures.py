@@ -88,7 +88,8 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
         "Mean ± standard deviation over training seeds, ours and the paper's (5 trials). The last column is each "
         f"quantity's standard error over the {images} test images, averaged over seeds. The informations are rates in "
         "nats: the first is an upper bound on I(Z_A;X), the second an upper bound on the information between "
-        "reconstructions and their re-encoding, which bounds I(Z_A;Z_X) from neither side. MSE in squared normalised pixels."
+        "reconstructions and their re-encoding, which bounds I(Z_A;Z_X) from neither side. MSE in squared normalised "
+        "pixels."
     )
     return Table(
         "vae-table-1", "Table 1: what a VAE learned", caption, (*header, "seeds", "s.e. over images"), tuple(body)

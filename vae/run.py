@@ -21,7 +21,7 @@ from ..analysis.study.settings import changed
 from ..analysis.training.backend import Backend, make_backend
 from .config import VAEConfig
 from .measures import encode_all, mean_squared_error, reencode
-from .train import check_images, load_vae, train_vae
+from .train import check_data, load_vae, train_vae
 
 REFERENCE, TRAINED = 0, 1  # replicates: the baseline VAE of each pair, and the VAE that is compared with it
 SHOWN_IMAGES = 8  # reconstructions kept for the report
@@ -39,8 +39,8 @@ class VAESection:
         The baseline is measured twice: the reference with itself, as the paper does, and with a second, independent
         training (the null pair), which shares its weights' and images' draws with the augmented VAEs.
         """
-        check_images(dataset)
         config: VAEConfig = study.settings[self.name]
+        check_data(dataset, config)
         precision = make_backend(str(backend.device), config.precision).precision
         tasks = []
         baseline = parse_policy(BASELINE)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ..analysis.data.dataset import Dataset
 from ..analysis.data.loader import Batches, Transforms
 from ..analysis.errors import InputError
+from ..analysis.interface import Augmentation
 from ..analysis.masks.policies import Policy
 from ..analysis.store.runs import MODEL, Run
 from ..analysis.training.backend import Backend, stream_seed
 from ..analysis.training.checkpoint import load_weights
-from ..analysis.training.loop import StepDecay, fit
+from ..analysis.training.loop import Step, StepDecay, fit
 from ..analysis.training.progress import Reporter
 from .config import VAEConfig
 from .measures import encode_all, mean_squared_error
@@ -41,7 +43,7 @@ def train_vae(
     Each stream of random numbers is its own: two trainings with the same seed and replicate share their initial weights
     and the order of their images whatever the augmentation, so that differences between augmentations are paired.
     """
-    check_images(dataset)
+    check_data(dataset, config)
     mix = policy.build(len(dataset.classes), config.mix_mode)
     model = VAE(config.latents)
     model.initialise(torch.Generator().manual_seed(stream_seed("vae", "weights", seed, replicate)))
@@ -49,35 +51,8 @@ def train_vae(
     generators = {
         purpose: backend.generator("vae", purpose, seed, replicate) for purpose in ("images", "mixing", "latents")
     }
-    batches = Batches(
-        dataset.train,
-        dataset.mean,
-        dataset.std,
-        config.batch_size,
-        transforms=Transforms(flip=config.flip, jitter=config.jitter),
-        device=backend.device,
-        generator=generators["images"],
-        shuffle=True,
-        channels_last=backend.channels_last,
-    )
-    forward: Any = torch.compile(model) if backend.compile else model
-    takes_step = mix is not None and "step" in inspect.signature(mix).parameters
-
-    def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
-        if mix is not None:
-            extra = {"step": number} if takes_step else {}
-            mixed, _ = mix(x, y, generator=generators["mixing"], **extra)
-            if mixed.shape != x.shape:
-                raise InputError(
-                    f"augmentation {policy.text!r} turned images {tuple(x.shape)} into {tuple(mixed.shape)}."
-                )
-            x = mixed
-        noise = torch.randn(len(x), config.latents, generator=generators["latents"], device=x.device)
-        with backend.autocast():
-            reconstruction, mean, log_scale = forward(x, noise)
-        distortion, rate = negative_elbo(x, reconstruction, mean, log_scale)
-        return {"loss": (distortion + rate).mean(), "rate": rate.mean()}
-
+    batches = make_batches(config, dataset, generators["images"], backend)
+    step = make_step(config, model, mix, generators, backend)
     held_out = dataset.test.images[:EVALUATED_IMAGES]
 
     def evaluate() -> dict[str, float]:
@@ -90,7 +65,7 @@ def train_vae(
 
     fit(
         model,
-        torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=backend.device.type != "mps"),
+        make_optimizer(config, model, backend),
         step,
         batches,
         epochs=config.epochs,
@@ -104,6 +79,51 @@ def train_vae(
     )
 
 
+def make_batches(config: VAEConfig, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
+    """The training images, resident on the device, flipped and jittered."""
+    return Batches(
+        dataset.train,
+        dataset.mean,
+        dataset.std,
+        config.batch_size,
+        transforms=Transforms(flip=config.flip, jitter=config.jitter),
+        device=backend.device,
+        generator=generator,
+        shuffle=True,
+        channels_last=backend.channels_last,
+    )
+
+
+def make_step(
+    config: VAEConfig, model: VAE, mix: Augmentation | None, generators: Mapping[str, Generator], backend: Backend
+) -> Step:
+    """One training step's forward pass: mix the images, encode, decode, and the mean −ELBO of the mixed images.
+
+    Raises, when called, InputError for an augmentation that changes the images' shape.
+    """
+    forward: Any = torch.compile(model) if backend.compile else model
+    takes_step = mix is not None and "step" in inspect.signature(mix).parameters
+
+    def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+        if mix is not None:
+            extra: dict[str, Any] = {"step": number} if takes_step else {}
+            mixed, _ = mix(x, y, generator=generators["mixing"], **extra)
+            if mixed.shape != x.shape:
+                raise InputError(f"the augmentation turned images {tuple(x.shape)} into {tuple(mixed.shape)}.")
+            x = mixed
+        noise = torch.randn(len(x), config.latents, generator=generators["latents"], device=x.device)
+        with backend.autocast():
+            reconstruction, mean, log_scale = forward(x, noise)
+        distortion, rate = negative_elbo(x, reconstruction, mean, log_scale)
+        return {"loss": (distortion + rate).mean(), "rate": rate.mean()}
+
+    return step
+
+
+def make_optimizer(config: VAEConfig, model: VAE, backend: Backend) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=backend.device.type != "mps")
+
+
 def load_vae(run: Run, config: VAEConfig, backend: Backend) -> VAE:
     """A trained VAE in eval mode, parameters frozen. Raises InputError when the weights are damaged."""
     model = VAE(config.latents)
@@ -111,9 +131,12 @@ def load_vae(run: Run, config: VAEConfig, backend: Backend) -> VAE:
     return backend.prepare(model).eval().requires_grad_(False)
 
 
-def check_images(dataset: Dataset) -> None:
+def check_data(dataset: Dataset, config: VAEConfig) -> None:
+    """Raises InputError when the section cannot work on this data with these settings."""
     if tuple(dataset.train.images.shape[1:]) != (3, SIDE, SIDE):
         raise InputError(
             f"the VAE section works on 3×{SIDE}×{SIDE} images; data set {dataset.name!r} has "
             f"{'×'.join(map(str, dataset.train.images.shape[1:]))}. Resize or crop them."
         )
+    if config.batch_size > len(dataset.train):
+        raise InputError(f"vae.batch_size is {config.batch_size}, but there are {len(dataset.train)} training images.")

@@ -74,7 +74,7 @@ def low_frequency_image(
 def noise_shape(n: int, size: int | Sequence[int], variant: Variant = "paper") -> tuple[int, ...]:
     """Shape of the white noise behind n images: (n, *bins, 2), the last axis real and imaginary parts."""
     dims = as_size(size)
-    bins = (*dims[:-1], dims[-1] // 2 + 1) if variant == "paper" else (*_official_frequencies(dims).shape[1:], 2)
+    bins = (*dims[:-1], dims[-1] // 2 + 1) if variant == "paper" else (*map(len, _official_axes(dims)[1:]), 2)
     return (n, *bins, 2)
 
 
@@ -247,7 +247,7 @@ def _cached_scale(size: tuple[int, ...], decay_power: float, variant: Variant, d
         amplitude[..., 1 : (last if size[-1] % 2 == 0 else last + 1)] *= math.sqrt(0.5)
         amplitude = amplitude[..., None]
     else:
-        amplitude = (f_min / np.maximum(_official_frequencies(size), f_min)) ** decay_power
+        amplitude = (f_min / np.maximum(_magnitude(_official_axes(size)), f_min)) ** decay_power
         amplitude = np.stack([amplitude[0], amplitude[1]], axis=-1)[..., None, :]  # (*bins but the last, 1, 2)
     return torch.from_numpy(amplitude).to(device, torch.float32)
 
@@ -256,7 +256,7 @@ def _magnitude(axes: list[np.ndarray]) -> np.ndarray:
     return np.sqrt(sum(np.square(grid) for grid in np.meshgrid(*axes, indexing="ij")))
 
 
-def _official_frequencies(size: tuple[int, ...]) -> np.ndarray:
+def _official_axes(size: tuple[int, ...]) -> list[np.ndarray]:
     """The published code's frequency grid: (h,), (h, half of w) or, its axes swapped, (h, z, half of w)."""
     if size[0] < 2:
         raise InputError(f"variant='official' needs a first side of at least 2, got size {size}.")
@@ -266,7 +266,7 @@ def _official_frequencies(size: tuple[int, ...]) -> np.ndarray:
     if len(size) > 1:
         width = size[1]
         axes.append(np.fft.fftfreq(width)[: width // 2 + 1 + width % 2])
-    return _magnitude(axes)
+    return axes
 
 
 def _count(lam: Tensor, pixels: int, uniform: Tensor, variant: Variant) -> Tensor:
@@ -341,5 +341,5 @@ def check_salience(salience: Tensor | None, size: tuple[int, ...]) -> None:
         return
     if tuple(salience.shape) != size:
         raise InputError(f"salience must have the images' size {size}, got {tuple(salience.shape)}.")
-    if not bool((salience >= 0).all()) or not bool(salience.sum() > 0):
+    if not bool(((salience >= 0) & salience.isfinite()).all()) or not bool(salience.sum() > 0):
         raise InputError("salience must be non-negative, finite and not zero everywhere.")

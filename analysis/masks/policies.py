@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -130,23 +131,31 @@ def split_policies(text: str) -> list[str]:
 def _arguments(call: str, text: str) -> dict[str, Any]:
     try:
         node = ast.parse(f"f{call}", mode="eval").body
-        if not isinstance(node, ast.Call) or node.args or any(k.arg is None for k in node.keywords):
-            raise ValueError("only key=value arguments")
-        return {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
-    except (SyntaxError, ValueError) as error:
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
+            raise ValueError("it is not one list of key=value arguments")
+        names = [keyword.arg for keyword in node.keywords]
+        if None in names or len(set(names)) != len(names):
+            raise ValueError("an argument has no name, or the same name as another")
+        values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        json.dumps(values, allow_nan=False)  # it becomes part of a run's key
+    except (SyntaxError, TypeError, ValueError) as error:
         raise InputError(
             f"cannot read augmentation {text!r}: {error}. Write it as name(key=value, …) with plain numbers or strings."
         ) from error
+    return values
 
 
 def _without_defaults(name: str, arguments: dict[str, Any], text: str) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for part in name.split("+"):
         kind, fixed = _SINGLE[part]
-        defaults = {f.name: f.default for f in fields(kind) if f.name not in ("num_classes", "salience")} | fixed
+        hidden = {"num_classes", "salience", *fixed}
+        defaults = {field.name: field.default for field in fields(kind) if field.name not in hidden}
         for key, value in arguments.items():
             if key not in defaults:
                 raise InputError(f"augmentation {text!r}: {unknown('argument', key, defaults)}")
+            if isinstance(defaults[key], float) and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)  # alpha=2 and alpha=2.0 are the same run
             if value != defaults[key] or key == "mode":
                 kept[key] = value
         _call(kind, fixed | arguments, text)

@@ -6,9 +6,9 @@ one permutation; nothing is kept on the object between calls, so one instance se
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from operator import index
 from typing import Any, Literal
 
 import torch
@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..interface import MixedBatch
 
 Mode = Literal["elem", "batch"]
+ALPHA_MIN, ALPHA_MAX = 1e-6, 1e6  # beyond, λ is 0 or 1, or ½, in float32
 
 
 def draw_device(generator: Generator | None, device: torch.device | str | None) -> torch.device:
@@ -50,18 +51,21 @@ def sample_lam(
         lam = torch.rand(n, generator=generator, device=where)
     else:
         # log Gamma(a) = log Gamma(a+1) + log(U)/a, in distribution (Marsaglia & Tsang 2000).
-        first, second = (alpha + 1 if reformulate else alpha), alpha
-        shape = torch.tensor([first + 1, second + 1], device=where).expand(n, 2).contiguous()
+        parameters = (float(alpha) + 1 if reformulate else float(alpha), float(alpha))
+        shape = torch.tensor([a + 1 for a in parameters], dtype=torch.float32, device=where).expand(n, 2).contiguous()
         gamma = torch._standard_gamma(shape, generator=generator)
         uniform = 1 - torch.rand(n, 2, generator=generator, device=where)  # in (0, 1]
-        log_gamma = gamma.log() + uniform.log() / (shape - 1)
-        lam = torch.sigmoid(log_gamma[:, 0] - log_gamma[:, 1])
+        first, second = (gamma[:, i].log() + uniform[:, i].log() / parameters[i] for i in (0, 1))
+        lam = torch.sigmoid(first - second)
     return lam.to(device) if device is not None else lam
 
 
 def check_alpha(alpha: float, name: str = "alpha") -> None:
-    if not (isinstance(alpha, int | float) and 0 < alpha < math.inf):
-        raise InputError(f"{name} must be a positive number (the Beta distribution's parameter), got {alpha!r}.")
+    if not (isinstance(alpha, int | float) and ALPHA_MIN <= alpha <= ALPHA_MAX):
+        raise InputError(
+            f"{name} must be a positive number, {ALPHA_MIN:g} to {ALPHA_MAX:g} (the Beta distribution's parameter), "
+            f"got {alpha!r}."
+        )
 
 
 def check_lam(lam: Tensor) -> None:
@@ -75,7 +79,10 @@ def check_lam(lam: Tensor) -> None:
 
 def as_size(size: int | Sequence[int]) -> tuple[int, ...]:
     """A mask size as a tuple of one to three positive integers."""
-    dims = (size,) if isinstance(size, int) else tuple(int(side) for side in size)
+    try:
+        dims = tuple(index(side) for side in ((size,) if isinstance(size, int) else size))
+    except TypeError:
+        raise InputError(f"a mask's size is one to three whole numbers, such as (32, 32), got {size!r}.") from None
     if not 1 <= len(dims) <= 3 or min(dims) < 1:
         raise InputError(f"a mask has 1, 2 or 3 dimensions of at least 1 each, got size {dims}.")
     return dims
@@ -86,6 +93,8 @@ def soft_labels(y: Tensor, num_classes: int | None) -> Tensor:
     if y.ndim == 2:
         if not y.is_floating_point():
             raise InputError(f"soft labels (B, classes) must be float, got {y.dtype}.")
+        if num_classes is not None and y.shape[1] != num_classes:
+            raise InputError(f"soft labels have {y.shape[1]} columns, but num_classes is {num_classes}.")
         return y
     if num_classes is None:
         raise InputError(
@@ -124,12 +133,12 @@ class Mix:
         check_alpha(self.alpha)
         if self.target_alpha is not None:
             check_alpha(self.target_alpha, "target_alpha")
-        if not 0 <= self.p <= 1:
+        if not (isinstance(self.p, int | float) and 0 <= self.p <= 1):
             raise InputError(f"p is a probability in [0, 1], got {self.p!r}.")
         if self.mode not in ("elem", "batch"):
             raise InputError(f"mode must be 'elem' (one λ per sample) or 'batch' (one for all), got {self.mode!r}.")
-        if self.num_classes is not None and self.num_classes < 1:
-            raise InputError(f"num_classes must be at least 1, got {self.num_classes}.")
+        if self.num_classes is not None and not (isinstance(self.num_classes, int) and self.num_classes >= 1):
+            raise InputError(f"num_classes must be a whole number of at least 1, got {self.num_classes!r}.")
 
     def draw_mask(self, lam: Tensor, size: tuple[int, ...], *, generator: Generator | None = None) -> Tensor:
         """Masks of mean λ: (B,) → (B, 1, *size), or any shape that broadcasts to it."""
@@ -164,7 +173,8 @@ class Mix:
         Raises:
             InputError: fewer than two images, integer images, labels or draws of the wrong kind or length.
         """
-        self._check(x, y, lam, index, mask, applied)
+        check_batch(x, y)
+        check_draws(x, lam, index, mask, applied)
         n, size, device = len(x), tuple(x.shape[2:]), x.device
         groups = 1 if self.mode == "batch" else n
         if mask is None:
@@ -194,6 +204,7 @@ class Mix:
         self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mixed images and soft labels λ·y₁ + (1 − λ)·y₂, (B, classes). Arguments as for `pairs`."""
+        check_batch(x, y)
         batch = self.pairs(x, soft_labels(y, self.num_classes), generator=generator, step=step, **draws)
         return batch.x, torch.lerp(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
 
@@ -212,27 +223,42 @@ class Mix:
         mapped = torch.from_numpy(betaincinv(self.target_alpha, self.target_alpha, cdf))
         return mapped.to(weight.device, weight.dtype)
 
-    def _check(self, x: Tensor, y: Tensor, *draws: Tensor | None) -> None:
-        if x.ndim < 3 or x.ndim > 5 or not x.is_floating_point():
-            raise InputError(
-                "images to mix must be floating point of shape (B, C, *size) with 1 to 3 spatial dimensions, "
-                f"got {x.dtype} of shape {tuple(x.shape)}. Scale uint8 images to floats first."
-            )
-        if len(x) < 2:
-            raise InputError(f"mixing needs a batch of at least 2 images, got {len(x)}.")
-        if len(y) != len(x) or y.ndim not in (1, 2):
-            raise InputError(f"{len(x)} images need labels (B,) or (B, classes), got shape {tuple(y.shape)}.")
-        if y.ndim == 1 and (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool):
-            raise InputError(f"class labels must be integers, got {y.dtype}; soft labels have shape (B, classes).")
-        lam, index, mask, applied = draws
-        for name, draw in (("lam", lam), ("mask", mask), ("applied", applied)):
-            if draw is not None and len(draw) not in (1, len(x)):
-                raise InputError(f"{name} holds {len(draw)} draws for a batch of {len(x)}; give {len(x)} or 1.")
-        if index is not None and len(index) != len(x):
-            raise InputError(f"index names {len(index)} partners for a batch of {len(x)}.")
-        if lam is not None and not torch.compiler.is_compiling():
-            check_lam(lam)
-        if mask is not None and tuple(mask.shape[1:]) != (1, *x.shape[2:]):
-            raise InputError(
-                f"mask must have shape (B, 1, {', '.join(map(str, x.shape[2:]))}), got {tuple(mask.shape)}."
-            )
+
+def check_batch(x: Tensor, y: Tensor) -> None:
+    """A batch that can be mixed: two or more float images, and as many labels."""
+    if x.ndim < 3 or x.ndim > 5 or not x.is_floating_point():
+        raise InputError(
+            "images to mix must be floating point of shape (B, C, *size) with 1 to 3 spatial dimensions, "
+            f"got {x.dtype} of shape {tuple(x.shape)}. Scale uint8 images to floats first."
+        )
+    if len(x) < 2:
+        raise InputError(f"mixing needs a batch of at least 2 images, got {len(x)}.")
+    if y.ndim not in (1, 2) or len(y) != len(x):
+        raise InputError(f"{len(x)} images need labels (B,) or (B, classes), got shape {tuple(y.shape)}.")
+    if y.ndim == 1 and (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool):
+        raise InputError(f"class labels must be integers, got {y.dtype}; soft labels have shape (B, classes).")
+
+
+def check_draws(
+    x: Tensor, lam: Tensor | None, index: Tensor | None, mask: Tensor | None, applied: Tensor | None
+) -> None:
+    """Draws handed in by the caller: their shapes always, their values unless that would break a compiled graph."""
+    n, size = len(x), tuple(x.shape[2:])
+    values = not torch.compiler.is_compiling()
+    for name, draw in (("lam", lam), ("mask", mask), ("applied", applied)):
+        if draw is not None and (draw.ndim == 0 or len(draw) not in (1, n)):
+            raise InputError(f"{name} of shape {tuple(draw.shape)} for a batch of {n}; give {n} draws, or 1.")
+    if lam is not None and values:
+        check_lam(lam)
+    if applied is not None and applied.dtype != torch.bool:
+        raise InputError(f"applied must be bool, got {applied.dtype}.")
+    if index is not None:
+        if tuple(index.shape) != (n,) or index.is_floating_point():
+            raise InputError(f"index must hold {n} whole numbers, got {index.dtype} of shape {tuple(index.shape)}.")
+        if values and not bool(((index >= 0) & (index < n)).all()):
+            raise InputError(f"index must name partners 0..{n - 1}, got {index.tolist()}.")
+    if mask is not None:
+        if tuple(mask.shape[1:]) != (1, *size):
+            raise InputError(f"mask must have shape (B, 1, {', '.join(map(str, size))}), got {tuple(mask.shape)}.")
+        if values and not bool(((mask >= 0) & (mask <= 1)).all()):
+            raise InputError("mask values must lie in [0, 1].")

@@ -103,6 +103,11 @@ def test_other_image_sizes_are_refused_before_anything_is_trained():
         SECTION.tasks(study(), dataset(28), BACKEND)
 
 
+def test_a_batch_larger_than_the_data_is_refused_before_anything_is_trained():
+    with pytest.raises(InputError, match=r"vae\.batch_size is 65, but there are 64"):
+        SECTION.tasks(study(vae={"batch_size": 65}), dataset(), BACKEND)
+
+
 def test_precision_is_resolved_in_the_plan():
     fp32, bf16 = (
         SECTION.tasks(study(vae={"precision": precision}), dataset(), BACKEND) for precision in ("fp32", "bf16")

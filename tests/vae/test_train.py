@@ -12,7 +12,7 @@ from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.progress import Reporter
 from mixlens.vae import train as module
 from mixlens.vae.config import VAEConfig
-from mixlens.vae.train import check_images, load_vae, train_vae
+from mixlens.vae.train import check_data, load_vae, train_vae
 
 CONFIG = VAEConfig(latents=4, epochs=2, batch_size=16)
 
@@ -260,7 +260,7 @@ def test_other_image_sizes_are_refused(train, size):
 def test_grey_images_are_refused():
     grey = Split(split(8).images[:, :1], split(8).labels)
     with pytest.raises(InputError, match="has 1×32×32"):
-        check_images(Dataset("grey", grey, grey, ("a", "b", "c", "d"), (0.5,), (0.25,)))
+        check_data(Dataset("grey", grey, grey, ("a", "b", "c", "d"), (0.5,), (0.25,)), CONFIG)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("make_cut", "16, 3, 30, 32"), ("make_fewer", "15, 3, 32, 32")])
@@ -284,7 +284,7 @@ def test_an_augmentation_that_gives_nan_ends_as_diverged(train, mine):
 
 
 def test_a_batch_larger_than_the_data_is_refused(train):
-    with pytest.raises(InputError, match="batch size 128 for a split of 64 images"):
+    with pytest.raises(InputError, match=r"vae\.batch_size is 128, but there are 64 training images"):
         train(config=VAEConfig(latents=4, epochs=1))
 
 

@@ -438,7 +438,6 @@ def test_bad_lam(lam, told):
         ({"salience": torch.zeros(4, 4)}, "salience must be non-negative"),
         ({"salience": -torch.eye(4)}, "salience must be non-negative"),
         ({"salience": torch.full((4, 4), torch.nan)}, "salience must be non-negative, finite"),
-        # BUG in check_salience: infinite weights pass, and every mask is then empty.
         ({"salience": torch.full((4, 4), torch.inf)}, "salience must be non-negative, finite"),
         ({"rounding": torch.zeros(3)}, r"rounding must have shape \(2,\), got \(3,\)"),
     ],

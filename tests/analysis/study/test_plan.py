@@ -261,7 +261,7 @@ def dataset():
         images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=source)
         return Split(images, torch.arange(count) % 2)
 
-    return Dataset("tiny", split(8), split(4), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    return Dataset("tiny", split(128), split(4), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
 
 
 def tasks_of(dataset, *, backend=None, section=SECTION, **values):

@@ -27,9 +27,14 @@ class MixedBatch(NamedTuple):
 
 
 class Augmentation(Protocol):
-    """Anything that mixes a batch: x (B, C, *size), y (B,) or (B, classes) → mixed x and soft labels (B, classes)."""
+    """Mixes a batch: x (B, C, *size), y (B,) or (B, classes) → mixed x and soft labels (B, classes).
 
-    def __call__(self, x: Tensor, y: Tensor, *, generator: Generator | None = None) -> tuple[Tensor, Tensor]: ...
+    ``step`` counts training steps, for those that alternate. A user's own need not take it.
+    """
+
+    def __call__(
+        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None
+    ) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)

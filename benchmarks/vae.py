@@ -3,7 +3,7 @@
     python benchmarks/vae.py [--quick] [--json FILE] [--threads N] [--device cpu] [--workers N]
 
 Ours is the section's own training: batches cut, flipped, jittered and normalised on the device, FMix, one optimiser
-step. The peer runs the same network, augmentation and optimiser, fed by `torch.utils.data.DataLoader` with torchvision's
+step. The peer runs the same network, augmentation and optimiser, fed by `torch.utils.data.DataLoader` and torchvision's
 ColorJitter, RandomHorizontalFlip, ToTensor and Normalize on PIL images, as the published code does. The floor is the
 same step without any data work: one resident, normalised batch, unmixed, again and again. Aim: at least 0.9 of the
 floor's speed, that is a floor ratio of at most 1.11.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,7 +68,7 @@ def train_vae(
         step,
         batches,
         epochs=config.epochs,
-        schedule=StepDecay(tuple(round(fraction * config.epochs) for fraction in config.milestones)),
+        schedule=StepDecay(tuple(max(1, round(fraction * config.epochs)) for fraction in config.milestones)),
         generators=generators,
         evaluate=evaluate,
         run=run,
@@ -97,20 +96,12 @@ def make_batches(config: VAEConfig, dataset: Dataset, generator: Generator, back
 def make_step(
     config: VAEConfig, model: VAE, mix: Augmentation | None, generators: Mapping[str, Generator], backend: Backend
 ) -> Step:
-    """One training step's forward pass: mix the images, encode, decode, and the mean −ELBO of the mixed images.
-
-    Raises, when called, InputError for an augmentation that changes the images' shape.
-    """
+    """One training step's forward pass: mix the images, encode, decode, and the mean −ELBO of the mixed images."""
     forward: Any = torch.compile(model) if backend.compile else model
-    takes_step = mix is not None and "step" in inspect.signature(mix).parameters
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
         if mix is not None:
-            extra: dict[str, Any] = {"step": number} if takes_step else {}
-            mixed, _ = mix(x, y, generator=generators["mixing"], **extra)
-            if mixed.shape != x.shape:
-                raise InputError(f"the augmentation turned images {tuple(x.shape)} into {tuple(mixed.shape)}.")
-            x = mixed
+            x, _ = mix(x, y, generator=generators["mixing"], step=number)
         noise = torch.randn(len(x), config.latents, generator=generators["latents"], device=x.device)
         with backend.autocast():
             reconstruction, mean, log_scale = forward(x, noise)

@@ -2,8 +2,9 @@
 
 Pitfalls, each with a test:
 
-* Half a spectrum is enough for a real image, but a naive ``irfft`` of independent half-spectrum noise is not isotropic:
-  its kx = 0 and Nyquist columns keep only their Hermitian part, so they need √2 more amplitude than the rest.
+* A complex inverse transform yields two images, its real and its imaginary part: for complex white noise and a real
+  filter they are independent and of one distribution. Two for one beats a half-spectrum ``irfft``, which is slower and,
+  done naively, not isotropic (its kx = 0 and Nyquist columns would need √2 more amplitude than the rest).
 * The zero frequency has no finite 1/f^δ; it is clamped to the lowest non-zero frequency. It only shifts the image,
   which no threshold sees.
 * λ·n is rarely whole: the number of ones is its floor or ceiling, drawn so that it is right on average.
@@ -68,14 +69,19 @@ def low_frequency_image(
         raise InputError(f"noise for {n} images of size {dims} must have shape {shape}, got {tuple(noise.shape)}.")
     else:
         noise = noise.clone()
-    return _image(noise, dims, _scale(dims, float(decay_power), variant, noise.device))
+    return _images(noise, n, dims, _scale(dims, float(decay_power), variant, noise.device), variant)
 
 
 def noise_shape(n: int, size: int | Sequence[int], variant: Variant = "paper") -> tuple[int, ...]:
-    """Shape of the white noise behind n images: (n, *bins, 2), the last axis real and imaginary parts."""
+    """Shape of the white noise behind n images, the last axis real and imaginary parts.
+
+    ``"paper"``: (⌈n/2⌉, *size, 2), image 2i from the real part of transform i and image 2i + 1 from its imaginary part.
+    ``"official"``: (n, *bins, 2).
+    """
     dims = as_size(size)
-    bins = (*dims[:-1], dims[-1] // 2 + 1) if variant == "paper" else (*map(len, _official_axes(dims)[1:]), 2)
-    return (n, *bins, 2)
+    if variant == "paper":
+        return ((n + 1) // 2, *dims, 2)
+    return (n, *map(len, _official_axes(dims)[1:]), 2, 2)
 
 
 def fmix_mask(
@@ -175,22 +181,25 @@ def _fmix_mask(
     n, pixels, device = len(lam), math.prod(size), lam.device
     scale = _scale(size, float(decay_power), variant, device)
     where = draw_device(generator, device)
-    masks = torch.empty(n, 1, *size, device=device)
     on_cpu = device.type == "cpu" and not torch.compiler.is_compiling()
-    step = max(1, CPU_CHUNK_ELEMENTS // pixels) if on_cpu else n
+    step = 2 * max(1, CPU_CHUNK_ELEMENTS // (2 * pixels)) if on_cpu else n  # even: images come in pairs
+    masks = torch.empty(n if step < n else 0, pixels, device=device)  # one chunk is thresholded in place
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
         shape = noise_shape(rows.stop - start, size, variant)
+        first = start // 2 if variant == "paper" else start
         white = (
             torch.randn(shape, generator=generator, device=where).to(device)
             if noise is None
-            else noise[rows].to(device, copy=True)
+            else noise[first : first + shape[0]].to(device, copy=True)
         )
-        uniform = (torch.rand(shape[0], generator=generator, device=where) if rounding is None else rounding[rows]).to(
-            device
-        )
-        image = _image(white, size, scale).flatten(1)
-        part = masks[rows].view(shape[0], pixels)
+        uniform = (
+            torch.rand(rows.stop - start, generator=generator, device=where) if rounding is None else rounding[rows]
+        ).to(device)
+        image = _images(white, rows.stop - start, size, scale, variant).flatten(1)
+        if step >= n:
+            masks = image
+        part = masks[rows]
         if salience is not None:
             part.copy_(_by_salience(image, lam[rows], salience.to(device)))
             continue
@@ -201,31 +210,33 @@ def _fmix_mask(
             _top_by_value(image, count, part)
         else:
             part.copy_(_top_by_rank(image, count))
-    return masks
+    return masks.view(n, 1, *size)
 
 
-def _image(white: Tensor, size: tuple[int, ...], scale: Tensor) -> Tensor:
-    """White noise (n, *bins, 2) → real images (n, *size). Overwrites ``white``."""
-    half = (*size[:-1], size[-1] // 2 + 1)
-    spectrum = torch.view_as_complex(_fit(white.mul_(scale), half))
-    if len(size) > 1:
-        spectrum = torch.fft.ifftn(spectrum, dim=tuple(range(1, len(size))))
-    # A real image has real kx = 0 and Nyquist columns. FFT libraries differ in what they do with an imaginary part
-    # there; dropping it is numpy's meaning, and the one the √½ of `_cached_scale` counts on.
-    imaginary = torch.view_as_real(spectrum)[..., 1]
-    imaginary[..., :: half[-1] - 1 if size[-1] % 2 == 0 and size[-1] > 1 else half[-1]] = 0
-    return torch.fft.irfft(spectrum, n=size[-1])
+def _images(white: Tensor, n: int, size: tuple[int, ...], scale: Tensor, variant: Variant) -> Tensor:
+    """White noise of shape `noise_shape` → n real images (n, *size). Overwrites ``white``."""
+    white.mul_(scale)
+    if variant == "official":
+        return _official_images(white, size)
+    pairs = torch.view_as_real(torch.fft.ifftn(torch.view_as_complex(white), dim=tuple(range(1, len(size) + 1))))
+    return pairs.movedim(-1, 1).reshape(-1, *size)[:n]
 
 
-def _fit(white: Tensor, half: tuple[int, ...]) -> Tensor:
-    """Cut or pad with zeros to (n, *half, 2), as numpy's ``irfftn(spectrum, shape)`` does in the published code."""
-    bins = tuple(white.shape[1:-1])
-    if bins == half:
-        return white
+def _official_images(white: Tensor, size: tuple[int, ...]) -> Tensor:
+    """What numpy's ``irfftn(spectrum, size)`` makes of the published code's spectrum, smaller or larger than half."""
+    bins, half = tuple(white.shape[1:-1]), (*size[:-1], size[-1] // 2 + 1)
     fitted = white.new_zeros(len(white), *half, 2)
     common = tuple(slice(min(have, want)) for have, want in zip(bins, half, strict=True))
     fitted[(slice(None), *common)] = white[(slice(None), *common)]
-    return fitted
+    spectrum = torch.view_as_complex(fitted)
+    if len(size) > 1:
+        spectrum = torch.fft.ifftn(spectrum, dim=tuple(range(1, len(size))))
+    # FFT libraries differ in what they make of imaginary kx = 0 and Nyquist columns; numpy drops them.
+    imaginary = torch.view_as_real(spectrum)[..., 1]
+    imaginary[..., 0] = 0
+    if size[-1] % 2 == 0:
+        imaginary[..., -1] = 0
+    return torch.fft.irfft(spectrum, n=size[-1])
 
 
 @torch.compiler.assume_constant_result
@@ -237,19 +248,15 @@ def _scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: 
 @lru_cache(maxsize=64)
 def _cached_scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
     f_min = 1 / max(size)
+    axes = [np.fft.fftfreq(side) for side in size] if variant == "paper" else _official_axes(size)
+    amplitude = (f_min / np.maximum(_magnitude(axes), f_min)) ** decay_power
+    # Written out for real and imaginary parts: multiplying by a value broadcast innermost is several times slower.
     if variant == "paper":
-        frequency = _magnitude([np.fft.fftfreq(side) for side in size[:-1]] + [np.fft.rfftfreq(size[-1])])
-        amplitude = (f_min / np.maximum(frequency, f_min)) ** decay_power
-        # Re F⁻¹ of full complex noise has Hermitian variance ½ per part; a column kept only in its real part has 1.
-        last = size[-1] // 2
-        amplitude[..., 1 : (last if size[-1] % 2 == 0 else last + 1)] *= math.sqrt(0.5)
-        amplitude = amplitude[..., None]
+        amplitude = np.stack([amplitude] * 2, axis=-1)
     else:
-        amplitude = (f_min / np.maximum(_magnitude(_official_axes(size)), f_min)) ** decay_power
-        amplitude = np.stack([amplitude[0], amplitude[1]], axis=-1)[..., None, :]  # (*bins but the last, 1, 2)
-    # Written out for both parts: multiplying by a value broadcast along the innermost axis is several times slower.
-    whole = np.broadcast_to(amplitude, (*amplitude.shape[:-2], amplitude.shape[-2] if variant == "paper" else 2, 2))
-    return torch.from_numpy(np.array(whole, dtype=np.float32)).to(device)
+        parts = np.stack([amplitude[0], amplitude[1]], axis=-1)  # two rows, taken for real and imaginary parts
+        amplitude = np.stack([parts, parts], axis=-2)  # of two columns
+    return torch.from_numpy(amplitude).to(device, torch.float32)
 
 
 def _magnitude(axes: list[np.ndarray]) -> np.ndarray:
@@ -289,10 +296,11 @@ def _top_by_value(image: Tensor, count: Tensor, out: Tensor) -> None:
     threshold = ascending[row, np.minimum(at, image.shape[1] - 1)]
     tied = (ascending[row, np.maximum(at - 1, 0)] == threshold) & (at > 0)
     threshold[at == image.shape[1]] = np.inf  # no ones at all
+    rows = torch.from_numpy(tied)
+    exact = _top_by_rank(image[rows], count[rows]) if tied.any() else None  # first: ``out`` may be ``image``
     torch.ge(image, torch.from_numpy(threshold)[:, None], out=out)
-    if tied.any():
-        rows = torch.from_numpy(tied)
-        out[rows] = _top_by_rank(image[rows], count[rows])
+    if exact is not None:
+        out[rows] = exact
 
 
 def _top_by_rank(image: Tensor, count: Tensor) -> Tensor:

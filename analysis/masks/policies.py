@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -81,7 +81,10 @@ class Policy:
         return bool(self.settings["use"] == BASELINE)
 
     def build(self, num_classes: int, mode: str) -> Augmentation | None:
-        """The augmentation; None for the baseline. Raises InputError for bad arguments or a factory that fails."""
+        """The augmentation; None for the baseline. Raises InputError for bad arguments or a factory that fails.
+
+        It takes ``step=`` whether it uses it or not. A user's own is checked at every call (`OwnAugmentation`).
+        """
         use, arguments = self.settings["use"], dict(self.settings.get("with", {}))
         if use == BASELINE:
             return None
@@ -89,11 +92,38 @@ class Policy:
             made = _call(load_object(use, "augmentation"), arguments, self.text)
             if not callable(made):
                 raise InputError(f"augmentation {self.text!r}: its factory gave {type(made).__name__}, not a callable.")
-            return made
+            return OwnAugmentation(self.text, made, _takes_step(made))
         arguments.setdefault("mode", mode)
         mixes = [_call(_SINGLE[name][0], {**_SINGLE[name][1], **arguments, "num_classes": num_classes}, self.text)
                  for name in use.split("+")]  # fmt: skip
         return mixes[0] if len(mixes) == 1 else Alternate(*mixes)
+
+
+@dataclass(frozen=True)
+class OwnAugmentation:
+    """A user's augmentation, its errors and outputs turned into messages that name it."""
+
+    name: str
+    mix: Callable[..., Any]
+    takes_step: bool
+
+    def __call__(
+        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Raises InputError when the augmentation fails or does not give mixed images like x, and labels."""
+        try:
+            made = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
+        except Exception as error:  # whatever the user's code raises
+            raise InputError(f"augmentation {self.name!r} failed with {type(error).__name__}: {error}") from error
+        if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Tensor)):
+            raise InputError(f"augmentation {self.name!r} must return (images, labels), got {type(made).__name__}.")
+        mixed, labels = made
+        if mixed.shape != x.shape or mixed.dtype != x.dtype:
+            raise InputError(
+                f"augmentation {self.name!r} turned {x.dtype} images {tuple(x.shape)} into {mixed.dtype} "
+                f"{tuple(mixed.shape)}; it must keep shape and type."
+            )
+        return mixed, labels
 
 
 def parse_policy(text: str) -> Policy:
@@ -160,6 +190,13 @@ def _without_defaults(name: str, arguments: dict[str, Any], text: str) -> dict[s
                 kept[key] = value
         _call(kind, fixed | arguments, text)
     return kept
+
+
+def _takes_step(mix: Callable[..., Any]) -> bool:
+    try:
+        return "step" in inspect.signature(mix).parameters
+    except (TypeError, ValueError):  # some callables have no signature to read
+        return False
 
 
 def _call(factory: Any, arguments: dict[str, Any], text: str) -> Any:

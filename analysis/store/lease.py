@@ -71,7 +71,7 @@ class Lease:
     def _read(self) -> dict[str, str]:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
+        except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
 

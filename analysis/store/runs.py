@@ -79,7 +79,8 @@ class Run:
         os.replace(aside, self.path / HISTORY)
 
     def write_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        np.savez_compressed(self.path / ARRAYS, allow_pickle=False, **arrays)
+        assert all(array.dtype != object for array in arrays.values())  # these would be pickled
+        np.savez_compressed(self.path / ARRAYS, **arrays)
 
     def read_arrays(self) -> dict[str, np.ndarray]:
         path = self.path / ARRAYS
@@ -158,7 +159,7 @@ class Store:
             if not (run / RESULT).exists():
                 return
             lease.check()
-            (run / CHECKPOINT).unlink(missing_ok=True)
             os.replace(run.path, self.root / name)
+            (self.root / name / CHECKPOINT).unlink(missing_ok=True)
         finally:
             lease.release()

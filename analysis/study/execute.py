@@ -6,12 +6,14 @@ what another is doing.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..data.dataset import Dataset
 from ..interface import Task
+from ..store.lease import LeaseLostError
 from ..store.results import write_rows
 from ..store.runs import ENVIRONMENT, FAILED, Run, Store
 from ..training.backend import Backend, environment
@@ -66,7 +68,12 @@ def execute(tasks: Sequence[Task], store: Store, context: Context) -> Outcome:
             run = store.find(name)
             if run is None:
                 position = f"[{total - len(waiting) + 1}/{total}]"
-                run = _work(task, name, position, [outcome.done[parent] for parent in parents], store, context, outcome)
+                try:
+                    run = _work(
+                        task, name, position, [outcome.done[parent] for parent in parents], store, context, outcome
+                    )
+                except LeaseLostError as error:
+                    context.reporter.say(str(error))
             if run is not None:
                 outcome.done[name] = run
             if run is not None or name in outcome.failed:
@@ -92,6 +99,9 @@ def _work(
         try:
             with context.backend.session():
                 rows = task.work(run, tuple(inputs), context)
+            for row in rows:
+                if not math.isfinite(row.value):
+                    raise DivergedError(f"{row.quantity} is {row.value}: the network it was measured on has diverged.")
         except DivergedError as error:
             outcome.failed[name] = str(error)
             run.write_json(FAILED, {"label": task.label, "reason": str(error)})
@@ -99,5 +109,5 @@ def _work(
             context.reporter.say(f"failed: {task.label}: {error}")
             return None
         write_rows(run, rows, time.perf_counter() - began)
-        outcome.fresh += 1
+    outcome.fresh += 1
     return store.find(name)

@@ -87,15 +87,15 @@ def read_study(
             values[listed] = split_policies(values[listed])
     if isinstance(values.get("seeds"), int) and not isinstance(values["seeds"], bool):
         values["seeds"] = list(range(values["seeds"]))  # a count
-    for name in values.get("sections", ()):
-        if name not in sections:
-            raise unknown("section", name, sections)
     own = {key: value for key, value in values.items() if key not in sections}
     known = {*Study.__dataclass_fields__, *sections} - {"settings"}
     for key in own:
         if key not in known:
             raise unknown("setting in the study:", key, known)
     study = from_mapping(Study, own, "study")
+    for name in study.sections:
+        if name not in sections:
+            raise unknown("section", name, sections)
     settings: dict[str, Any] = {
         name: from_mapping(sections[name].config, _mapping(values.get(name), name), name) for name in study.sections
     }
@@ -141,7 +141,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 def _read(source: str) -> Mapping[str, Any]:
     path = Path(source)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -95,7 +95,7 @@ def load_checkpoint(
                     loaded[slot] = torch.empty_like(parameter).copy_(value)
         for name, generator in generators.items():
             generator.set_state(groups["generator"][name])
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
     return dict(metadata["progress"])
 

@@ -91,6 +91,11 @@ def fit(
         model.eval()
         with torch.no_grad():
             evaluated = evaluate()
+        for name, value in evaluated.items():
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"the evaluation's {name} became {value} after epoch {epoch + 1}; try a lower learning rate."
+                )
         record = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"]}
         record |= {f"train_{name}": value for name, value in means.items()}
         record |= {f"test_{name}": value for name, value in evaluated.items()}
@@ -100,6 +105,7 @@ def fit(
         )
         run.write_history(history)
     reporter.finish()
+    run.write_history(history)
     model.eval()
     save_weights(run / MODEL, model)
     return history

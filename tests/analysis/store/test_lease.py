@@ -114,7 +114,6 @@ def test_a_damaged_lease_holds_nothing(tmp_path, content):
 
 
 # UnicodeDecodeError is a ValueError but no JSONDecodeError; int("x") of a foreign pid is one too.
-@pytest.mark.xfail(strict=True, reason="lease.py _read catches JSONDecodeError only; catch ValueError")
 def test_a_lease_of_random_bytes_holds_nothing(tmp_path):
     (tmp_path / "task.lease").write_bytes(b"\xff\xfe\x80")
     lease = Lease(tmp_path, "task")

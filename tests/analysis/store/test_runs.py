@@ -93,7 +93,6 @@ def test_the_next_try_clears_what_a_killed_one_claimed(store):
 
 # The checkpoint is unlinked before the rename: a kill between the two throws away the whole training, since the next
 # claim also unlinks the result. Rename first, then drop the checkpoint in the whole folder.
-@pytest.mark.xfail(strict=True, reason="runs.py Store.claim unlinks the checkpoint before the rename")
 def test_a_kill_at_the_rename_keeps_the_checkpoint(store, monkeypatch):
     def killed(*args):
         raise KeyboardInterrupt
@@ -171,7 +170,7 @@ def test_history_and_arrays_round_trip(tmp_path):
 
 
 def test_arrays_of_objects_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(AssertionError):
         Run(tmp_path).write_arrays({"a": np.array([{}], dtype=object)})
 
 

@@ -160,7 +160,6 @@ def test_an_input_error_stops_the_study_and_leaves_nothing_whole(store):
 
 
 # A measured NaN (a network that only just diverged) must fail its task, not end the study with a ValueError.
-@pytest.mark.xfail(strict=True, reason="execute.py _work: write_rows raises ValueError for a row that is not finite")
 def test_a_row_that_is_no_number_fails_its_task_alone(store):
     plan = Plan()
     bad = plan.task("bad", value=float("nan"))
@@ -225,7 +224,6 @@ def test_what_another_worker_holds_is_waited_for(store, monkeypatch):
 
 # LeaseLostError from claim's check leaves execute as a traceback, though the task only went to another worker. Catch it
 # in _work around the with block (and count `fresh` after it), return None, and let the loop wait for the other.
-@pytest.mark.xfail(strict=True, reason="execute.py _work lets LeaseLostError through")
 def test_a_lost_lease_leaves_the_task_to_the_other_worker(store):
     tries = []
 

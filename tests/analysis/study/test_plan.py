@@ -116,7 +116,6 @@ def test_what_cannot_be_used_is_named(study_of, text, message):
 
 
 # `for name in values.get("sections", ())` runs before the types are checked.
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="plan.py read_study walks sections before they are checked")
 @pytest.mark.parametrize("text", ["sections: 3", "sections:", "sections: [[vae]]", "sections: [{vae: 1}]"])
 def test_sections_of_another_type_are_refused(study_of, text):
     with pytest.raises(InputError, match="sections"):
@@ -129,7 +128,6 @@ def test_arguments_that_json_cannot_hold_are_refused(study_of, value):
         study_of(f'augmentations: ["my.module:make(x={value})"]')
 
 
-@pytest.mark.xfail(strict=True, reason="settings.py lets inf and nan through")
 @pytest.mark.parametrize("text", ["vae: {learning_rate: .inf}", "vae: {reconstruction_noise: .nan}"])
 def test_settings_that_are_not_finite_are_refused(study_of, text):
     with pytest.raises(InputError, match="vae"):
@@ -211,7 +209,6 @@ def test_the_papers_preset_is_the_papers():
 
 
 # The output of `mixlens run demo` may well be a folder named demo in the current one.
-@pytest.mark.xfail(strict=True, reason="plan.py _read asks path.exists() before the presets; ask path.is_file()")
 def test_a_folder_named_like_a_preset_does_not_hide_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()

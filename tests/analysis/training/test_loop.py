@@ -260,7 +260,6 @@ def test_a_finished_training_does_no_step_again(job, folder):
 
 # The history file is only written inside the epoch loop: a kill between the last checkpoint and it leaves a whole run
 # whose history.jsonl lacks its last epoch (and with one epoch has no file). Write it after the loop too.
-@pytest.mark.xfail(strict=True, reason="loop.py fit does not write the history after resuming a finished checkpoint")
 def test_a_kill_between_the_last_checkpoint_and_the_history_loses_nothing(job, folder, monkeypatch):
     run, write = folder("run"), Run.write_history
 
@@ -325,7 +324,6 @@ def test_divergence_is_noticed_within_an_epoch(job, folder, monkeypatch):
 # The last step of an epoch can ruin the weights with a loss that was still finite: the evaluation is then NaN, the NaN
 # weights are checkpointed and saved, and measuring them ends in a ValueError (NaN is no JSON) that stops the study.
 # Check the evaluation's numbers like the loss, before the checkpoint.
-@pytest.mark.xfail(strict=True, reason="loop.py fit accepts NaN metrics from evaluate and saves NaN weights")
 def test_weights_ruined_by_the_last_step_end_the_training(job, folder):
     run = folder("run")
 

@@ -68,7 +68,6 @@ def test_work_without_a_bar_started_is_harmless():
 
 # A user's augmentation is part of the label, e.g. my.module:mix(kinds=['/a']): rich reads [/a] as markup in
 # TextColumn and raises MarkupError. Give both TextColumns markup=False.
-@pytest.mark.xfail(strict=True, reason="progress.py TextColumn reads a label as markup")
 def test_a_label_is_not_markup():
     shown, out = reporter(terminal=True)
     work(shown, label="m:mix(kinds=[/a]) [bold]x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -17,6 +18,7 @@ import torch
 from mixlens.analysis.training.backend import Backend, environment, make_backend
 
 Timings = dict[str, list[float]]
+TIMED_SECONDS = 0.02
 
 
 def arguments(description: str, precision: str = "fp32", **own: int) -> argparse.Namespace:
@@ -40,23 +42,32 @@ def arguments(description: str, precision: str = "fp32", **own: int) -> argparse
 
 
 def interleave(functions: Mapping[str, Callable[[], object]], repeats: int) -> Timings:
-    """Seconds of each function, ``repeats`` times in turn after one warm-up each.
+    """Seconds per call of each function, ``repeats`` times in turn after a warm-up.
 
-    In turn, because a machine's clock and neighbours drift over seconds: each function sees the same drift. Work queued
-    on a GPU is waited for before and after.
+    In turn, because a machine's clock and neighbours drift over seconds: each function sees the same drift. A timing is
+    the mean of as many calls as last `TIMED_SECONDS`. Work queued on a GPU is waited for before and after.
     """
-    for function in functions.values():
-        function()
+    calls = {name: _calls(function) for name, function in functions.items()}
     timings: Timings = {name: [] for name in functions}
     names = list(functions)
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:  # no function always follows the same one
             _synchronise()
             start = time.perf_counter()
-            functions[name]()
+            for _ in range(calls[name]):
+                functions[name]()
             _synchronise()
-            timings[name].append(time.perf_counter() - start)
+            timings[name].append((time.perf_counter() - start) / calls[name])
     return timings
+
+
+def _calls(function: Callable[[], object]) -> int:
+    function()
+    _synchronise()
+    start = time.perf_counter()
+    function()
+    _synchronise()
+    return max(1, math.ceil(TIMED_SECONDS / (time.perf_counter() - start)))
 
 
 def record(

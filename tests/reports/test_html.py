@@ -1,0 +1,235 @@
+"""Reports: one self-contained page, numbers written by one function, names escaped, nothing fetched."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.interface import Row
+from mixlens.analysis.store.record import TaskRecord, read_record, write_record
+from mixlens.analysis.store.results import write_rows
+from mixlens.analysis.store.runs import ENVIRONMENT, Run
+from mixlens.analysis.style import colours, interval, label, number
+from mixlens.reports import paper
+from mixlens.reports.html import duration, write_report
+from mixlens.vae import figures
+
+VALUES = {  # (augmentation, pair) → rate of each seed
+    ("baseline", "self"): [70.0, 71.0, 72.0],
+    ("baseline", "independent"): [70.5, 71.5, 72.5],
+    ("mixup", "independent"): [60.5, 61.4, 62.6],
+    ("fmix", "independent"): [70.0, 73.0, 71.0],
+}
+
+
+@pytest.fixture
+def record(tmp_path: Path):
+    return make_record(tmp_path, VALUES)
+
+
+def make_record(folder: Path, values, name="a study"):
+    """A finished study with made-up rows: three quantities, a training history and pictures for every pair."""
+    runs, tasks = folder / "runs", []
+    rng = np.random.default_rng(0)
+
+    def run(task_name, kind, inputs=(), rows=()):
+        made = Run(runs / task_name)
+        made.path.mkdir(parents=True)
+        made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})
+        write_rows(made, list(rows), 12.0)
+        tasks.append(TaskRecord(task_name, kind, task_name, tuple(inputs), "done"))
+        return made
+
+    for (augmentation, pair), by_seed in values.items():
+        for seed, value in enumerate(by_seed):
+            trained = f"train-{augmentation}-{pair}-{seed}"
+            history = [{"epoch": e, "train_loss": 9.0 - e, "test_rate": 50.0 + e, "test_mse": 0.5 / e} for e in (1, 2)]
+            run(trained, "vae-train").write_history(history)
+            measured = f"measure-{augmentation}-{pair}-{seed}"
+            facts = (measured, "other", "vae", "photos", "test", augmentation, "vae", seed)
+            row = Row(*facts, "rate", value, "nats", 1000, {"pair": pair}, 0.1, bound="upper")
+            rows = [
+                row,
+                replace(row, quantity="rate_reconstruction", value=value - 3),
+                replace(row, quantity="mse", value=value / 200),
+            ]
+            pictures = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+            run(measured, "vae-measure", (trained, trained), rows).write_arrays(
+                {"images": pictures, "reconstructions": pictures}
+            )
+    study = folder / "study"
+    settings = {
+        "data": "photos",
+        "seeds": [0, 1, 2],
+        "augmentations": ["baseline", "mixup", "fmix"],
+        "train_size": None,
+    }
+    write_record(
+        study, name=name, command="mixlens run <x>", settings=settings, started="2026-01-01", runs=runs, tasks=tasks
+    )
+    return read_record(study)
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch, ids, links, headings, cells."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.fetched: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "a":
+            self.links.append(found["href"])
+        for name in ("src", "href", "xlink:href"):
+            value = found.get(name) or ""
+            if value and tag != "a" and not value.startswith(("#", "data:")):
+                self.fetched.append(f"<{tag} {name}={value}>")
+        assert not any(name.startswith("on") for name in found), "no inline scripts"
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_whole_and_fetches_nothing(record, tmp_path):
+    page = Page(write_report(record, tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.fetched == []
+    assert "url(http" not in page.text
+    assert len(page.ids) == len(set(page.ids)), "ids are unique"
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+    for words in ("Table 1", "Training curves", "Reconstructions", "Hardware and versions", "mixlens run <x>"):
+        assert words in page.text
+
+
+def test_the_same_study_gives_the_same_bytes(record, tmp_path):
+    first = write_report(record, tmp_path / "a.html").read_bytes()
+    assert write_report(record, tmp_path / "b.html").read_bytes() == first
+
+
+def test_rows_carry_the_name_of_the_study_that_is_reported(record, tmp_path):
+    write_report(record, tmp_path / "report.html")
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert set(rows["study"]) == {"a study"}
+    assert len(rows) == 3 * 3 * len(VALUES)
+
+
+def test_names_are_escaped_everywhere(tmp_path):
+    bad = "<script>alert(1)</script>"
+    record = make_record(
+        tmp_path, {("baseline", "independent"): [1.0, 2.0], (f"my:{bad}", "independent"): [1.0, 2.0]}, bad
+    )
+    text = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_table_1_holds_means_deviations_and_the_papers_values(record):
+    table = figures.tables(record, paper.VALUES["vae"])[0]
+    lines = {line[0]: line[1:] for line in table.rows}
+    assert lines["Baseline, paired with itself"][:2] == ("71.0 ± 1.0", "78.05 ± 0.53")
+    assert lines["Baseline, second training"][:2] == ("71.5 ± 1.0", "—")
+    assert lines["MixUp"][:4] == ("61.5 ± 1.1", "70.38 ± 0.90", "58.5 ± 1.1", "68.58 ± 1.12")
+    assert lines["FMix"][6:] == ("3", "0.1 / 0.1 / 0.1")
+
+
+def test_differences_are_paired_by_seed_and_marked_only_where_they_stand(record):
+    table = figures.tables(record, {})[1]
+    lines = {line[0]: line[1] for line in table.rows}
+    assert set(lines) == {"MixUp", "FMix"}
+    # MixUp − baseline: −10, −10.1, −9.9: mean −10, t(0.975, 2)·0.1/√3 = 0.248
+    assert lines["MixUp"] == "−10.00 [−10.25, −9.75] ↓"
+    assert lines["FMix"].startswith("−0.2 [")
+    assert not lines["FMix"].endswith(("↑", "↓"))
+
+
+def test_fewer_than_three_seeds_cannot_tell(tmp_path):
+    record = make_record(tmp_path, {pair: values[:2] for pair, values in VALUES.items()})
+    for line in figures.tables(record, {})[1].rows:
+        assert all("cannot tell" in cell for cell in line[1:])
+
+
+def test_a_study_without_a_baseline_has_no_differences(tmp_path):
+    record = make_record(tmp_path, {("mixup", "independent"): [1.0, 2.0, 3.0]})
+    assert figures.tables(record, {})[1].rows == (("MixUp", "no baseline", "no baseline", "no baseline"),)
+    write_report(record, tmp_path / "report.html")
+
+
+def test_one_seed_has_a_value_and_no_deviation(tmp_path):
+    record = make_record(tmp_path, {("baseline", "independent"): [70.5]})
+    assert figures.tables(record, {})[0].rows[1][1] == "70.5"
+
+
+def test_failed_tasks_are_named(record, tmp_path):
+    failed = TaskRecord("x", "vae-train", "train VAE, cutmix, seed 1", (), "failed", "the loss became nan")
+    text = write_report(replace(record, tasks=(*record.tasks, failed)), tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "train VAE, cutmix, seed 1: failed: the loss became nan" in text
+
+
+def test_nothing_measured_is_an_error(record, tmp_path):
+    with pytest.raises(InputError, match="no finished measurement"):
+        write_report(replace(record, tasks=()), tmp_path / "report.html")
+
+
+def test_an_unwritable_report_is_an_error(record, tmp_path):
+    with pytest.raises(InputError, match="cannot write the report"):
+        write_report(record, tmp_path / "no" / "such" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((78.05, 0.53), "78.05 ± 0.53"),
+        ((78.05, 1.2), "78.0 ± 1.2"),
+        ((1234.0, 120.0), "1234 ± 120"),
+        ((0.2561, 0.0021), "0.2561 ± 0.0021"),
+        ((-3.0, 0.25), "−3.00 ± 0.25"),
+        ((0.256, 0.002, 3), "0.256 ± 0.002"),
+        ((78.0512,), "78.05"),
+        ((float("inf"),), "∞"),
+        ((float("nan"),), "not a number"),
+        ((2.0, 0.0), "2.0000 ± 0.0000"),
+    ],
+)
+def test_numbers_show_two_digits_of_their_spread(arguments, text):
+    assert number(*arguments) == text
+
+
+def test_intervals_show_signs():
+    assert interval(-1.0, -1.5, -0.5) == "−1.00 [−1.50, −0.50]"
+    assert interval(12.0, -8.0, 32.0) == "+12 [−8, +32]"
+
+
+def test_names_and_colours_of_augmentations():
+    assert label("fmix-official") == "FMix (official code)"
+    assert label("fmix(alpha=0.2)") == "FMix (alpha=0.2)"
+    assert label("my.mod:make(k=1)") == "my.mod:make (k=1)"
+    many = ["baseline", "mixup", *(f"own:{i}" for i in range(9))]
+    assert colours(many)["mixup"] == colours(["mixup"])["mixup"]
+    assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours(many).values())
+
+
+def test_durations():
+    assert [duration(s) for s in (4.2, 725, 11245)] == ["4 s", "12 min 05 s", "3 h 07 min"]
+
+
+def test_the_papers_values_are_those_printed():
+    """Table 1 and section 4, once more by hand."""
+    rates = {name: values["rate"][:2] for name, values in paper.VALUES["vae"].items()}
+    assert rates == {
+        "baseline": (78.05, 0.53),
+        "mixup": (70.38, 0.90),
+        "cutmix": (83.17, 0.72),
+        "fmix": (83.67, 0.89),
+        "fmix-official": (83.67, 0.89),
+    }

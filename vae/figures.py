@@ -174,7 +174,7 @@ def _reconstructions_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
     return Plot(
         "vae-reconstructions",
         "Reconstructions of the same test images",
-        f"The first test images through each VAE of seed {seed}: decode(z) with one z ~ q(z|x).",
+        f"Test images, evenly spaced over the test set, through each VAE of seed {seed}: decode(z), one z ~ q(z|x).",
         f"A grid of pictures: test images in the first row, then their reconstructions by {len(strips) - 1} VAEs.",
         picture_grid(strips),
     )

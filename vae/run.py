@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..analysis.data.dataset import Dataset
@@ -24,7 +25,7 @@ from .measures import encode_all, mean_squared_error, reencode
 from .train import check_data, load_vae, train_vae
 
 REFERENCE, TRAINED = 0, 1  # replicates: the baseline VAE of each pair, and the VAE that is compared with it
-SHOWN_IMAGES = 8  # reconstructions kept for the report
+SHOWN_IMAGES = 8  # reconstructions kept for the report, evenly spaced over the test set
 
 
 class VAESection:
@@ -118,6 +119,7 @@ def _measure(
         noise=config.reconstruction_noise,
     )
     error = mean_squared_error(own.x, own.reconstruction)
+    shown = torch.linspace(0, len(images) - 1, min(SHOWN_IMAGES, len(images)), device=backend.device).long()
 
     def row(quantity: str, samples: Tensor, unit: str, bound: Bound, note: str) -> Row:
         estimate = summarise(samples.cpu(), bound, unit)
@@ -145,8 +147,8 @@ def _measure(
             "rate": _float32(own.rate),
             "rate_reconstruction": _float32(again.rate),
             "mse": _float32(error),
-            "images": _uint8(own.x[:SHOWN_IMAGES], mean, std),
-            "reconstructions": _uint8(own.reconstruction[:SHOWN_IMAGES], mean, std),
+            "images": _uint8(own.x[shown], mean, std),
+            "reconstructions": _uint8(own.reconstruction[shown], mean, std),
         }
     )
     return [

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -55,9 +55,11 @@ def _overrides(kind: type) -> type:
         source = f" Source: {field.metadata['source']}." if field.metadata.get("source") else ""
         text = f"{field.metadata['help']} Default: {_shown(field.default)}.{source}"
         hint = hints[field.name]
-        annotated: Any = Annotated[
-            hint | None, Parameter(help=text, show_default=False, negative=() if hint is not bool else None)
-        ]
+        several = get_origin(hint) is tuple  # --vae.milestones 0.5 0.9
+        parameter = Parameter(
+            help=text, show_default=False, negative=None if hint is bool else (), consume_multiple=several
+        )
+        annotated: Any = Annotated[hint | None, parameter]
         fields.append((field.name, annotated, dataclasses.field(default=None)))
     made = dataclasses.make_dataclass(f"{kind.__name__}Overrides", fields, frozen=True)
     made.__module__ = __name__  # before 3.12 it says "types", which cyclopts takes for a builtin

@@ -116,10 +116,13 @@ def test_settings_of_a_study_file_are_overridden_on_the_command_line(tmp_path: P
         "vae: {epochs: 3, latents: 4, batch_size: 32, learning_rate: 1e-3}\n",
         encoding="utf-8",
     )
-    assert main(["run", str(file), "--vae.epochs", "1", "--out", str(tmp_path), "--quiet"]) == 0
+    overrides = ["--vae.epochs", "1", "--vae.milestones", "0.5", "0.9", "--vae.no-flip"]
+    assert main(["run", str(file), *overrides, "--out", str(tmp_path), "--quiet"]) == 0
     settings = json.loads((tmp_path / "from-file" / "study.json").read_text(encoding="utf-8"))["settings"]
     assert settings["vae"]["epochs"] == 1
     assert settings["vae"]["learning_rate"] == 1e-3
+    assert settings["vae"]["milestones"] == [0.5, 0.9]
+    assert settings["vae"]["flip"] is False
     assert settings["seeds"] == [5]
 
 

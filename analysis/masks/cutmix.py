@@ -42,9 +42,8 @@ def _cutmix_mask(
 ) -> Tensor:
     dims = len(size)
     if centre is None:
-        sides = torch.tensor(size, device=draw_device(generator, lam.device))
-        uniform = torch.rand(len(lam), dims, generator=generator, device=sides.device)
-        centre = torch.minimum((uniform * sides).long(), sides - 1)
+        uniform = torch.rand(len(lam), dims, generator=generator, device=draw_device(generator, lam.device))
+        centre = torch.stack([(uniform[:, i] * side).long().clamp(max=side - 1) for i, side in enumerate(size)], dim=1)
     elif tuple(centre.shape) != (len(lam), dims):
         raise InputError(f"centre must have shape ({len(lam)}, {dims}), got {tuple(centre.shape)}.")
     centre = centre.to(lam.device)

@@ -311,9 +311,9 @@ def _order_statistics(values: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, n
         row = np.arange(len(values))
         return ascending[row, at], ascending[row, np.maximum(at - 1, 0)]
     found = np.empty((2, len(values)), values.dtype)
-    for row, (line, position) in enumerate(zip(values, at, strict=True)):  # few rows a chunk, and no batched selection
+    for i, (line, position) in enumerate(zip(values, at, strict=True)):  # few rows a chunk, and no batched selection
         part = np.partition(line, position)
-        found[:, row] = part[position], part[: max(position, 1)].max()
+        found[:, i] = part[position], part[: max(position, 1)].max()
     return found[0], found[1]
 
 

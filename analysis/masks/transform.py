@@ -51,11 +51,11 @@ def sample_lam(
         lam = torch.rand(n, generator=generator, device=where)
     else:
         # log Gamma(a) = log Gamma(a+1) + log(U)/a, in distribution (Marsaglia & Tsang 2000).
-        parameters = (float(alpha) + 1 if reformulate else float(alpha), float(alpha))
-        shape = torch.tensor([a + 1 for a in parameters], dtype=torch.float32, device=where).expand(n, 2).contiguous()
-        gamma = torch._standard_gamma(shape, generator=generator)
-        uniform = 1 - torch.rand(n, 2, generator=generator, device=where)  # in (0, 1]
-        first, second = (gamma[:, i].log() + uniform[:, i].log() / parameters[i] for i in (0, 1))
+        first, second = (
+            torch._standard_gamma(torch.full((n,), a + 1, device=where), generator=generator).log()
+            + (1 - torch.rand(n, generator=generator, device=where)).log() / a  # U in (0, 1]
+            for a in (float(alpha) + 1 if reformulate else float(alpha), float(alpha))
+        )
         lam = torch.sigmoid(first - second)
     return lam.to(device) if device is not None else lam
 

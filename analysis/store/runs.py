@@ -80,7 +80,7 @@ class Run:
 
     def write_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         assert all(array.dtype != object for array in arrays.values())  # these would be pickled
-        np.savez_compressed(self.path / ARRAYS, **arrays)
+        np.savez_compressed(self.path / ARRAYS, **arrays)  # type: ignore[arg-type]
 
     def read_arrays(self) -> dict[str, np.ndarray]:
         path = self.path / ARRAYS

@@ -225,7 +225,11 @@ class Mix:
 
 
 def check_batch(x: Tensor, y: Tensor) -> None:
-    """A batch that can be mixed: two or more float images, and as many labels."""
+    """A batch that can be mixed: two or more float images without NaN, and as many labels.
+
+    NaN is looked for on a CPU only, where one sum costs little: elsewhere the answer would have to be waited for, and a
+    NaN loss stops training all the same.
+    """
     if x.ndim < 3 or x.ndim > 5 or not x.is_floating_point():
         raise InputError(
             "images to mix must be floating point of shape (B, C, *size) with 1 to 3 spatial dimensions, "
@@ -233,6 +237,10 @@ def check_batch(x: Tensor, y: Tensor) -> None:
         )
     if len(x) < 2:
         raise InputError(f"mixing needs a batch of at least 2 images, got {len(x)}.")
+    if x.device.type == "cpu" and not torch.compiler.is_compiling() and bool(x.detach().sum().isnan()):
+        bad = x.detach().isnan().flatten(1).any(1).sum().item()
+        if bad:  # else the sum of infinities
+            raise InputError(f"{bad} of {len(x)} images contain NaN.")
     if y.ndim not in (1, 2) or len(y) != len(x):
         raise InputError(f"{len(x)} images need labels (B,) or (B, classes), got shape {tuple(y.shape)}.")
     if y.ndim == 1 and (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool):

@@ -465,3 +465,15 @@ def test_bad_draws(kind, draws, told):
 def test_bad_options(kind, options, told):
     with pytest.raises(InputError, match=told):
         kind(**options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_with_nan_are_counted_and_refused(kind, dtype):
+    x = torch.rand(5, 3, 8, 10).to(dtype)
+    x[1, 2, 3, 4] = x[4, 0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="2 of 5 images contain NaN"):
+        kind().pairs(x, torch.zeros(5, dtype=torch.long))
+    x = torch.rand(5, 3, 8, 10).to(dtype)
+    x[0, 0, 0, 0], x[0, 0, 0, 1] = torch.inf, -torch.inf
+    kind().pairs(x, torch.zeros(5, dtype=torch.long), lam=torch.ones(5))

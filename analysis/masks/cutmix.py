@@ -19,10 +19,11 @@ from .transform import Mix, as_size, check_lam, draw_device
 def cutmix_mask(
     lam: Tensor, size: int | Sequence[int], *, generator: Generator | None = None, centre: Tensor | None = None
 ) -> Tensor:
-    """Binary masks (B, 1, *size), float32: 0 inside a box of relative volume 1 − λ before clipping, 1 outside.
+    """Binary masks (B, 1, *size), of λ's type and device: 0 inside a box of volume 1 − λ before clipping, 1 outside.
 
-    Each side is (1 − λ)^(1/d) of the image's, rounded down to an even number of pixels as in the published code,
-    torchvision and timm; in one dimension the length is 1 − λ, without a root. The centre is uniform over the pixels.
+    Each side is (1 − λ)^(1/d) of the image's, rounded down to an even number of pixels as in the published code and
+    torchvision (timm keeps odd sides); in one dimension the length is 1 − λ, without a root. The centre is uniform
+    over the pixels.
 
     Args:
         lam: (B,) in [0, 1].
@@ -34,7 +35,7 @@ def cutmix_mask(
         InputError: λ outside [0, 1], a bad size, centres of another shape.
     """
     check_lam(lam)
-    return _cutmix_mask(lam, as_size(size), generator, centre)
+    return _cutmix_mask(lam, as_size(size), generator, centre).to(lam.dtype)
 
 
 def _cutmix_mask(

@@ -97,7 +97,7 @@ def fmix_mask(
     noise: Tensor | None = None,
     rounding: Tensor | None = None,
 ) -> Tensor:
-    """FMix masks (B, 1, *size), float32: ones on the top λ·n pixels of each low-frequency image (eq. 3).
+    """FMix masks (B, 1, *size), of λ's type and device: ones on the top λ·n pixels of each low-frequency image (eq. 3).
 
     Args:
         lam: (B,) in [0, 1], on the device where the masks are wanted.
@@ -106,7 +106,7 @@ def fmix_mask(
             (appendix F.2); the mean is kept.
         salience: non-negative weights (*size); pixels are taken in descending order until their share of the salience
             reaches λ (appendix F.1). See `gaussian_salience`.
-        generator: source of the noise, then of the rounding.
+        generator: source of the rounding, then of the noise.
         rounding: (B,) uniform draws in [0, 1) that round λ·n up or down, in place of a draw. ``variant="official"``
             rounds either way with equal chance, as published.
 
@@ -123,7 +123,8 @@ def fmix_mask(
         raise InputError(f"noise must have shape {shape}, got {tuple(noise.shape)}.")
     if rounding is not None and rounding.shape != lam.shape:
         raise InputError(f"rounding must have shape {tuple(lam.shape)}, got {tuple(rounding.shape)}.")
-    return _fmix_mask(lam, dims, float(decay_power), max_soft, variant, salience, generator, noise, rounding)
+    masks = _fmix_mask(lam, dims, float(decay_power), max_soft, variant, salience, generator, noise, rounding)
+    return masks.to(lam.dtype)
 
 
 def gaussian_salience(size: int | Sequence[int], sigma: float = 0.25) -> Tensor:
@@ -182,8 +183,11 @@ def _fmix_mask(
     n, pixels, device = len(lam), math.prod(size), lam.device
     scale = _scale(size, float(decay_power), variant, device)
     where = draw_device(generator, device)
+    if rounding is None:
+        rounding = torch.rand(n, generator=generator, device=where)
+    rounding = rounding.to(device)
     on_cpu = device.type == "cpu" and not torch.compiler.is_compiling()
-    step = 2 * max(1, CPU_CHUNK_ELEMENTS // (2 * pixels)) if on_cpu else n  # even: images come in pairs
+    step = _chunk(size, variant) if on_cpu else n
     masks = torch.empty(n if step < n else 0, pixels, device=device)  # one chunk is thresholded in place
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
@@ -194,9 +198,6 @@ def _fmix_mask(
             if noise is None
             else noise[first : first + shape[0]].to(device, copy=True)
         )
-        uniform = (
-            torch.rand(rows.stop - start, generator=generator, device=where) if rounding is None else rounding[rows]
-        ).to(device)
         image = _images(white, rows.stop - start, size, scale, variant).flatten(1)
         if step >= n:
             masks = image
@@ -204,7 +205,7 @@ def _fmix_mask(
         if salience is not None:
             part.copy_(_by_salience(image, lam[rows], salience.to(device)))
             continue
-        count = _count(lam[rows].float(), pixels, uniform, variant)
+        count = _count(lam[rows].float(), pixels, rounding[rows], variant)
         if max_soft > 0:
             part.copy_(_soft_top(image, count, lam[rows], max_soft))
         elif on_cpu:
@@ -212,6 +213,16 @@ def _fmix_mask(
         else:
             part.copy_(_top_by_rank(image, count))
     return masks.view(n, 1, *size)
+
+
+def _chunk(size: tuple[int, ...], variant: Variant) -> int:
+    """How many masks to make at a time on a CPU.
+
+    Even, since images come in pairs; and such that a chunk's normals fill whole blocks of 16, the unit in which PyTorch
+    draws them: then many small draws give the same numbers as one large draw, here or on an accelerator.
+    """
+    unit = 2 * (16 // math.gcd(16, math.prod(noise_shape(2, size, variant))))
+    return unit * max(1, CPU_CHUNK_ELEMENTS // (unit * math.prod(size)))
 
 
 def _images(white: Tensor, n: int, size: tuple[int, ...], scale: Tensor, variant: Variant) -> Tensor:
@@ -338,10 +349,11 @@ def _soft_top(image: Tensor, count: Tensor, lam: Tensor, max_soft: float) -> Ten
 
 def _by_salience(image: Tensor, lam: Tensor, salience: Tensor) -> Tensor:
     """Appendix F.1: take pixels in descending order until their share of the salience is nearest λ."""
-    weights = (salience / salience.sum()).flatten().double()
+    weights = salience.flatten().double()
+    weights = weights / weights.sum()
     order = image.argsort(dim=1, descending=True, stable=True)
     taken = weights[order]
-    inside = taken.cumsum(1) - 0.5 * taken < lam[:, None].double()
+    inside = (taken.cumsum(1) - 0.5 * taken < lam[:, None].double()) | (lam[:, None] >= 1)
     return torch.zeros_like(image).scatter_(1, order, inside.to(image.dtype))
 
 
@@ -353,7 +365,7 @@ def _check_spectrum(decay_power: float, variant: str) -> None:
 
 
 def _check_soft(max_soft: float) -> None:
-    if not 0 <= max_soft <= 0.5:
+    if not (isinstance(max_soft, int | float) and 0 <= max_soft <= 0.5):
         raise InputError(f"max_soft must lie in [0, 0.5], got {max_soft!r}.")
 
 
@@ -362,5 +374,7 @@ def check_salience(salience: Tensor | None, size: tuple[int, ...]) -> None:
         return
     if tuple(salience.shape) != size:
         raise InputError(f"salience must have the images' size {size}, got {tuple(salience.shape)}.")
+    if torch.compiler.is_compiling():
+        return
     if not bool(((salience >= 0) & salience.isfinite()).all()) or not bool(salience.sum() > 0):
         raise InputError("salience must be non-negative, finite and not zero everywhere.")

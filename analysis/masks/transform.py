@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..interface import MixedBatch
 
 Mode = Literal["elem", "batch"]
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 ALPHA_MIN, ALPHA_MAX = 1e-6, 1e6  # beyond, λ is 0 or 1, or ½, in float32
 
 
@@ -69,9 +70,15 @@ def check_alpha(alpha: float, name: str = "alpha") -> None:
 
 
 def check_lam(lam: Tensor) -> None:
-    """λ must be a float vector inside [0, 1]. Reads the values: on an accelerator this waits for them."""
-    if lam.ndim != 1 or not lam.is_floating_point():
-        raise InputError(f"lam must be a float tensor of shape (B,), got {lam.dtype} of shape {tuple(lam.shape)}.")
+    """λ must be a float vector inside [0, 1].
+
+    Reads the values, for which an accelerator must be waited for; not under compilation.
+    """
+    if not isinstance(lam, Tensor) or lam.ndim != 1 or not lam.is_floating_point():
+        given = f"{lam.dtype} of shape {tuple(lam.shape)}" if isinstance(lam, Tensor) else repr(lam)
+        raise InputError(f"lam must be a float tensor of shape (B,), got {given}.")
+    if torch.compiler.is_compiling():
+        return
     inside = (lam >= 0) & (lam <= 1)  # also False for NaN
     if not bool(inside.all()):
         raise InputError(f"lam must lie in [0, 1], got {lam[~inside][0].item():g}.")
@@ -100,10 +107,6 @@ def soft_labels(y: Tensor, num_classes: int | None) -> Tensor:
         raise InputError(
             "integer labels need num_classes, e.g. FMix(num_classes=10); or give (B, classes) soft labels."
         )
-    if y.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere scatter_ itself fails, without a wait
-        bad = (y < 0) | (y >= num_classes)
-        if bool(bad.any()):
-            raise InputError(f"label {y[bad][0].item()} is outside 0..{num_classes - 1} (num_classes={num_classes}).")
     return torch.zeros(len(y), num_classes, device=y.device).scatter_(1, y.long()[:, None], 1.0)
 
 
@@ -171,9 +174,9 @@ class Mix:
                 (B or 1, 1, *size), which then decide λ; which samples are mixed at all (B,) or (1,) bool.
 
         Raises:
-            InputError: fewer than two images, integer images, labels or draws of the wrong kind or length.
+            InputError: fewer than two images, integer or NaN images, labels or draws of the wrong kind or length.
         """
-        check_batch(x, y)
+        check_batch(x, y, self.num_classes)
         check_draws(x, lam, index, mask, applied)
         n, size, device = len(x), tuple(x.shape[2:]), x.device
         groups = 1 if self.mode == "batch" else n
@@ -204,7 +207,7 @@ class Mix:
         self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None, **draws: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mixed images and soft labels λ·y₁ + (1 − λ)·y₂, (B, classes). Arguments as for `pairs`."""
-        check_batch(x, y)
+        check_batch(x, y, self.num_classes)
         batch = self.pairs(x, soft_labels(y, self.num_classes), generator=generator, step=step, **draws)
         return batch.x, torch.lerp(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
 
@@ -224,12 +227,14 @@ class Mix:
         return mapped.to(weight.device, weight.dtype)
 
 
-def check_batch(x: Tensor, y: Tensor) -> None:
-    """A batch that can be mixed: two or more float images without NaN, and as many labels.
+def check_batch(x: Tensor, y: Tensor, num_classes: int | None) -> None:
+    """A batch that can be mixed: two or more float images without NaN, and as many labels, in range.
 
-    NaN is looked for on a CPU only, where one sum costs little: elsewhere the answer would have to be waited for, and a
-    NaN loss stops training all the same.
+    Values are read on a CPU only, where that costs little: elsewhere the answer would have to be waited for. There an
+    impossible label fails in ``scatter_``, and a NaN image in the loss.
     """
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+        raise InputError(f"images and labels must be tensors, got {type(x).__name__} and {type(y).__name__}.")
     if x.ndim < 3 or x.ndim > 5 or not x.is_floating_point():
         raise InputError(
             "images to mix must be floating point of shape (B, C, *size) with 1 to 3 spatial dimensions, "
@@ -237,14 +242,22 @@ def check_batch(x: Tensor, y: Tensor) -> None:
         )
     if len(x) < 2:
         raise InputError(f"mixing needs a batch of at least 2 images, got {len(x)}.")
-    if x.device.type == "cpu" and not torch.compiler.is_compiling() and bool(x.detach().sum().isnan()):
+    if y.ndim not in (1, 2) or len(y) != len(x):
+        raise InputError(f"{len(x)} images need labels (B,) or (B, classes), got shape {tuple(y.shape)}.")
+    if y.ndim == 1 and y.dtype not in _INTEGERS:
+        raise InputError(f"class labels must be int8 to int64 or uint8, got {y.dtype}; soft labels are (B, classes).")
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if bool(x.detach().sum().isnan()):
         bad = x.detach().isnan().flatten(1).any(1).sum().item()
         if bad:  # else the sum of infinities
             raise InputError(f"{bad} of {len(x)} images contain NaN.")
-    if y.ndim not in (1, 2) or len(y) != len(x):
-        raise InputError(f"{len(x)} images need labels (B,) or (B, classes), got shape {tuple(y.shape)}.")
-    if y.ndim == 1 and (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool):
-        raise InputError(f"class labels must be integers, got {y.dtype}; soft labels have shape (B, classes).")
+    if y.ndim == 1 and num_classes is not None:
+        outside = (y < 0) | (y >= num_classes)
+        if bool(outside.any()):
+            raise InputError(
+                f"label {y[outside][0].item()} is outside 0..{num_classes - 1} (num_classes={num_classes})."
+            )
 
 
 def check_draws(
@@ -256,7 +269,7 @@ def check_draws(
     for name, draw in (("lam", lam), ("mask", mask), ("applied", applied)):
         if draw is not None and (draw.ndim == 0 or len(draw) not in (1, n)):
             raise InputError(f"{name} of shape {tuple(draw.shape)} for a batch of {n}; give {n} draws, or 1.")
-    if lam is not None and values:
+    if lam is not None:
         check_lam(lam)
     if applied is not None and applied.dtype != torch.bool:
         raise InputError(f"applied must be bool, got {applied.dtype}.")

@@ -224,7 +224,7 @@ def test_official_masks_of_every_size(size):
 def test_lam_of_any_float_type(dtype):
     lam = torch.tensor([0, 0.3, 0.77, 1], dtype=dtype)
     masks = fmix_mask(lam, (31, 33), max_soft=0.0, generator=generator())
-    assert masks.dtype == torch.float32
+    assert masks.dtype == dtype
     assert_floor_or_ceiling(masks, lam)
 
 
@@ -310,6 +310,26 @@ def test_masks_do_not_depend_on_how_many_are_made_at_a_time(monkeypatch, variant
         made.append(fmix_mask(lam, (6, 7), variant=variant, noise=noise, rounding=rounding, **options))
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("variant", ["paper", "official"])
+@pytest.mark.parametrize("size", [(32, 32), (33, 20), (7, 5), (999,)], ids=str)
+def test_many_small_draws_are_one_large_draw(monkeypatch, size, variant):
+    """So a seed means the same masks wherever they are made: an accelerator draws all at once."""
+    lam, made = torch.rand(70, generator=generator(1)), []
+    for chunk in (1, 40 * math.prod(size), 10**9):
+        monkeypatch.setattr(fmix, "CPU_CHUNK_ELEMENTS", chunk)
+        made.append(fmix_mask(lam, size, variant=variant, generator=generator()))
+    assert torch.equal(made[0], made[2])
+    assert torch.equal(made[1], made[2])
+
+
+@pytest.mark.parametrize("options", [{}, {"max_soft": 0.2}, {"variant": "official"}, {"salience": torch.ones(6, 8)}])
+def test_the_function_compiles_whole(options):
+    lam, noise = torch.rand(8), random_noise(8, (6, 8), options.get("variant", "paper"))
+    draws = {"noise": noise, "rounding": torch.rand(8), **options}
+    compiled = torch.compile(fmix_mask, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(lam, (6, 8), **draws), fmix_mask(lam, (6, 8), **draws))
 
 
 def test_a_mask_per_sample_and_the_same_from_the_same_seed():

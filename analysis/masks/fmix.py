@@ -187,19 +187,18 @@ def _fmix_mask(
         rounding = torch.rand(n, generator=generator, device=where)
     rounding = rounding.to(device)
     on_cpu = device.type == "cpu" and not torch.compiler.is_compiling()
-    step = _chunk(size, variant) if on_cpu else n
-    masks = torch.empty(n if step < n else 0, pixels, device=device)  # one chunk is thresholded in place
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        shape = noise_shape(rows.stop - start, size, variant)
-        first = start // 2 if variant == "paper" else start
+    chunks = _chunks(n, size, variant) if on_cpu else [slice(0, n)]
+    masks = torch.empty(n if len(chunks) > 1 else 0, pixels, device=device)  # one chunk is thresholded in place
+    for rows in chunks:
+        shape = noise_shape(rows.stop - rows.start, size, variant)
+        first = rows.start // 2 if variant == "paper" else rows.start
         white = (
             torch.randn(shape, generator=generator, device=where).to(device)
             if noise is None
             else noise[first : first + shape[0]].to(device, copy=True)
         )
-        image = _images(white, rows.stop - start, size, scale, variant).flatten(1)
-        if step >= n:
+        image = _images(white, rows.stop - rows.start, size, scale, variant).flatten(1)
+        if len(chunks) == 1:
             masks = image
         part = masks[rows]
         if salience is not None:
@@ -215,14 +214,16 @@ def _fmix_mask(
     return masks.view(n, 1, *size)
 
 
-def _chunk(size: tuple[int, ...], variant: Variant) -> int:
-    """How many masks to make at a time on a CPU.
+def _chunks(n: int, size: tuple[int, ...], variant: Variant) -> list[slice]:
+    """Which masks to make together on a CPU.
 
-    Even, since images come in pairs; and such that a chunk's normals fill whole blocks of 16, the unit in which PyTorch
+    An even number, since images come in pairs; and one whose normals fill whole blocks of 16, the unit in which PyTorch
     draws them: then many small draws give the same numbers as one large draw, here or on an accelerator.
     """
     unit = 2 * (16 // math.gcd(16, math.prod(noise_shape(2, size, variant))))
-    return unit * max(1, CPU_CHUNK_ELEMENTS // (unit * math.prod(size)))
+    step = unit * max(1, CPU_CHUNK_ELEMENTS // (unit * math.prod(size)))
+    ends = [*range(step, n - unit + 1, step), n]  # a rest below one unit goes with the chunk before it
+    return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _images(white: Tensor, n: int, size: tuple[int, ...], scale: Tensor, variant: Variant) -> Tensor:

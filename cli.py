@@ -9,6 +9,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -23,10 +24,9 @@ from .vae.config import VAEConfig
 
 if TYPE_CHECKING:
     from .analysis.interface import Section
-    from .analysis.study.execute import Outcome
-    from .analysis.study.plan import Study
 
 OUT = Path("mixlens-runs")
+_arguments: ContextVar[list[str]] = ContextVar("arguments")  # as typed, for a study's record
 _STUDY = Group("Study", sort_key=0)
 _MACHINE = Group("Machine", sort_key=1)
 
@@ -68,7 +68,7 @@ def _overrides(kind: type) -> type:
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return " ".join(map(str, value))
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -117,7 +117,7 @@ class Common:
     "Output folder: runs/ (shared by all studies) and one folder per study with its report."
 
     quiet: Annotated[bool, Parameter(group=_MACHINE)] = False
-    "Print nothing but errors."
+    "Print only errors and where the report is."
 
     def overrides(self) -> dict[str, Any]:
         given = {k: getattr(self, k) for k in ("data", "train_size", "augmentations", "name")}
@@ -217,7 +217,7 @@ def masks(
     augmentations: str = "mixup,cutmix,fmix,fmix-official",
     data: str = "photos",
     data_root: Path | None = None,
-    lam: float | None = 0.5,
+    lam: float = 0.5,
     columns: int = 10,
     seed: int = 0,
     out: Path = Path("masks.svg"),
@@ -271,12 +271,14 @@ def masks(
 
 def _run(source: str | None, common: Common | None, settings: Mapping[str, Any], only: str | None = None) -> int:
     """Read the study, run what is missing, write the record and the report."""
+    from .analysis.store.record import TaskRecord, read_record, write_record
     from .analysis.store.runs import Store
-    from .analysis.study.execute import Context, execute
+    from .analysis.study.execute import Context, Outcome, execute, task_records
     from .analysis.study.gallery import gallery_task
-    from .analysis.study.plan import read_study
+    from .analysis.study.plan import read_study, try_policies
     from .analysis.training.backend import make_backend
     from .analysis.training.progress import Reporter
+    from .reports.html import write_report
 
     common = common or Common()
     sections = _sections()
@@ -290,40 +292,34 @@ def _run(source: str | None, common: Common | None, settings: Mapping[str, Any],
     )
     store = Store(common.out / "runs")
     dataset = study.load(common.data_root)
-    for policy in study.policies:  # a mistake in one shows now, not after hours of training another
-        policy.build(len(dataset.classes), "elem")
+    try_policies(study, dataset)
     tasks = [gallery_task(study, dataset)]
     for name in study.sections:
         tasks += sections[name].tasks(study, dataset, backend)
-    with Reporter(quiet=common.quiet) as reporter:
-        outcome = execute(tasks, store, Context(study.name, dataset, backend, reporter))
-    return _finish(study, tasks, outcome, common, started)
 
-
-def _finish(study: Study, tasks: Sequence[Any], outcome: Outcome, common: Common, started: str) -> int:
-    from .analysis.store.record import TaskRecord, read_record, write_record
-    from .analysis.study.plan import in_order, name_of
-    from .reports.html import write_report
-
-    records = []
-    for task in in_order(tasks):
-        name = name_of(task)
-        state = "failed" if name in outcome.failed else "skipped" if name in outcome.skipped else "done"
-        inputs = tuple(name_of(parent) for parent in task.inputs)
-        records.append(TaskRecord(name, task.kind, task.label, inputs, state, outcome.failed.get(name, "")))
+    outcome = Outcome()
     folder = common.out / study.name
-    try:
+
+    def write_down() -> list[TaskRecord]:
+        records = task_records(tasks, store, outcome)
         write_record(
             folder,
             name=study.name,
-            command=shlex.join(["mixlens", *sys.argv[1:]]),
+            command=shlex.join(["mixlens", *_arguments.get()]),
             settings=study.describe(),
             started=started,
-            runs=common.out / "runs",
+            runs=store.root,
             tasks=records,
         )
-    except OSError as error:
-        raise InputError(f"cannot write the study's record in {folder}: {error.strerror}.") from error
+        return records
+
+    write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
+    try:
+        with Reporter(quiet=common.quiet) as reporter:
+            execute(tasks, store, Context(study.name, dataset, backend, reporter), outcome)
+            reporter.say(f"{outcome.fresh} tasks run, {len(outcome.done) - outcome.fresh} taken from {store.root}")
+    finally:
+        records = write_down()
     for record in records:
         if record.state != "done":
             print(f"mixlens: {record.state}: {record.label}. {record.reason}".rstrip(), file=sys.stderr)
@@ -342,9 +338,11 @@ def _sections() -> dict[str, Section]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The ``mixlens`` command. Returns the exit status; a user's mistake is one message, never a traceback."""
     errors = Console(stderr=True, highlight=False)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    _arguments.set(given)
     try:
         result = app(
-            sys.argv[1:] if arguments is None else list(arguments),
+            given,
             exit_on_error=False,
             print_error=False,
             result_action="return_value",

@@ -25,7 +25,7 @@ def load_object(spec: str, kind: str) -> Any:
         sys.path.insert(0, folder)
     try:
         module = import_module(module_name)
-    except Exception as error:  # whatever the user's module raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever the user's module raises while it is imported
         raise InputError(
             f"{kind} {spec!r}: importing {module_name!r} failed with {type(error).__name__}: {error}. It is looked for "
             f"among the installed packages and in {folder}."

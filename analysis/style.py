@@ -31,7 +31,7 @@ _PALETTE = {
     "cutmix+mixup": "#0072b2",
     "fmix+cutmix": "#b5a900",
 }
-_OTHERS = ("#0072b2", "#d55e00", "#b5a900", "#9b6dd7", "#5f9e3a", "#c0504d")
+_OTHERS = ("#9b6dd7", "#5f9e3a", "#c0504d", "#3aa6a0", "#a0642d", "#6f7bd0")  # none of the above
 _NAMES = {
     "baseline": "Baseline",
     "mixup": "MixUp",
@@ -126,6 +126,7 @@ def drawing() -> Iterator[None]:
         "savefig.facecolor": "none",
         "svg.fonttype": "none",  # text stays text
         "text.color": INK,
+        "text.parse_math": False,  # a name may hold a dollar sign
         "xtick.color": INK,
         "ytick.color": INK,
     }

@@ -49,7 +49,8 @@ def _content(record: StudyRecord) -> dict[str, Any]:
         if name not in measured:
             continue
         figures = import_module(f"...{name}.figures", __name__)
-        printed = paper.VALUES.get(name, {})
+        # The paper's values belong to its data set and to no other.
+        printed = paper.VALUES.get(name, {}) if record.settings["data"] == paper.DATA_SET else {}
         sections.append(
             {
                 "name": name,
@@ -60,7 +61,7 @@ def _content(record: StudyRecord) -> dict[str, Any]:
         )
     gallery = []
     for task in record.done("gallery"):
-        arrays = record.run(task.name).read_arrays()
+        arrays = record.run(task.name).read_arrays("images", "partners", "spectrum:paper", "spectrum:official")
         if any(key.startswith("mask:") for key in arrays):
             gallery.append(mask_plot(arrays["images"], arrays["partners"], arrays))
         gallery.append(spectrum_plot(arrays))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..analysis.interface import Printed
 
+DATA_SET = "cifar10"  # of all sections reproduced so far
 _TABLE_1 = "Table 1"
 _SECTION_4 = "section 4"
 

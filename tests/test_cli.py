@@ -127,15 +127,24 @@ def test_settings_of_a_study_file_are_overridden_on_the_command_line(tmp_path: P
 
 
 def test_diverged_training_fails_alone_and_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One seed of one augmentation diverges; the report holds the rest and says so."""
     (tmp_path / "broken_mix.py").write_text(
-        "def make():\n    return lambda x, y, *, generator=None: (x * float('nan'), y)\n", encoding="utf-8"
+        "import torch\n"
+        "calls = 0\n"
+        "def make():\n"
+        "    def mix(x, y, *, generator=None):\n"
+        "        global calls\n"
+        "        calls += 1\n"  # the first call is the trial before training, the next two are seed 0's only epoch
+        "        return (x * float('nan') if 1 < calls < 4 else x), y\n"
+        "    return mix\n",
+        encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
     arguments = [
         "run",
         "demo",
         "--seeds",
-        "1",
+        "2",
         "--augmentations",
         "baseline,broken_mix:make",
         "--out",
@@ -144,10 +153,69 @@ def test_diverged_training_fails_alone_and_exits_with_1(tmp_path: Path, monkeypa
     ]
     assert main(arguments) == 1
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
-    assert "2 of 7 tasks did not finish" in page
+    assert "2 of 13 tasks did not finish" in page
     assert "loss became nan" in page
     (record,) = (tmp_path / "runs").glob("*.partial/failed.json")
     assert "loss became nan" in json.loads(record.read_text(encoding="utf-8"))["reason"]
+    rows = pd.read_csv(tmp_path / "demo" / "rows.csv")
+    assert set(rows.loc[rows["augmentation"] == "broken_mix:make", "seed"]) == {1}
+
+
+def test_an_augmentation_that_fails_says_so_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no_generator.py").write_text("def make():\n    return lambda x, y: (x, y)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    message = failing(capsys, "run", "demo", "--augmentations", "baseline,no_generator:make", "--out", "o", *TINY)
+    assert "no_generator:make" in message
+    assert "generator" in message
+    assert not list((tmp_path / "o" / "runs").glob("vae-*"))
+
+
+def test_an_edited_augmentation_is_trained_anew(tmp_path: Path) -> None:
+    code = tmp_path / "my_mix.py"
+    arguments = [sys.executable, "-m", "mixlens", "run", "demo", "--seeds", "1", "--augmentations", "my_mix:make"]
+    counts = []
+    for strength in (0.1, 0.1, 0.9):
+        code.write_text(
+            f"def make():\n    return lambda x, y, *, generator=None: (x * {strength}, y)\n", encoding="utf-8"
+        )
+        subprocess.run([*arguments, "--out", str(tmp_path), *TINY], check=True, cwd=tmp_path, capture_output=True)
+        counts.append(len(list((tmp_path / "runs").glob("vae-train-*"))))
+    assert counts == [2, 2, 3]
+
+
+def test_an_unfinished_study_can_be_reported(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(study), str(copy)], check=True)
+    from mixlens.vae import run
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train_vae", interrupted)
+    arguments = ["run", "demo", "--seeds", "3", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY]
+    assert main(arguments) == 130
+    assert main(["report", str(copy / "demo")]) == 0
+    page = (copy / "demo" / "report.html").read_text(encoding="utf-8")
+    assert "6 of 19 tasks did not finish" in page
+    assert "pending" in page
+
+
+def test_the_folder_of_the_study_is_tried_before_training(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    assert "taken" in failing(capsys, "run", "demo", "--name", "taken", "--out", str(tmp_path), *TINY)
+    assert not list((tmp_path / "runs").glob("vae-*"))
+
+
+def test_the_recorded_precision_is_the_one_used(tmp_path: Path) -> None:
+    arguments = ["run", "demo", "--seeds", "1", "--augmentations", "baseline", "--out", str(tmp_path), *TINY]
+    assert main([*arguments, "--vae.precision", "bf16"]) == 0
+    for kind, precision in (("vae-train", "bf16"), ("vae-measure", "fp32")):
+        for run in (tmp_path / "runs").glob(f"{kind}-*"):
+            assert json.loads((run / "environment.json").read_text(encoding="utf-8"))["precision"] == precision
 
 
 def test_names_from_a_users_config_are_escaped_in_the_report(tmp_path: Path) -> None:
@@ -286,10 +354,12 @@ def test_it_runs_as_a_module_and_as_a_command() -> None:
     assert ran.stdout.strip()
 
 
-def test_an_interrupt_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mixlens.analysis.study.execute.execute", interrupted)
-    assert main(["run", "demo", *TINY]) == 130
+    assert main(["run", "demo", "--out", str(tmp_path), *TINY]) == 130
     assert "same command again" in capsys.readouterr().err

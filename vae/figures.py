@@ -37,23 +37,28 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     """Rates and errors, reconstructions, training curves."""
     rows = _rows(record)
-    return [_quantities_plot(rows, printed), _reconstructions_plot(record, rows), _curves_plot(record, rows)]
+    shown = [_quantities_plot(rows, printed)]
+    if (rows["params"] == INDEPENDENT).any():
+        shown += [_reconstructions_plot(record, rows), _curves_plot(record, rows)]
+    return shown
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
     return table(row for row in record.rows() if row.section == "vae")
 
 
-def _pairs(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """(augmentation, pair, name) of each line of Table 1, in the study's order, the baseline first."""
-    names = list(dict.fromkeys(rows["augmentation"]))
-    lines = []
-    if "baseline" in names:
-        lines = [
-            ("baseline", SELF, "Baseline, paired with itself"),
-            ("baseline", INDEPENDENT, "Baseline, second training"),
-        ]
-    return lines + [(name, INDEPENDENT, label(name)) for name in names if name != "baseline"]
+def _lines(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """(augmentation, pair, name) of each measured line of Table 1: the baseline first, then the study's order."""
+    measured = dict.fromkeys(zip(rows["augmentation"], rows["params"], strict=True))
+    names = {("baseline", SELF): "Baseline, paired with itself", ("baseline", INDEPENDENT): "Baseline, second training"}
+    lines = [(*key, name) for key, name in names.items() if key in measured]
+    return lines + [(*key, label(key[0])) for key in measured if key not in names]
+
+
+def _trained(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The lines that stand for a VAE of their own: all but the reference paired with itself."""
+    shown = {"baseline": "Baseline"}
+    return [(name, pair, shown.get(name, text)) for name, pair, text in _lines(rows) if pair == INDEPENDENT]
 
 
 def _seeds(rows: pd.DataFrame, augmentation: str, pair: str, quantity: str) -> pd.DataFrame:
@@ -68,37 +73,45 @@ def _sd(values: pd.Series) -> float | None:
 def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
     header = ["Augmentation"]
     for heading, _ in QUANTITIES.values():
-        header += [heading, "paper"]
+        header += [heading, "paper"] if printed else [heading]
     body = []
-    for augmentation, pair, name in _pairs(rows):
-        cells = [name]
-        seeds = 0
-        for quantity in QUANTITIES:
-            found = _seeds(rows, augmentation, pair, quantity)
-            seeds = len(found)
-            cells.append(number(found["value"].mean(), _sd(found["value"])))
-            paper = printed.get(augmentation, {}).get(quantity)
-            # The paper pairs a baseline with itself only.
-            shown = paper if paper and not (augmentation == "baseline" and pair == INDEPENDENT) else None
-            cells.append(number(shown.value, shown.sd, shown.decimals) if shown else "—")
-        errors = [_seeds(rows, augmentation, pair, q)["stderr"].mean() for q in QUANTITIES]
-        body.append((*cells, str(seeds), " / ".join(f"{error:.2g}" for error in errors)))
+    for augmentation, pair, name in _lines(rows):
+        cells, found = [name], {q: _seeds(rows, augmentation, pair, q) for q in QUANTITIES}
+        for quantity, lines in found.items():
+            cells.append(number(lines["value"].mean(), _sd(lines["value"])))
+            if printed:
+                paper = _printed(printed, augmentation, pair, quantity)
+                cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
+        errors = " / ".join(f"{lines['stderr'].mean():.2g}" for lines in found.values())
+        body.append((*cells, str(len(found["rate"])), errors))
     images = ", ".join(str(n) for n in sorted(set(rows["n"])))
     caption = (
-        "Mean ± standard deviation over training seeds, ours and the paper's (5 trials). The last column is each "
-        f"quantity's standard error over the {images} test images, averaged over seeds. The informations are rates in "
-        "nats: the first is an upper bound on I(Z_A;X), the second an upper bound on the information between "
-        "reconstructions and their re-encoding, which bounds I(Z_A;Z_X) from neither side. MSE in squared normalised "
-        "pixels."
+        "Mean ± standard deviation over training seeds. The last column is each quantity's standard error over the "
+        f"{images} test images, averaged over seeds. The informations are rates in nats: the first is an upper bound "
+        "on I(Z_A;X), the second an upper bound on the information between reconstructions and their re-encoding, "
+        "which bounds I(Z_A;Z_X) from neither side. MSE in squared normalised pixels."
     )
-    return Table(
-        "vae-table-1", "Table 1: what a VAE learned", caption, (*header, "seeds", "s.e. over images"), tuple(body)
-    )
+    if printed:
+        sources = sorted({value.source for values in printed.values() for value in values.values()})
+        trials = max(value.trials for values in printed.values() for value in values.values())
+        caption += (
+            f" The paper's values: {' and '.join(sources)}, CIFAR-10, 100 epochs, {trials} trials; it prints one FMix, "
+            "which stands beside both variants."
+        )
+    header += ["seeds", "s.e. over images"]
+    return Table("vae-table-1", "Table 1: what a VAE learned", caption, tuple(header), tuple(body))
+
+
+def _printed(printed: PaperValues, augmentation: str, pair: str, quantity: str) -> Printed | None:
+    """The paper's value; it pairs a baseline with itself only."""
+    if augmentation == "baseline" and pair == INDEPENDENT:
+        return None
+    return printed.get(augmentation, {}).get(quantity)
 
 
 def _differences(rows: pd.DataFrame) -> Table:
     body = []
-    for augmentation, pair, name in _pairs(rows):
+    for augmentation, pair, name in _lines(rows):
         if augmentation == "baseline":
             continue
         cells = [name]
@@ -109,8 +122,8 @@ def _differences(rows: pd.DataFrame) -> Table:
         body.append(tuple(cells))
     caption = (
         "Difference to the baseline's second training, which shares each seed's initial weights and order of images: "
-        "mean over seeds and its 95% Student t interval. ↑ or ↓ where the interval leaves out zero; with fewer than "
-        "three seeds one cannot tell."
+        "mean over seeds and its 95% Student t interval, each difference by itself (not corrected for their number). "
+        "↑ or ↓ where the interval leaves out zero; with fewer than three seeds one cannot tell."
     )
     header = ("Augmentation", *(heading for heading, _ in QUANTITIES.values()))
     return Table("vae-differences", "Differences to the baseline", caption, header, tuple(body))
@@ -129,7 +142,7 @@ def _difference(differences: pd.Series) -> str:
 
 
 def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
-    lines = _pairs(rows)
+    lines = _lines(rows)
     palette = colours(list(dict.fromkeys(rows["augmentation"])))
     with drawing():
         figure = Figure(figsize=(8.6, 0.42 * len(lines) + 1.5), layout="constrained")
@@ -140,8 +153,8 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
                 colour = palette[augmentation]
                 axis.errorbar(values.mean(), y, xerr=_sd(values) or 0, fmt="o", color=colour, capsize=3, zorder=3)
                 axis.plot(values, np.full(len(values), y + 0.22), "|", color=colour, ms=6, zorder=3)
-                paper = printed.get(augmentation, {}).get(quantity)
-                if paper is not None and not (augmentation == "baseline" and pair == INDEPENDENT):
+                paper = _printed(printed, augmentation, pair, quantity)
+                if paper is not None:
                     axis.errorbar(
                         paper.value, y - 0.22, xerr=paper.sd, fmt="D", mfc="none", ms=4, color=FAINT, zorder=2
                     )
@@ -153,28 +166,26 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
     return Plot(
         "vae-quantities",
         "Rates and reconstruction error",
-        "Dots: mean over seeds, bars: standard deviation; ticks: single seeds. Grey diamonds: the paper's Table 1, "
-        "after 100 epochs.",
+        "Dots: mean over seeds, bars: standard deviation; ticks: single seeds."
+        + (" Grey diamonds: the paper's values, after 100 epochs." if printed else ""),
         "Three dot plots, one per quantity, with a line for each augmentation; the numbers are those of Table 1.",
         figure,
     )
 
 
 def _reconstructions_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
-    seed = min(rows["seed"])
     strips: list[tuple[str, np.ndarray]] = []
-    for augmentation, pair, name in _pairs(rows):
-        if augmentation == "baseline" and pair == SELF:
-            continue
-        chosen = _seeds(rows, augmentation, pair, "mse")
-        arrays = record.run(chosen[chosen["seed"] == seed]["run"].iloc[0]).read_arrays()
+    for augmentation, pair, name in _trained(rows):
+        first = _seeds(rows, augmentation, pair, "mse").iloc[0]  # of the lowest seed that finished
+        arrays = record.run(str(first["run"])).read_arrays("images", "reconstructions")
         if not strips:
             strips.append(("Test image", arrays["images"]))
-        strips.append((name.replace(", second training", ""), arrays["reconstructions"]))
+        strips.append((name, arrays["reconstructions"]))
     return Plot(
         "vae-reconstructions",
         "Reconstructions of the same test images",
-        f"Test images, evenly spaced over the test set, through each VAE of seed {seed}: decode(z), one z ~ q(z|x).",
+        "Test images, evenly spaced over the test set, through the first seed's VAE of each augmentation: decode(z), "
+        "one z ~ q(z|x).",
         f"A grid of pictures: test images in the first row, then their reconstructions by {len(strips) - 1} VAEs.",
         picture_grid(strips),
     )
@@ -187,15 +198,13 @@ def _curves_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
     with drawing():
         figure = Figure(figsize=(8.6, 2.8), layout="constrained")
         axes: np.ndarray = figure.subplots(1, len(panels))
-        for augmentation, pair, name in _pairs(rows):
-            if augmentation == "baseline" and pair == SELF:
-                continue
-            for number_of, row in enumerate(_seeds(rows, augmentation, pair, "rate").itertuples()):
-                history = pd.DataFrame(record.run(inputs[str(row.run)][1]).read_history())
+        for augmentation, pair, name in _trained(rows):
+            for count, measured in enumerate(_seeds(rows, augmentation, pair, "rate")["run"]):
+                trained = record.run(inputs[measured][1])
+                history = pd.DataFrame(trained.read_history("epoch", *panels))
                 for axis, (column, unit) in zip(axes, panels.items(), strict=True):
-                    _curve(axis, history, column, unit, palette[augmentation], None if number_of else name)
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, [n.replace(", second training", "") for n in names], loc="outside upper center", ncols=6)
+                    _curve(axis, history, column, unit, palette[augmentation], None if count else name)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
     return Plot(
         "vae-curves",
         "Training curves",

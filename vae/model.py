@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..analysis.information.rate import rate_per_sample
+
 CHANNELS = (32, 32, 64, 64)
 HIDDEN = 256
 SIDE = 32
@@ -110,5 +112,4 @@ def negative_elbo(x: Tensor, reconstruction: Tensor, mean: Tensor, log_scale: Te
     """Per-image −log p(x|z) and D(q(z|x)‖N(0, I)) in nats, (B,) each; their sum is −ELBO (paper, eq. 5)."""
     dimensions = x[0].numel()
     distortion = 0.5 * (x - reconstruction).square().flatten(1).sum(1) + 0.5 * dimensions * math.log(2 * math.pi)
-    rate = 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
-    return distortion, rate
+    return distortion, rate_per_sample(mean, log_scale)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..analysis.data.dataset import Dataset
-from ..analysis.information.rate import summarise
-from ..analysis.interface import Bound, Row, Task
+from ..analysis.information.rate import rate, summarise
+from ..analysis.interface import Estimate, Row, Task
 from ..analysis.masks.policies import BASELINE, Policy, parse_policy
 from ..analysis.store.runs import Run
 from ..analysis.study.execute import Context
@@ -62,14 +61,13 @@ def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, re
     own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode", "reconstruction_noise")}
     settings = own | {"seed": seed, "replicate": replicate, "data": dataset.checksum, "precision": precision}
     if not policy.is_baseline:
-        settings |= {"augmentation": dict(policy.settings)}
+        settings |= {"augmentation": policy.fingerprint()}
         if config.mix_mode != VAEConfig.mix_mode and ":" not in policy.settings["use"]:
             settings |= {"mix_mode": config.mix_mode}
     role = "reference" if replicate == REFERENCE else policy.text
     label = f"train VAE, {role}, seed {seed}"
 
     def work(run: Run, inputs: tuple[Run, ...], context: Context) -> Sequence[Row]:
-        backend = replace(context.backend, precision=precision)  # type: ignore[arg-type]
         train_vae(
             config,
             context.dataset,
@@ -77,7 +75,7 @@ def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, re
             seed,
             replicate,
             run=run,
-            backend=backend,
+            backend=context.backend,
             reporter=context.reporter,
             label=f"{role}, seed {seed}",
         )
@@ -94,9 +92,7 @@ def _measurement(
     return Task(
         "vae-measure",
         1,
-        f"measure VAE, {policy.text} ({pair}), seed {seed}"
-        if pair == "self"
-        else f"measure VAE, {policy.text}, seed {seed}",
+        f"measure VAE, {policy.text}{' (with itself)' if pair == 'self' else ''}, seed {seed}",
         {"data": dataset.checksum, "seed": seed, **noise},
         (reference, trained),
         partial(_measure, config, policy, seed, pair),
@@ -106,7 +102,7 @@ def _measurement(
 def _measure(
     config: VAEConfig, policy: Policy, seed: int, pair: str, run: Run, inputs: tuple[Run, ...], context: Context
 ) -> Sequence[Row]:
-    dataset, backend = context.dataset, replace(context.backend, precision="fp32")
+    dataset, backend = context.dataset, context.backend
     reference, trained = (load_vae(parent, config, backend) for parent in inputs)
     images, mean, std = dataset.test.images, dataset.mean, dataset.std
     own = encode_all(trained, images, mean, std, backend, generator=backend.generator("vae", "own", seed))
@@ -121,8 +117,7 @@ def _measure(
     error = mean_squared_error(own.x, own.reconstruction)
     shown = torch.linspace(0, len(images) - 1, min(SHOWN_IMAGES, len(images)), device=backend.device).long()
 
-    def row(quantity: str, samples: Tensor, unit: str, bound: Bound, note: str) -> Row:
-        estimate = summarise(samples.cpu(), bound, unit)
+    def row(quantity: str, estimate: Estimate, note: str) -> Row:
         return Row(
             run=run.path.name.removesuffix(".partial"),
             study=context.study,
@@ -152,15 +147,13 @@ def _measure(
         }
     )
     return [
-        row("rate", own.rate, "nats", "upper", "E KL(q_A(z|x)‖N(0,I)); the paper's I(Z_A;X)"),
+        row("rate", rate(own.mean, own.log_scale), "E KL(q_A(z|x)‖N(0,I)); the paper's I(Z_A;X)"),
         row(
             "rate_reconstruction",
-            again.rate,
-            "nats",
-            "upper",
+            rate(again.mean, again.log_scale),
             "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂)",
         ),
-        row("mse", error, "squared normalised pixels", "none", "one latent draw per image; the paper's MSE"),
+        row("mse", summarise(error, "none", "squared normalised pixels"), "one latent draw per image; the paper's MSE"),
     ]
 
 

@@ -130,4 +130,7 @@ def check_data(dataset: Dataset, config: VAEConfig) -> None:
             f"{'×'.join(map(str, dataset.train.images.shape[1:]))}. Resize or crop them."
         )
     if config.batch_size > len(dataset.train):
-        raise InputError(f"vae.batch_size is {config.batch_size}, but there are {len(dataset.train)} training images.")
+        raise InputError(
+            f"vae.batch_size is {config.batch_size}, but there are {len(dataset.train)} training images. "
+            f"Give at most that, such as --vae.batch-size {max(2, len(dataset.train) // 8)}."
+        )

@@ -60,15 +60,13 @@ def fetch(root: str | Path | None = None) -> None:
         raise InputError(f"CIFAR-10 could not be fetched to {folder}: {error}. {_remedy(folder)}") from error
 
 
-def load(root: str | Path | None = None, download: bool = False) -> Dataset:
+def load(root: str | Path | None = None) -> Dataset:
     """CIFAR-10: 50,000 training and 10,000 test images (3, 32, 32) in 10 classes.
 
     Raises:
-        InputError: files are missing, unreadable or fail their MD5 (none is unpickled then), or the download fails.
+        InputError: files are missing, unreadable or fail their MD5 (none is unpickled then).
     """
     folder = data_root(root)
-    if download:
-        fetch(folder)
     try:
         # The constructor checks the MD5 of all batches before it unpickles one, and that of batches.meta before it.
         train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)

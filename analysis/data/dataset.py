@@ -146,13 +146,13 @@ class Dataset:
         return replace(self, train=train, test=test)
 
 
-def _cifar10(root: str | Path | None, download: bool) -> Dataset:
+def _cifar10(root: str | Path | None) -> Dataset:
     from .cifar10 import load
 
-    return load(root, download)
+    return load(root)
 
 
-def _photos(root: str | Path | None, download: bool) -> Dataset:
+def _photos(root: str | Path | None) -> Dataset:
     from .photos import load
 
     return load()
@@ -161,17 +161,17 @@ def _photos(root: str | Path | None, download: bool) -> Dataset:
 BUILT_IN: dict[str, Callable[[str | Path | None, bool], Dataset]] = {"cifar10": _cifar10, "photos": _photos}
 
 
-def load_dataset(spec: str, root: str | Path | None = None, download: bool = False) -> Dataset:
+def load_dataset(spec: str, root: str | Path | None = None) -> Dataset:
     """A built-in data set by name, or the user's own: ``package.module:factory``, called without arguments.
 
     The factory returns a `Dataset` or a dict with the keys train_images, train_labels, test_images, test_labels
-    (arrays), classes, mean and std; a dict's data set is named by its spec. ``root`` and ``download`` are for CIFAR-10.
+    (arrays), classes, mean and std; a dict's data set is named by its spec. ``root`` is for CIFAR-10.
 
     Raises:
         InputError: unknown name, or a factory that cannot be imported, fails, or returns something else.
     """
     if spec in BUILT_IN:
-        return BUILT_IN[spec](root, download)
+        return BUILT_IN[spec](root)
     if ":" not in spec:
         raise InputError(f"{unknown('data set', spec, BUILT_IN)} For your own, give package.module:factory.")
     factory = load_object(spec, "data set")

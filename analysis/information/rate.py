@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..interface import Estimate
+from ..interface import Bound, Estimate
 
 
 def rate_per_sample(mean: Tensor, log_scale: Tensor) -> Tensor:
@@ -20,7 +19,7 @@ def rate_per_sample(mean: Tensor, log_scale: Tensor) -> Tensor:
         raise InputError(
             f"means and log-scales must both be (N, d), got {tuple(mean.shape)} and {tuple(log_scale.shape)}."
         )
-    return 0.5 * (mean.square() + torch.expm1(2 * log_scale) - 2 * log_scale).sum(1)
+    return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
 
 
 def rate(mean: Tensor, log_scale: Tensor) -> Estimate:
@@ -32,10 +31,10 @@ def rate(mean: Tensor, log_scale: Tensor) -> Estimate:
     return summarise(rate_per_sample(mean.double(), log_scale.double()), bound="upper")
 
 
-def summarise(samples: Tensor, bound: str = "none", unit: str = "nats") -> Estimate:
+def summarise(samples: Tensor, bound: Bound, unit: str = "nats") -> Estimate:
     """Mean and standard error of independent samples (N,)."""
     n = len(samples)
     if n < 2:
         raise InputError(f"a standard error needs at least 2 samples, got {n}.")
     spread = samples.double().std().item()
-    return Estimate(samples.double().mean().item(), spread / math.sqrt(n), n, bound, unit)  # type: ignore[arg-type]
+    return Estimate(samples.double().mean().item(), spread / math.sqrt(n), n, bound, unit)

@@ -9,46 +9,47 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..interface import MixedBatch
 from .fmix import FMix, low_frequency_image
 from .policies import Policy
+from .transform import Mix
 
 SPECTRUM_IMAGES = 4096
 
 
 def gallery(
-    policies: Sequence[Policy], images: Tensor, partners: Tensor, *, lam: float | None = 0.5, seed: int = 0
+    policies: Sequence[Policy], images: Tensor, partners: Tensor, *, lam: float = 0.5, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Masks and mixed images by each policy that mixes pairs, from the same images.
+    """Masks and mixed images by each policy that is one of `MixUp`, `CutMix` and `FMix`, from the same images.
 
     Args:
-        policies: the baseline and users' own augmentations without ``pairs`` are left out.
+        policies: the baseline, users' own augmentations and alternating ones (their parts draw the same) are left out.
         images, partners: uint8 (N, 3, H, W), N ≥ 2; image i is mixed with partner i.
-        lam: λ asked of every mask, as in Fig. 2; None draws it.
+        lam: λ asked of every mask, as in Fig. 2.
         seed: of the masks.
 
     Returns:
         ``mask:<name>`` (N, H, W) float32 and ``mixed:<name>`` (N, H, W, 3) uint8 for each policy.
 
     Raises:
-        InputError: λ outside [0, 1], images and partners of different shapes.
+        InputError: λ outside [0, 1], images and partners of different shapes or of 2 channels.
     """
     if images.shape != partners.shape or len(images) < 2:
         raise InputError(f"need as many images as partners, two or more, got {len(images)} and {len(partners)}.")
-    if lam is not None and not 0 <= lam <= 1:
+    if not 0 <= lam <= 1:
         raise InputError(f"lam must lie in [0, 1], got {lam!r}.")
+    if images.shape[1] not in (1, 3):
+        raise InputError(f"pictures have 1 or 3 channels, these have {images.shape[1]}.")
     both = torch.cat([images, partners]).float() / 255
     n = len(images)
     index = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
     drawn: dict[str, np.ndarray] = {}
     for policy in policies:
         mix = policy.build(num_classes=1, mode="elem")
-        if mix is None or not hasattr(mix, "pairs"):
+        if not isinstance(mix, Mix):
             continue
         generator = torch.Generator().manual_seed(seed)
-        asked = {} if lam is None else {"lam": torch.full((2 * n,), float(lam))}
         labels = torch.zeros(2 * n, dtype=torch.long)
-        batch: MixedBatch = mix.pairs(both, labels, generator=generator, index=index, **asked)
+        batch = mix.pairs(both, labels, generator=generator, index=index, lam=torch.full((2 * n,), float(lam)))
         drawn[f"mask:{policy.text}"] = batch.mask[:n, 0].numpy().copy()
         mixed = (batch.x[:n].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
         drawn[f"mixed:{policy.text}"] = mixed.contiguous().numpy()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,6 +79,18 @@ class Policy:
         arguments = ",".join(f"{key}={value!r}" for key, value in self.settings.get("with", {}).items())
         return self.settings["use"] + (f"({arguments})" if arguments else "")
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What determines the augmentation: its settings, and for a user's own the SHA-256 of the module that makes it.
+
+        A change in that file is a new augmentation; a change in what the file imports goes unnoticed.
+        """
+        use = self.settings["use"]
+        if ":" not in use:
+            return dict(self.settings)
+        load_object(use, "augmentation")
+        file = getattr(sys.modules[use.partition(":")[0]], "__file__", None)
+        return {**self.settings, "source": hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()}
+
     @property
     def is_baseline(self) -> bool:
         return bool(self.settings["use"] == BASELINE)
@@ -113,7 +128,7 @@ class OwnAugmentation:
         """Raises InputError when the augmentation fails or does not give mixed images like x, and labels."""
         try:
             made = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
-        except Exception as error:  # whatever the user's code raises
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
             raise InputError(f"augmentation {self.name!r} failed with {type(error).__name__}: {error}") from error
         if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Tensor)):
             raise InputError(f"augmentation {self.name!r} must return (images, labels), got {type(made).__name__}.")
@@ -208,5 +223,5 @@ def _call(factory: Any, arguments: dict[str, Any], text: str) -> Any:
         return factory(**arguments)
     except InputError as error:
         raise InputError(f"augmentation {text!r}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"augmentation {text!r}: its factory failed with {type(error).__name__}: {error}.") from error

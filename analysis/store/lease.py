@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -66,14 +67,16 @@ class Lease:
         with contextlib.suppress(OSError):
             if time.time() - self.path.stat().st_mtime > STALE_SECONDS:
                 return False
-        return not (holder.get("host") == socket.gethostname() and not _alive(int(holder.get("pid", -1))))
+        return not (holder["host"] == socket.gethostname() and not _alive(holder["pid"]))
 
-    def _read(self) -> dict[str, str]:
+    def _read(self) -> dict[str, Any]:
+        """The lease as written; empty if there is none, or none of ours."""
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
+        ours = isinstance(content, dict) and {"token", "host"} <= set(content) and type(content.get("pid")) is int
+        return content if ours else {}
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InputError
 from ..interface import Row
 from .results import read_rows
-from .runs import ENVIRONMENT, RESULT, Run
+from .runs import ENVIRONMENT, HISTORY, RESULT, Run
 
 RECORD = "study.json"
 
@@ -28,7 +28,7 @@ class TaskRecord:
     kind: str
     label: str
     inputs: tuple[str, ...]
-    state: str  # "done", "failed" or "skipped"
+    state: str  # "done", "failed", "skipped" or "pending"
     reason: str = ""
 
 
@@ -68,9 +68,13 @@ class StudyRecord:
         return [group[0] for group in sorted(seen.values(), key=len, reverse=True)]
 
     def seconds(self) -> float:
-        """Time spent in the tasks themselves, added up over workers."""
-        done = [task for task in self.tasks if task.state == "done"]
-        return sum(float(self.run(task.name).read_json(RESULT)["seconds"]) for task in done)
+        """Time spent in the finished tasks themselves, added up over workers and over interrupted tries."""
+        return sum(self._seconds(self.run(task.name)) for task in self.tasks if task.state == "done")
+
+    def _seconds(self, run: Run) -> float:
+        last_try = float(run.read_json(RESULT)["seconds"])
+        epochs = run.read_history("seconds") if (run / HISTORY).exists() else []
+        return max(last_try, sum(float(epoch["seconds"]) for epoch in epochs))
 
 
 def write_record(
@@ -83,8 +87,11 @@ def write_record(
     runs: Path,
     tasks: Sequence[TaskRecord],
 ) -> None:
-    """Write ``study.json``, with the way to the runs relative to it, so that both can be moved together."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write ``study.json``, with the way to the runs relative to it, so that both can be moved together.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
     content = {
         "name": name,
         "command": command,
@@ -93,7 +100,11 @@ def write_record(
         "runs": os.path.relpath(runs, folder),
         "tasks": [vars(task) for task in tasks],
     }
-    Run(folder).write_json(RECORD, content)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        Run(folder).write_json(RECORD, content)
+    except OSError as error:
+        raise InputError(f"cannot write the study's record in {folder}: {error.strerror}.") from error
 
 
 def read_record(folder: Path) -> StudyRecord:
@@ -101,16 +112,20 @@ def read_record(folder: Path) -> StudyRecord:
     content = Run(folder).read_json(RECORD)
     try:
         tasks = tuple(TaskRecord(**{**task, "inputs": tuple(task["inputs"])}) for task in content["tasks"])
+        if not (isinstance(content["tasks"], list) and isinstance(content["runs"], str)):
+            raise TypeError("tasks or runs of another kind")
+        for needed in ("data", "seeds", "augmentations", "train_size"):
+            content["settings"][needed]
         return StudyRecord(
             folder=folder,
             name=content["name"],
             command=content["command"],
             settings=content["settings"],
             started=content["started"],
-            runs=folder / content["runs"],
+            runs=Path(os.path.normpath(folder / content["runs"])),
             tasks=tasks,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder / RECORD} is not a mixlens study record ({error!r}). Run the study again."
         ) from error

@@ -43,8 +43,14 @@ def key_of(config: Mapping[str, Any]) -> str:
 class Run:
     """One run directory, whole or partial: named files, read and written in one way."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lease: Lease | None = None) -> None:
         self.path = path
+        self._lease = lease
+
+    def check_lease(self) -> None:
+        """Raises LeaseLostError if another worker has taken this folder over, before anything more is written to it."""
+        if self._lease is not None:
+            self._lease.check()
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -64,14 +70,15 @@ class Run:
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise self.damaged(name, error) from error
 
-    def read_history(self) -> list[dict[str, Any]]:
-        path = self.path / HISTORY
-        if not path.exists():
-            return []
+    def read_history(self, *columns: str) -> list[dict[str, Any]]:
+        """One record per epoch. Raises InputError when the file is missing, damaged or lacks one of the columns."""
         try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except json.JSONDecodeError as error:
+            records = [json.loads(line) for line in (self.path / HISTORY).read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
             raise self.damaged(HISTORY, error) from error
+        if not all(isinstance(record, dict) and set(columns) <= set(record) for record in records):
+            raise self.damaged(HISTORY, ValueError(f"it has no {', '.join(columns)}"))
+        return records
 
     def write_history(self, records: list[dict[str, Any]]) -> None:
         aside = self.path / f"{HISTORY}.tmp"
@@ -82,15 +89,17 @@ class Run:
         assert all(array.dtype != object for array in arrays.values())  # these would be pickled
         np.savez_compressed(self.path / ARRAYS, **arrays)  # type: ignore[arg-type]
 
-    def read_arrays(self) -> dict[str, np.ndarray]:
-        path = self.path / ARRAYS
-        if not path.exists():
-            return {}
+    def read_arrays(self, *names: str) -> dict[str, np.ndarray]:
+        """All arrays. Raises InputError when the file is missing, damaged or lacks one of ``names``."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+            with np.load(self.path / ARRAYS, allow_pickle=False) as archive:
+                found = {name: archive[name] for name in archive.files}
         except Exception as error:  # zipfile, zlib and numpy each have their own
             raise self.damaged(ARRAYS, error) from error
+        for name in names:
+            if name not in found:
+                raise self.damaged(ARRAYS, ValueError(f"it has no array {name!r}"))
+        return found
 
     def damaged(self, name: str, error: Exception) -> InputError:
         return InputError(
@@ -150,7 +159,7 @@ class Store:
             if (self.root / name).is_dir():
                 yield None
                 return
-            run = self.partial(name)
+            run = Run(self.partial(name).path, lease)
             run.path.mkdir(exist_ok=True)
             run.write_json(CONFIG, config)
             for left_over in (FAILED, RESULT):

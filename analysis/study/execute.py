@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..data.dataset import Dataset
 from ..interface import Task
 from ..store.lease import LeaseLostError
+from ..store.record import TaskRecord
 from ..store.results import write_rows
 from ..store.runs import ENVIRONMENT, FAILED, Run, Store
 from ..training.backend import Backend, environment
@@ -44,13 +45,16 @@ class Outcome:
     fresh: int = 0
 
 
-def execute(tasks: Sequence[Task], store: Store, context: Context) -> Outcome:
+def execute(tasks: Sequence[Task], store: Store, context: Context, outcome: Outcome | None = None) -> Outcome:
     """Run every task that is not in the store yet. A task that diverges fails alone: the rest goes on.
+
+    Args:
+        outcome: filled as tasks end, for a caller that wants to know of them even when this raises.
 
     Raises:
         InputError: a run directory or checkpoint in the store is damaged or foreign.
     """
-    outcome = Outcome()
+    outcome = Outcome() if outcome is None else outcome
     waiting = {name_of(task): task for task in in_order(tasks)}
     labels = {name: task.label for name, task in waiting.items()}
     total = len(waiting)
@@ -94,6 +98,8 @@ def _work(
         if run is None:
             return store.find(name)
         context.reporter.say(f"{position} {task.label}")
+        # What a task's config says of precision holds for it; without a word, full precision.
+        context = replace(context, backend=replace(context.backend, precision=task.config.get("precision", "fp32")))
         run.write_json(ENVIRONMENT, environment(context.backend))
         began = time.perf_counter()
         try:
@@ -111,3 +117,19 @@ def _work(
         write_rows(run, rows, time.perf_counter() - began)
     outcome.fresh += 1
     return store.find(name)
+
+
+def task_records(tasks: Sequence[Task], store: Store, outcome: Outcome) -> list[TaskRecord]:
+    """What became of each task so far, for the study's record."""
+    records = []
+    for task in in_order(tasks):
+        name = name_of(task)
+        if name in outcome.failed:
+            state = "failed"
+        elif name in outcome.skipped:
+            state = "skipped"
+        else:
+            state = "done" if (store.root / name).is_dir() else "pending"
+        inputs = tuple(name_of(parent) for parent in task.inputs)
+        records.append(TaskRecord(name, task.kind, task.label, inputs, state, outcome.failed.get(name, "")))
+    return records

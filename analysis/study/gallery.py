@@ -25,7 +25,8 @@ def gallery_task(study: Study, dataset: Dataset) -> Task:
     def work(run: Run, inputs: tuple[Run, ...], context: Any) -> Sequence[Row]:
         columns = min(COLUMNS, len(dataset.test) // 2)
         first, second = pictures(dataset, columns)
-        drawn = gallery(policies, first, second) if columns > 1 and len(first[0]) in (1, 3) else {}
+        drawable = columns > 1 and dataset.train.images.shape[1] in (1, 3)
+        drawn = gallery(policies, first, second) if drawable else {}
         run.write_arrays({"images": pixels(first), "partners": pixels(second)} | drawn | spectra(dataset.image_size))
         return []
 

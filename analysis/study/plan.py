@@ -8,9 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from ..data.dataset import Dataset, load_dataset
+from ..data.loader import normalise
 from ..errors import InputError, unknown
 from ..interface import Section, Task
 from ..masks.policies import BASELINE, Policy, parse_policy, split_policies
@@ -38,10 +40,15 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)  # section name → its config
 
     def __post_init__(self) -> None:
-        if not self.name or any(letter in self.name for letter in '/\\:*?"<>|') or self.name.startswith("."):
-            raise InputError(f"a study's name becomes a folder: letters, digits, - and _, got {self.name!r}.")
+        reserved = self.name == "runs" or self.name.startswith(".") or len(self.name) > 100
+        if not self.name or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
+            raise InputError(
+                f"a study's name becomes a folder beside 'runs' (letters, digits, - and _), got {self.name!r}."
+            )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")
+        if not self.sections:
+            raise InputError("a study needs at least one section, such as vae.")
         if not self.augmentations:
             raise InputError(f"a study needs at least one augmentation, such as {BASELINE} or mixup.")
         keys = [key_of(policy.settings) for policy in self.policies]
@@ -100,6 +107,20 @@ def read_study(
         name: from_mapping(sections[name].config, _mapping(values.get(name), name), name) for name in study.sections
     }
     return Study(**{**vars(study), "settings": settings})
+
+
+def try_policies(study: Study, dataset: Dataset) -> None:
+    """Build every augmentation and mix a few images with it, so that a mistake shows now, not after hours of training.
+
+    Raises:
+        InputError: an augmentation cannot be made, or fails.
+    """
+    few = min(8, len(dataset.train))
+    x = normalise(dataset.train.images[:few], dataset.mean, dataset.std)
+    for policy in study.policies:
+        mix = policy.build(len(dataset.classes), "elem")
+        if mix is not None:
+            mix(x.clone(), dataset.train.labels[:few], generator=torch.Generator().manual_seed(0), step=0)
 
 
 def name_of(task: Task) -> str:

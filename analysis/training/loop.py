@@ -76,6 +76,7 @@ def fit(
     Raises:
         DivergedError: the loss is NaN or infinite.
         InputError: the checkpoint is damaged.
+        LeaseLostError: another worker has taken the run over.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     history: list[dict[str, Any]] = []
@@ -99,6 +100,7 @@ def fit(
         record = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"]}
         record |= {f"train_{name}": value for name, value in means.items()}
         record |= {f"test_{name}": value for name, value in evaluated.items()}
+        run.check_lease()
         history.append(record | {"seconds": round(time.perf_counter() - began, 3)})
         save_checkpoint(
             run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators, progress={"history": history}

@@ -1,5 +1,6 @@
 """Reports: one self-contained page, numbers written by one function, names escaped, nothing fetched."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -48,7 +49,10 @@ def make_record(folder: Path, values, name="a study"):
     for (augmentation, pair), by_seed in values.items():
         for seed, value in enumerate(by_seed):
             trained = f"train-{augmentation}-{pair}-{seed}"
-            history = [{"epoch": e, "train_loss": 9.0 - e, "test_rate": 50.0 + e, "test_mse": 0.5 / e} for e in (1, 2)]
+            history = [
+                {"epoch": e, "train_loss": 9.0 - e, "test_rate": 50.0 + e, "test_mse": 0.5 / e, "seconds": 1.0}
+                for e in (1, 2)
+            ]
             run(trained, "vae-train").write_history(history)
             measured = f"measure-{augmentation}-{pair}-{seed}"
             facts = (measured, "other", "vae", "photos", "test", augmentation, "vae", seed)
@@ -64,7 +68,7 @@ def make_record(folder: Path, values, name="a study"):
             )
     study = folder / "study"
     settings = {
-        "data": "photos",
+        "data": "cifar10",
         "seeds": [0, 1, 2],
         "augmentations": ["baseline", "mixup", "fmix"],
         "train_size": None,
@@ -141,6 +145,7 @@ def test_table_1_holds_means_deviations_and_the_papers_values(record):
     assert lines["Baseline, second training"][:2] == ("71.5 ± 1.0", "—")
     assert lines["MixUp"][:4] == ("61.5 ± 1.1", "70.38 ± 0.90", "58.5 ± 1.1", "68.58 ± 1.12")
     assert lines["FMix"][6:] == ("3", "0.1 / 0.1 / 0.1")
+    assert "5 trials" in table.caption
 
 
 def test_differences_are_paired_by_seed_and_marked_only_where_they_stand(record):
@@ -167,7 +172,60 @@ def test_a_study_without_a_baseline_has_no_differences(tmp_path):
 
 def test_one_seed_has_a_value_and_no_deviation(tmp_path):
     record = make_record(tmp_path, {("baseline", "independent"): [70.5]})
-    assert figures.tables(record, {})[0].rows[1][1] == "70.5"
+    assert figures.tables(record, {})[0].rows[0][1] == "70.5"
+
+
+def test_one_failed_seed_leaves_the_rest_of_the_report(tmp_path):
+    """The first seed of one augmentation, and the reference with itself, never finished."""
+    values = {pair: list(seeds) for pair, seeds in VALUES.items() if pair != ("baseline", "self")}
+    record = make_record(tmp_path, values)
+    lost = "measure-mixup-independent-0"
+    tasks = [replace(task, state="failed", reason="nan") if task.name == lost else task for task in record.tasks]
+    record = replace(record, tasks=tuple(tasks))
+    page = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
+    lines = {line[0]: line for line in figures.tables(record, {})[0].rows}
+    assert "Baseline, paired with itself" not in lines
+    assert lines["MixUp"][1].startswith("62.00 ±")
+    assert lines["MixUp"][-2] == "2"
+    assert "cannot tell" in figures.tables(record, {})[1].rows[0][1]
+    assert "1 of" in page
+
+
+def test_the_papers_values_stand_only_beside_its_data(record, tmp_path):
+    shown = write_report(record, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "78.05" in shown
+    other = replace(record, settings={**record.settings, "data": "photos"})
+    shown = write_report(other, tmp_path / "b.html").read_text(encoding="utf-8")
+    assert "78.05" not in shown
+    assert ">paper<" not in shown
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "history.jsonl"])
+def test_a_missing_or_foreign_file_is_named(record, tmp_path, name):
+    kind = "measure" if name == "arrays.npz" else "train"
+    victim = tmp_path / "runs" / f"{kind}-mixup-independent-0" / name
+    victim.unlink()
+    with pytest.raises(InputError, match=f"{victim.parent.name}/{name}.*damaged"):
+        write_report(record, tmp_path / "report.html")
+    victim.write_text('{"other": 1}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=f"{victim.parent.name}/{name}.*damaged"):
+        write_report(record, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("key", ["settings", "tasks", "runs"])
+def test_a_foreign_study_record_is_an_error(record, key):
+    path = record.folder / "study.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, key: {}}), encoding="utf-8")
+    with pytest.raises(InputError, match="not a mixlens study record"):
+        read_record(record.folder)
+
+
+def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path):
+    record = make_record(
+        tmp_path, {("baseline", "independent"): [1.0, 2.0], ("own:a(s='$\\foo$')", "independent"): [1.0]}
+    )
+    assert "$\\foo$" in write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_failed_tasks_are_named(record, tmp_path):
@@ -216,6 +274,8 @@ def test_names_and_colours_of_augmentations():
     assert label("my.mod:make(k=1)") == "my.mod:make (k=1)"
     many = ["baseline", "mixup", *(f"own:{i}" for i in range(9))]
     assert colours(many)["mixup"] == colours(["mixup"])["mixup"]
+    several = ["fmix+mixup", "mixup(alpha=2.0)", "cutmix+mixup", "fmix(alpha=0.2)", "own:a", "own:b", "own:c"]
+    assert len(set(colours(several).values())) == len(several)
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours(many).values())
 
 

@@ -146,7 +146,7 @@ def test_a_failed_download(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(cifar10, "download_and_extract_archive", fail)
     with pytest.raises(InputError, match=r"could not be fetched to .*mixlens data --fetch") as caught:
-        cifar10.load(tmp_path, download=True)
+        cifar10.fetch(tmp_path)
     assert caught.value.__cause__ is error
 
 
@@ -163,5 +163,6 @@ def test_download_fetches_nothing_when_all_is_there_and_mends_what_is_not(whole,
     cifar10.fetch(whole)
     assert calls == []
     (whole / "cifar-10-batches-py" / "batches.meta").unlink()
-    assert len(cifar10.load(whole, download=True).train) == 50_000
+    cifar10.fetch(whole)
+    assert len(cifar10.load(whole).train) == 50_000
     assert calls == [(cifar10.CIFAR10.url, "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a")]

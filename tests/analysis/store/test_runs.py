@@ -155,11 +155,12 @@ def test_nan_never_reaches_a_json_file(tmp_path):
 
 def test_history_and_arrays_round_trip(tmp_path):
     run = Run(tmp_path)
-    assert run.read_history() == []
-    assert run.read_arrays() == {}
+    refused(run.read_history, run.path)
+    refused(run.read_arrays, run.path)
     records = [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 1e-9}]
     run.write_history(records)
-    assert run.read_history() == records
+    assert run.read_history("epoch", "loss") == records
+    refused(lambda: run.read_history("epoch", "rate"), run.path)
     arrays = {"a": np.arange(6, dtype=np.uint8).reshape(2, 3), "b": np.array([0.1, np.pi], dtype=np.float32)}
     run.write_arrays(arrays)
     read = run.read_arrays()

@@ -25,7 +25,7 @@ ORDER = [
     {"cli", "__main__"},
 ]
 SIBLINGS_APART = {"vae", "robustness", "gradcam", "calibration"}
-# masks draw on nothing beside them; the study's settings are plain values that sections' configs are written in
+# These import nothing of ours but one another's types.
 LEAVES = {"analysis.interface", "analysis.errors", "analysis.style"}
 
 

@@ -23,7 +23,7 @@ class VAEConfig:
     )
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Training precision; measuring is always fp32.")
     reconstruction_noise: float = setting(
-        0.0, "Noise added to reconstructions before they are re-encoded; the published script adds 0.1.", "appendix B"
+        0.0, "Noise added to reconstructions before they are re-encoded; the published script adds 0.1.", "ours"
     )
 
     def __post_init__(self) -> None:

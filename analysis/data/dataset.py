@@ -158,7 +158,7 @@ def _photos(root: str | Path | None) -> Dataset:
     return load()
 
 
-BUILT_IN: dict[str, Callable[[str | Path | None, bool], Dataset]] = {"cifar10": _cifar10, "photos": _photos}
+BUILT_IN: dict[str, Callable[[str | Path | None], Dataset]] = {"cifar10": _cifar10, "photos": _photos}
 
 
 def load_dataset(spec: str, root: str | Path | None = None) -> Dataset:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.masks import fmix
+from mixlens.analysis.masks import fmix, threshold
 from mixlens.analysis.masks.fmix import fmix_mask, gaussian_salience, low_frequency_image, noise_shape
 
 SIZES = [(1,), (2,), (8,), (9,), (1, 1), (1, 6), (6, 1), (4, 6), (5, 7), (6, 5), (3, 4, 5), (4, 3, 4), (1, 2, 3)]
@@ -286,15 +286,17 @@ def test_ties_across_the_threshold_of_a_two_valued_image():
 
 
 @pytest.mark.parametrize("values", [1, 2, 5, 10**6])
-def test_both_ways_to_take_the_top_agree_bit_for_bit(values):
-    """The sort of values on a CPU and the sort of indices elsewhere, for every count, against Python's own sort."""
+@pytest.mark.parametrize("select", [1, 10**9])
+def test_all_ways_to_take_the_top_agree_bit_for_bit(values, select, monkeypatch):
+    """Selection or a sort of values on a CPU, a sort of indices elsewhere, for every count, and Python's own sort."""
     pixels = 24
     image = torch.randint(-values // 2, values // 2 + 1, (pixels + 1, pixels), generator=generator()).float() * 0.1
     image[::2] *= -1  # zeros of both signs, which are equal
     count = torch.arange(pixels + 1)
     by_value = torch.empty_like(image)
-    fmix._top_by_value(image, count, by_value)
-    assert torch.equal(by_value, fmix._top_by_rank(image, count))
+    monkeypatch.setattr(threshold, "SELECT_PIXELS", select)
+    threshold.top_by_value(image, count, by_value)
+    assert torch.equal(by_value, threshold.top_by_rank(image, count))
     for row, k in enumerate(count.tolist()):
         top = sorted(range(pixels), key=lambda i: (-image[row, i].item(), i))[:k]
         assert by_value[row].nonzero().flatten().tolist() == sorted(top)

@@ -80,7 +80,11 @@ class Transforms:
             raise InputError(f"jitter is {self.jitter}; give 0 (none) to 0.5 (half a turn of hue).")
 
     def __call__(self, images: Tensor, *, generator: Generator | None = None) -> Tensor:
-        """Images (B, C, H, W) float in [0, 1], transformed; drawn on the generator's device, by default the images'."""
+        """Images (B, C, H, W), uint8 or float in [0, 1], transformed, as floats.
+
+        Drawn on the generator's device, by default the images'. Bytes are flipped and cropped as bytes, a quarter of the
+        memory.
+        """
         count, device = len(images), images.device
         source = generator.device if generator is not None else device
 
@@ -93,6 +97,8 @@ class Transforms:
             ends = 2 * self.crop_padding + 1
             offsets = torch.randint(ends, (count, 2), generator=generator, device=source).to(device)
             images = crop(images, self.crop_padding, offsets)
+        if images.dtype == torch.uint8:
+            images = _unit(images)
         if self.jitter:
             spread = self.jitter * (2 * uniform(4) - 1)
             images = colour_jitter(images, 1 + spread[0], 1 + spread[1], 1 + spread[2], spread[3])
@@ -139,9 +145,7 @@ class Batches:
             start = batch * self.batch_size
             stop = start + self.batch_size if batch < len(self) - 1 else len(self.images)
             images, labels = self._take(slice(start, stop), order)
-            x = _unit(images)
-            if self.transforms is not None:
-                x = self.transforms(x, generator=self.generator)
+            x = _unit(images) if self.transforms is None else self.transforms(images, generator=self.generator)
             yield _standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format), labels
 
     def _order(self) -> Tensor | None:

@@ -244,3 +244,10 @@ def test_cuda_agrees_with_cpu():
     x, drawn = images(64), factors(64, 0.3)
     out = colour_jitter(x.cuda(), *(factor.cuda() for factor in drawn))
     assert torch.allclose(out.cpu(), colour_jitter(x, *drawn), atol=1e-5)
+
+
+def test_bytes_are_transformed_as_their_floats_are():
+    images = torch.randint(0, 256, (16, 3, 9, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    transforms = Transforms(flip=True, crop_padding=2, jitter=0.1)
+    made = [transforms(x, generator=torch.Generator().manual_seed(1)) for x in (images, images.float() / 255)]
+    assert torch.equal(*made)

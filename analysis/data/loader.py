@@ -82,8 +82,8 @@ class Transforms:
     def __call__(self, images: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Images (B, C, H, W), uint8 or float in [0, 1], transformed, as floats.
 
-        Drawn on the generator's device, by default the images'. Bytes are flipped and cropped as bytes, a quarter of the
-        memory.
+        Drawn on the generator's device, by default the images'. Bytes are flipped and cropped as bytes, a quarter of
+        the memory.
         """
         count, device = len(images), images.device
         source = generator.device if generator is not None else device

@@ -290,14 +290,14 @@ def _official_axes(size: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def _check_spectrum(decay_power: float, variant: str) -> None:
-    if not (isinstance(decay_power, int | float) and 0 <= decay_power < math.inf):
+    if not (isinstance(decay_power, (int, float)) and 0 <= decay_power < math.inf):
         raise InputError(f"decay_power must be a number of at least 0, got {decay_power!r}.")
     if variant not in get_args(Variant):
         raise unknown("FMix variant", variant, get_args(Variant))
 
 
 def _check_soft(max_soft: float) -> None:
-    if not (isinstance(max_soft, int | float) and 0 <= max_soft <= 0.5):
+    if not (isinstance(max_soft, (int, float)) and 0 <= max_soft <= 0.5):
         raise InputError(f"max_soft must lie in [0, 0.5], got {max_soft!r}.")
 
 

@@ -62,7 +62,7 @@ def sample_lam(
 
 
 def check_alpha(alpha: float, name: str = "alpha") -> None:
-    if not (isinstance(alpha, int | float) and ALPHA_MIN <= alpha <= ALPHA_MAX):
+    if not (isinstance(alpha, (int, float)) and ALPHA_MIN <= alpha <= ALPHA_MAX):
         raise InputError(
             f"{name} must be a positive number, {ALPHA_MIN:g} to {ALPHA_MAX:g} (the Beta distribution's parameter), "
             f"got {alpha!r}."
@@ -136,7 +136,7 @@ class Mix:
         check_alpha(self.alpha)
         if self.target_alpha is not None:
             check_alpha(self.target_alpha, "target_alpha")
-        if not (isinstance(self.p, int | float) and 0 <= self.p <= 1):
+        if not (isinstance(self.p, (int, float)) and 0 <= self.p <= 1):
             raise InputError(f"p is a probability in [0, 1], got {self.p!r}.")
         if self.mode not in ("elem", "batch"):
             raise InputError(f"mode must be 'elem' (one λ per sample) or 'batch' (one for all), got {self.mode!r}.")

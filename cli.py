@@ -323,8 +323,9 @@ def _run(source: str | None, common: Common | None, settings: Mapping[str, Any],
     for record in records:
         if record.state != "done":
             print(f"mixlens: {record.state}: {record.label}. {record.reason}".rstrip(), file=sys.stderr)
-    if any(record.state == "done" and record.kind != "gallery" for record in records):
-        print(write_report(read_record(folder), folder / "report.html"))
+    written = read_record(folder)
+    if written.rows():
+        print(write_report(written, folder / "report.html"))
     return 1 if outcome.failed else 0
 
 

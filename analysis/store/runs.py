@@ -66,7 +66,7 @@ class Run:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{self.path} is not a mixlens run directory: it has no {name}.") from None
+            raise InputError(f"{self.path} is no folder of a mixlens run or study: it has no {name}.") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise self.damaged(name, error) from error
 

@@ -226,7 +226,7 @@ def test_a_foreign_folder_is_refused(store, missing):
     whole = finish(store)
     (whole / missing).unlink()
     message = refused(lambda: store.find(NAME), whole.path)
-    assert "not a mixlens run directory" in message
+    assert "no folder of a mixlens run or study" in message
     assert missing in message
 
 

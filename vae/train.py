@@ -72,7 +72,6 @@ def train_vae(
         generators=generators,
         evaluate=evaluate,
         run=run,
-        backend=backend,
         reporter=reporter,
         label=label,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: Optimizer,
     generators: Mapping[str, Generator],
-    progress: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write atomically: the old checkpoint stays until the new one is whole."""
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
@@ -62,7 +62,7 @@ def save_checkpoint(
     tensors |= {f"generator/{name}": generator.get_state() for name, generator in generators.items()}
     metadata = {
         "optimizer": {"groups": state["param_groups"], "scalars": scalars},
-        "progress": dict(progress),
+        "history": list(history),
     }
     _replace(path, {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {"mixlens": json.dumps(metadata)})
 
@@ -73,8 +73,8 @@ def load_checkpoint(
     model: nn.Module,
     optimizer: Optimizer,
     generators: Mapping[str, Generator],
-) -> dict[str, Any]:
-    """Put everything back and return ``progress``. Raises InputError for a damaged or foreign file."""
+) -> list[dict[str, Any]]:
+    """Put everything back and return the history so far. Raises InputError for a damaged or foreign file."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["mixlens"])
@@ -95,9 +95,10 @@ def load_checkpoint(
                     loaded[slot] = torch.empty_like(parameter).copy_(value)
         for name, generator in generators.items():
             generator.set_state(groups["generator"][name])
+        history = [dict(record) for record in metadata["history"]]
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
-    return dict(metadata["progress"])
+    return history
 
 
 def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -17,7 +17,6 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 from ..store.runs import CHECKPOINT, MODEL, Run
-from .backend import Backend
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .progress import Reporter
 
@@ -58,7 +57,6 @@ def fit(
     generators: Mapping[str, Generator],
     evaluate: Callable[[], Mapping[str, float]],
     run: Run,
-    backend: Backend,
     reporter: Reporter,
     label: str,
 ) -> list[dict[str, Any]]:
@@ -81,7 +79,7 @@ def fit(
     rates = [group["lr"] for group in optimizer.param_groups]
     history: list[dict[str, Any]] = []
     if (run / CHECKPOINT).exists():
-        history = load_checkpoint(run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators)["history"]
+        history = load_checkpoint(run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators)
     reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches))
     for epoch in range(len(history), epochs):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -102,9 +100,7 @@ def fit(
         record |= {f"test_{name}": value for name, value in evaluated.items()}
         run.check_lease()
         history.append(record | {"seconds": round(time.perf_counter() - began, 3)})
-        save_checkpoint(
-            run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators, progress={"history": history}
-        )
+        save_checkpoint(run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators, history=history)
         run.write_history(history)
     reporter.finish()
     run.write_history(history)

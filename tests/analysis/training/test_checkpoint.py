@@ -39,24 +39,24 @@ def saved(path, kind="fused"):
     model, generator = network(), torch.Generator().manual_seed(5)
     optimizer = optimizer_of(model, kind)
     train(model, optimizer, generator)
-    progress = {"history": [{"epoch": 1, "loss": 0.1}]}
-    save_checkpoint(path, model=model, optimizer=optimizer, generators={"noise": generator}, progress=progress)
+    history = [{"epoch": 1, "loss": 0.1}]
+    save_checkpoint(path, model=model, optimizer=optimizer, generators={"noise": generator}, history=history)
     return model, optimizer, generator
 
 
 def restored(path, kind="fused", model=None):
     model, generator = model or network(seed=1), torch.Generator()
     optimizer = optimizer_of(model, kind)
-    progress = load_checkpoint(path, model=model, optimizer=optimizer, generators={"noise": generator})
-    return model, optimizer, generator, progress
+    history = load_checkpoint(path, model=model, optimizer=optimizer, generators={"noise": generator})
+    return model, optimizer, generator, history
 
 
 @pytest.mark.parametrize("kind", ["adam", "fused", "momentum", "plain"])
 def test_everything_comes_back_and_goes_on_bit_for_bit(tmp_path, kind):
     path = tmp_path / "checkpoint"
     model, optimizer, generator = saved(path, kind)
-    other, other_optimizer, other_generator, progress = restored(path, kind)
-    assert progress == {"history": [{"epoch": 1, "loss": 0.1}]}
+    other, other_optimizer, other_generator, history = restored(path, kind)
+    assert history == [{"epoch": 1, "loss": 0.1}]
     for (name, value), loaded in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
         assert torch.equal(value, loaded), name
         assert value.stride() == loaded.stride(), name
@@ -92,7 +92,7 @@ def test_channels_last_is_kept(tmp_path):
 def test_the_optimisers_settings_come_back(tmp_path):
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4, betas=(0.8, 0.9))
-    save_checkpoint(tmp_path / "c", model=model, optimizer=optimizer, generators={}, progress={})
+    save_checkpoint(tmp_path / "c", model=model, optimizer=optimizer, generators={}, history=[])
     other = optimizer_of(model)
     load_checkpoint(tmp_path / "c", model=model, optimizer=other, generators={})
     assert other.param_groups[0]["lr"] == 3e-4
@@ -176,7 +176,7 @@ def test_another_networks_checkpoint_is_refused(tmp_path):
 def test_a_generator_that_is_missing_is_refused(tmp_path):
     model = network()
     optimizer = optimizer_of(model)
-    save_checkpoint(tmp_path / "checkpoint", model=model, optimizer=optimizer, generators={}, progress={})
+    save_checkpoint(tmp_path / "checkpoint", model=model, optimizer=optimizer, generators={}, history=[])
     refused(tmp_path / "checkpoint", kind="adam")
 
 
@@ -213,5 +213,5 @@ def test_nothing_in_a_checkpoint_is_pickled(tmp_path):
     content = (tmp_path / "checkpoint").read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    assert json.loads(header["__metadata__"]["mixlens"])["progress"]["history"][0]["epoch"] == 1
+    assert json.loads(header["__metadata__"]["mixlens"])["history"][0]["epoch"] == 1
     assert {name.partition("/")[0] for name in header} == {"__metadata__", "model", "optimizer", "generator"}

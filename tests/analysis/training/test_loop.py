@@ -61,7 +61,7 @@ def train(run, *, precision="fp32", epochs=EPOCHS, on_step=None, on_evaluate=Non
         return on_evaluate(result, model) or result if on_evaluate else result
 
     return fit(model, torch.optim.Adam(model.parameters(), lr=1e-2, fused=True), step, batches, epochs=epochs,
-               schedule=StepDecay((2, 3)), generators=generators, evaluate=evaluate, run=run, backend=backend,
+               schedule=StepDecay((2, 3)), generators=generators, evaluate=evaluate, run=run,
                reporter=reporter or Reporter(quiet=True), label="job")
 
 

@@ -208,7 +208,7 @@ def _curves_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         "vae-curves",
         "Training curves",
         "One line per seed. The training loss is measured on augmented images, so its level compares within an "
-        "augmentation only; test rate and error are on the first 2,000 real test images.",
+        "augmentation only; test rate and error are on the first 2,000 real test images (or all, if fewer).",
         "Three line charts over epochs: training loss, test rate and test error of every VAE.",
         figure,
     )

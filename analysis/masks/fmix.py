@@ -204,13 +204,13 @@ def _fmix_mask(
         if salience is not None:
             part.copy_(top_by_salience(image, lam[rows], salience.to(device)))
             continue
-        count = count_ones(lam[rows].float(), pixels, rounding[rows], unbiased=variant == "paper")
-        if max_soft > 0:
-            part.copy_(soft_top(image, count, lam[rows], max_soft))
-        elif on_cpu:
-            top_by_value(image, count, part)
-        else:
-            part.copy_(top_by_rank(image, count))
+        share, uniform, unbiased = lam[rows].float(), rounding[rows], variant == "paper"
+        if on_cpu and max_soft == 0:
+            ones = count_ones(share.numpy(), pixels, uniform.numpy(), unbiased=unbiased)
+            top_by_value(image, ones.astype(np.int64), part)
+            continue
+        count = count_ones(share, pixels, uniform, unbiased=unbiased).long()
+        part.copy_(soft_top(image, count, lam[rows], max_soft) if max_soft > 0 else top_by_rank(image, count))
     return masks.view(n, 1, *size)
 
 

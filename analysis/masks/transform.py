@@ -79,9 +79,12 @@ def check_lam(lam: Tensor) -> None:
         raise InputError(f"lam must be a float tensor of shape (B,), got {given}.")
     if torch.compiler.is_compiling():
         return
-    inside = (lam >= 0) & (lam <= 1)  # also False for NaN
-    if not bool(inside.all()):
-        raise InputError(f"lam must lie in [0, 1], got {lam[~inside][0].item():g}.")
+    if lam.numel() == 0:
+        return
+    low, high = torch.aminmax(lam)
+    if not (low.item() >= 0 and high.item() <= 1):  # NaN comes through as both
+        bad = lam[~((lam >= 0) & (lam <= 1))][0].item()
+        raise InputError(f"lam must lie in [0, 1], got {bad:g}.")
 
 
 def as_size(size: int | Sequence[int]) -> tuple[int, ...]:

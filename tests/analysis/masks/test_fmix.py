@@ -254,6 +254,17 @@ def test_official_rounds_either_way_with_equal_chance():
     assert abs(up.mean() - 0.5) * 2 * math.sqrt(n) < 4.5
 
 
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_tensors_and_arrays_count_alike(unbiased):
+    lam, uniform = torch.rand(10_000, generator=generator()), torch.rand(10_000, generator=generator(1))
+    lam[:3] = torch.tensor([0.0, 1.0, 0.5])
+    for pixels in (1, 7, 1024, 50_176):
+        counts = threshold.count_ones(lam, pixels, uniform, unbiased=unbiased)
+        arrays = threshold.count_ones(lam.numpy(), pixels, uniform.numpy(), unbiased=unbiased)
+        assert arrays.dtype == np.float32
+        assert np.array_equal(counts.numpy(), arrays)
+
+
 # fmix_mask: which pixels
 
 
@@ -295,7 +306,7 @@ def test_all_ways_to_take_the_top_agree_bit_for_bit(values, select, monkeypatch)
     count = torch.arange(pixels + 1)
     by_value = torch.empty_like(image)
     monkeypatch.setattr(threshold, "SELECT_PIXELS", select)
-    threshold.top_by_value(image, count, by_value)
+    threshold.top_by_value(image, count.numpy(), by_value)
     assert torch.equal(by_value, threshold.top_by_rank(image, count))
     for row, k in enumerate(count.tolist()):
         top = sorted(range(pixels), key=lambda i: (-image[row, i].item(), i))[:k]

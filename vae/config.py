@@ -12,8 +12,8 @@ class VAEConfig:
     latents: int = setting(64, "Dimensions of the latent space.", "published code")
     epochs: int = setting(100, "Passes over the training images.", "published code")
     batch_size: int = setting(128, "Images per step.", "published code")
-    # The published 5e-2 diverges or trains far worse (vae/README.md).
-    learning_rate: float = setting(3e-3, "Adam's learning rate. The published 5e-2 is unstable.", "ours")
+    # The published 5e-2 trains far worse (docs/results/README.md).
+    learning_rate: float = setting(3e-3, "Adam's learning rate. The published 5e-2 trains far worse.", "ours")
     milestones: tuple[float, ...] = setting((0.4, 0.8), "Fractions of training after which the rate drops tenfold.",
                                             "epochs 40 and 80 of 100, published code")  # fmt: skip
     flip: bool = setting(True, "Random horizontal flips.", "published code")

@@ -180,6 +180,19 @@ class Mix:
             InputError: fewer than two images, integer or NaN images, labels or draws of the wrong kind or length.
         """
         check_batch(x, y, self.num_classes)
+        return self._mix(x, y, generator, lam, index, mask, applied)
+
+    def _mix(
+        self,
+        x: Tensor,
+        y: Tensor,
+        generator: Generator | None,
+        lam: Tensor | None = None,
+        index: Tensor | None = None,
+        mask: Tensor | None = None,
+        applied: Tensor | None = None,
+    ) -> MixedBatch:
+        """`pairs` for a batch that has been checked."""
         check_draws(x, lam, index, mask, applied)
         n, size, device = len(x), tuple(x.shape[2:]), x.device
         groups = 1 if self.mode == "batch" else n
@@ -211,7 +224,7 @@ class Mix:
     ) -> tuple[Tensor, Tensor]:
         """Mixed images and soft labels λ·y₁ + (1 − λ)·y₂, (B, classes). Arguments as for `pairs`."""
         check_batch(x, y, self.num_classes)
-        batch = self.pairs(x, soft_labels(y, self.num_classes), generator=generator, step=step, **draws)
+        batch = self._mix(x, soft_labels(y, self.num_classes), generator, **draws)
         return batch.x, torch.lerp(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
 
     def collate(self, samples: Sequence[Any]) -> tuple[Tensor, Tensor]:

@@ -72,3 +72,26 @@ def test_two_processes_share_a_cifar10_study(tmp_path: Path) -> None:
     for run in (tmp_path / "runs").glob("vae-train-*"):
         history = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
         assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def test_compiled_training_agrees_with_eager(tmp_path: Path) -> None:
+    settings = [
+        "run",
+        "demo",
+        "--seeds",
+        "1",
+        "--augmentations",
+        "baseline",
+        "--train-size",
+        "256",
+        "--vae.epochs",
+        "1",
+    ]
+    settings += ["--vae.precision", "fp32", "--deterministic", "--threads", "1", "--quiet"]
+    rates = []
+    for out, extra in (("eager", []), ("compiled", ["--compile"])):
+        made = command(*settings, *extra, "--out", str(tmp_path / out))
+        subprocess.run(made, check=True, env=ONE_THREAD, capture_output=True)
+        rows = pd.read_csv(tmp_path / out / "demo" / "rows.csv")
+        rates.append(rows.loc[rows["quantity"] == "rate", "value"])
+    assert rates[1].to_numpy() == pytest.approx(rates[0].to_numpy(), rel=0.02)

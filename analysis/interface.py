@@ -1,10 +1,13 @@
-"""The types that travel between the parts. A leaf: it imports nothing of ours, and torch only for type checking."""
+"""The types that travel between the parts. A leaf: torch is imported only for type checking."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from .errors import InputError
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -37,19 +40,58 @@ class Augmentation(Protocol):
     ) -> tuple[Tensor, Tensor]: ...
 
 
+class Interval(NamedTuple):
+    """A confidence interval for an estimate's expectation, and how it was made."""
+
+    low: float
+    high: float
+    level: float  # 0.95
+    method: str  # "Student t", "infinitesimal jackknife", "12 disjoint blocks, Student t"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number with its error and its direction.
 
-    ``bound`` says what the estimate is in expectation of the quantity it is reported for; ``stderr`` is the standard
-    error over the n samples, not over training seeds.
+    ``bound`` says what the estimate is, in expectation, of the quantity it is reported for. ``stderr`` and ``interval``
+    are about that expectation, over the n samples and not over training seeds; both are None where no honest error is
+    known. An estimate with a ``ceiling`` cannot exceed it whatever the truth (log K for a contrastive one), and is
+    ``saturated`` where the ceiling, not the truth, determines it. No estimate is ever clipped at zero.
     """
 
     value: float
-    stderr: float
+    stderr: float | None
     n: int
     bound: Bound
     unit: str = "nats"
+    interval: Interval | None = None
+    ceiling: float | None = None
+    saturated: bool = False
+    samples: Tensor | None = field(default=None, repr=False, compare=False)  # (n,) terms whose mean is ``value``
+    # (n,) what each sample adds to ``value``, mean zero: stderr = sd / √n. Differs from the terms' deviations where
+    # terms share other samples; the difference of two estimates on the same samples has the difference of these.
+    influence: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def to(self, unit: Literal["nats", "bits"]) -> Estimate:
+        """The same information in nats or bits. Raises InputError for other units, or an estimate that has another."""
+        for name in (unit, self.unit):
+            if name not in _NATS_PER:
+                raise InputError(f"only information in {' or '.join(_NATS_PER)} can be converted, got {name!r}.")
+        factor = _NATS_PER[self.unit] / _NATS_PER[unit]
+        return replace(
+            self,
+            value=self.value * factor,
+            stderr=None if self.stderr is None else self.stderr * factor,
+            interval=self.interval
+            and self.interval._replace(low=self.interval.low * factor, high=self.interval.high * factor),
+            ceiling=None if self.ceiling is None else self.ceiling * factor,
+            samples=None if self.samples is None else self.samples * factor,
+            influence=None if self.influence is None else self.influence * factor,
+            unit=unit,
+        )
+
+
+_NATS_PER = {"nats": 1.0, "bits": math.log(2)}
 
 
 @dataclass(frozen=True)
@@ -74,6 +116,8 @@ class Row:
     ci_high: float | None = None
     bound: Bound = "none"
     note: str = ""
+    ceiling: float | None = None  # of a contrastive estimate; see `Estimate`
+    saturated: bool = False
 
 
 class Printed(NamedTuple):

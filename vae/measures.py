@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from ..analysis.data.loader import normalise
 from ..analysis.errors import InputError
-from ..analysis.information.rate import rate_per_sample
+from ..analysis.information.prior_rate import rate_per_sample
 from ..analysis.training.backend import Backend
 from .model import VAE
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..analysis.data.dataset import Dataset
-from ..analysis.information.rate import rate, summarise
+from ..analysis.information.prior_rate import rate
+from ..analysis.information.uncertainty import from_independent
 from ..analysis.interface import Estimate, Row, Task
 from ..analysis.masks.policies import BASELINE, Policy, parse_policy
 from ..analysis.store.runs import Run
@@ -153,7 +154,11 @@ def _measure(
             rate(again.mean, again.log_scale),
             "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂)",
         ),
-        row("mse", summarise(error, "none", "squared normalised pixels"), "one latent draw per image; the paper's MSE"),
+        row(
+            "mse",
+            from_independent(error, "none", "squared normalised pixels"),
+            "one latent draw per image; the paper's MSE",
+        ),
     ]
 
 

@@ -6,7 +6,8 @@ from torch.distributions import Normal, kl_divergence
 
 from mixlens.analysis.data.loader import normalise
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.rate import rate, rate_per_sample, summarise
+from mixlens.analysis.information.prior_rate import rate, rate_per_sample
+from mixlens.analysis.information.uncertainty import from_independent
 from mixlens.analysis.training.backend import make_backend
 from mixlens.vae import measures
 from mixlens.vae.measures import encode_all, mean_squared_error, reencode
@@ -67,16 +68,16 @@ def test_rate_is_exact_near_the_prior():
 
 
 def test_the_standard_error_closed_form():
-    estimate = summarise(torch.tensor([1.0, 2.0, 3.0, 6.0]), "none")
+    estimate = from_independent(torch.tensor([1.0, 2.0, 3.0, 6.0]), "none")
     assert estimate.value == 3
     assert estimate.stderr == pytest.approx(math.sqrt(14 / 3) / 2)
     assert (estimate.n, estimate.bound) == (4, "none")
-    assert summarise(torch.full((9,), 2.5), "upper").stderr == 0
+    assert from_independent(torch.full((9,), 2.5), "upper").stderr == 0
 
 
 def test_one_sample_has_no_standard_error():
     with pytest.raises(InputError, match="at least 2 samples, got 1"):
-        summarise(torch.ones(1), "none")
+        from_independent(torch.ones(1), "none")
 
 
 @pytest.mark.parametrize(("mean", "log_scale"), [((3, 2), (3, 3)), ((3,), (3,)), ((2, 3, 4), (2, 3, 4))])

@@ -6,7 +6,7 @@ import torch
 
 from mixlens.analysis.data.dataset import Dataset, Split
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.rate import rate
+from mixlens.analysis.information.prior_rate import rate
 from mixlens.analysis.store.results import read_rows
 from mixlens.analysis.store.runs import MODEL, Store
 from mixlens.analysis.study.execute import Context, execute

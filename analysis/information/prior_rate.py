@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from ..errors import InputError
-from ..interface import Bound, Estimate
+from ..interface import Estimate
+from .encodings import check
+from .uncertainty import from_independent
 
 
 def rate_per_sample(mean: Tensor, log_scale: Tensor) -> Tensor:
@@ -23,18 +23,13 @@ def rate_per_sample(mean: Tensor, log_scale: Tensor) -> Tensor:
 
 
 def rate(mean: Tensor, log_scale: Tensor) -> Estimate:
-    """E D(q(z|x) ‖ N(0, I)) over N encodings, with its standard error over them.
+    """E D(q(z|x) ‖ N(0, I)) over encodings given as (N, d) means and log-scales, in nats.
 
     An upper bound on I(Z; X): rate = I(Z; X) + D(q(z) ‖ N(0, I)), and the second term is never negative. The paper
     (section 3, appendix B, eq. 6) reports it as I(Z_A; X), or I(Z_A; X̂) when the encodings are of reconstructions.
+    It depends on the latents' units: an encoder whose latents are scaled or shifted has another rate.
+
+    Raises:
+        InputError: see `encodings.check`.
     """
-    return summarise(rate_per_sample(mean.double(), log_scale.double()), bound="upper")
-
-
-def summarise(samples: Tensor, bound: Bound, unit: str = "nats") -> Estimate:
-    """Mean and standard error of independent samples (N,)."""
-    n = len(samples)
-    if n < 2:
-        raise InputError(f"a standard error needs at least 2 samples, got {n}.")
-    spread = samples.double().std().item()
-    return Estimate(samples.double().mean().item(), spread / math.sqrt(n), n, bound, unit)
+    return from_independent(rate_per_sample(*check(mean, log_scale)), "upper")

@@ -1,0 +1,98 @@
+"""Gaussian encodings q(z|x) = N(μ(x), diag σ²(x)), given as means and log-scales: checks, draws, densities."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from ..errors import InputError
+from .uncertainty import finite
+
+LARGEST_LOG_SCALE = 300.0  # beyond it σ⁻² leaves float64
+LOG_2PI = math.log(2 * math.pi)
+
+
+def prepare(
+    mean: Tensor, log_scale: Tensor, z: Tensor | None = None, generator: Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Checked (N, d) means, log-scales and latents in float64; latents are drawn from ``generator`` if not given.
+
+    Where float64 does not exist (Apple's MPS), on the CPU.
+
+    Raises:
+        InputError: the tensors are not alike, hold fewer than 3 encodings, integers, NaN or infinite values, or
+            scales that float64 cannot square.
+    """
+    mean, log_scale = check(mean, log_scale)
+    if z is None:
+        place = generator.device if generator is not None else mean.device
+        noise = torch.randn(mean.shape, generator=generator, dtype=torch.float64, device=place)
+        return mean, log_scale, mean + log_scale.exp() * noise.to(mean.device)
+    finite("z", z)
+    if z.shape != mean.shape:
+        raise InputError(f"z must have the means' shape {tuple(mean.shape)}, one draw each; got {tuple(z.shape)}.")
+    return mean, log_scale, as_double(z)
+
+
+def check(mean: Tensor, log_scale: Tensor, names: tuple[str, str] = ("mean", "log_scale")) -> tuple[Tensor, Tensor]:
+    """`prepare` without latents."""
+    for name, values in zip(names, (mean, log_scale), strict=True):
+        finite(name, values)
+    if mean.shape != log_scale.shape or mean.ndim != 2 or mean.shape[1] < 1:
+        raise InputError(
+            f"{names[0]} and {names[1]} must both be (N, d), got {tuple(mean.shape)} and {tuple(log_scale.shape)}."
+        )
+    if len(mean) < 3:
+        raise InputError(f"an estimate needs at least 3 encodings, got {len(mean)}.")
+    if log_scale.abs().max() > LARGEST_LOG_SCALE:
+        raise InputError(
+            f"{names[1]} reaches {log_scale.abs().max().item():.3g}; between ±{LARGEST_LOG_SCALE:g} is expected. "
+            "It holds natural logarithms of the standard deviation, neither variances nor their logarithms."
+        )
+    return as_double(mean), as_double(log_scale)
+
+
+def as_double(values: Tensor) -> Tensor:
+    return (values.cpu() if values.device.type == "mps" else values).detach().double()
+
+
+def log_density(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """log N(z; μ, diag σ²) of each row: (N, d) three times → (N,)."""
+    return -0.5 * (((z - mean) / log_scale.exp()).square() + 2 * log_scale + LOG_2PI).sum(1)
+
+
+def log_prior(z: Tensor) -> Tensor:
+    """log N(z; 0, I) of each row: (N, d) → (N,)."""
+    return -0.5 * (z.square() + LOG_2PI).sum(1)
+
+
+def check_apart(evaluated: Tensor, fitted: Tensor, what: str) -> None:
+    """Raises InputError when rows (N, d) of the evaluation are among the rows (M, d) of the fit.
+
+    Rows are compared bit for bit. One that repeats within the evaluation is no sign of overlap, since a collapsed
+    encoder maps all images to one, and is left out of the comparison.
+    """
+    shared = int(in_both(evaluated, fitted).sum())
+    if shared:
+        raise InputError(
+            f"{shared} of {len(evaluated)} evaluated {what} are also in the fit set. Fit on others, such as those of "
+            "the training images: an estimate fitted on what it is evaluated on bounds nothing."
+        )
+
+
+def in_both(evaluated: Tensor, fitted: Tensor) -> Tensor:
+    """Which rows (N, d), unique among themselves, are among the rows (M, d) of ``fitted``: (N,) bool."""
+    own, other = _fingerprints(evaluated), _fingerprints(fitted)
+    _, inverse, counts = own.unique(return_inverse=True, return_counts=True)
+    return torch.isin(own, other) & (counts[inverse] == 1)
+
+
+def _fingerprints(rows: Tensor) -> Tensor:
+    """A 64-bit hash of each row's bits: a sum of products with odd numbers, modulo 2⁶⁴."""
+    bits = (as_double(rows) + 0.0).contiguous().view(torch.int64)  # + 0 makes −0 equal to 0
+    bits = bits ^ (bits >> 32)  # low bits of rounded numbers are all zero
+    generator = torch.Generator().manual_seed(0)
+    odd = torch.randint(-(2**62), 2**62, (rows.shape[1],), generator=generator) * 2 + 1
+    return (bits * odd.to(bits.device)).sum(1)

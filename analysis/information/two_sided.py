@@ -1,0 +1,104 @@
+"""Both sides of an information from one pass over all pairs: the leave-one-out upper bound and InfoNCE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import softplus
+
+from ..errors import InputError
+from ..interface import Bound, Estimate
+from .encodings import prepare
+from .pairs import MEMORY, GaussianScores, Scores, pair_sums
+from .uncertainty import from_blocks, from_influence
+
+
+class Sandwich(NamedTuple):
+    lower: Estimate  # InfoNCE
+    upper: Estimate  # leave-one-out
+
+
+def sandwich(
+    mean: Tensor,
+    log_scale: Tensor,
+    z: Tensor | None = None,
+    *,
+    k: int | None = None,
+    generator: Generator | None = None,
+    memory: int = MEMORY,
+) -> Sandwich:
+    """InfoNCE ≤ I(Z; X) ≤ leave-one-out, in expectation over images, for a Gaussian encoder; nats.
+
+    For encodings (N, d) with one latent z_i ~ q(z|x_i) each (drawn from ``generator`` if not given) and
+    LOO_i = log q(z_i|x_i) − log 1/(K−1) Σ_{j≠i} q(z_i|x_j) (Poole et al. 2019, section 2.2),
+
+        NCE_i = log K − softplus(log(K−1) − LOO_i) = log [q(z_i|x_i) / (1/K Σ_j q(z_i|x_j))]  ≤  log K.
+
+    Means over all N, each against the others of its own ``k`` (all N if not given; otherwise consecutive blocks of k, a
+    last incomplete one left out; the images must then be in random order). Both directions assume independent images
+    that the encoder was not trained on. Not changed by affine maps of single latent coordinates, nor (all N) by the
+    images' order.
+
+    Both are ``saturated`` where the right one of K is picked with a geometric mean probability above ½: then InfoNCE
+    states little but its ceiling, leave-one-out measures distances to nearest neighbours, and neither has an interval.
+
+    Raises:
+        InputError: see `encodings.prepare`; k is not between 2 and N.
+    """
+    mean, log_scale, z = prepare(mean, log_scale, z, generator)
+    return bounds_from(lambda part: GaussianScores(mean[part], log_scale[part], z[part]), len(mean), k, memory)
+
+
+def bounds_from(make: Callable[[slice], Scores], n: int, k: int | None, memory: int) -> Sandwich:
+    """The two estimates from scores: ``make`` scores a slice of the n samples against itself.
+
+    The upper one is a bound only where the scores are the true log-densities log q(z|x); the lower one always.
+    """
+    k = n if k is None else k
+    if not 2 <= k <= n:
+        raise InputError(f"k is how many samples are told apart: between 2 and the {n} there are; got {k}.")
+    sums = [pair_sums(make(slice(i, i + k)), _gates(k), memory) for i in range(0, n - k + 1, k)]
+    excess = torch.cat([part.own - part.others for part in sums])
+    terms = contrast(excess, k)
+    full = terms.mean().item() > math.log(k) - math.log(2)
+    if full:
+        lower, upper = _without_error(terms, "lower"), _without_error(excess, "upper")
+    elif len(sums) > 1:
+        lower, upper = from_blocks(terms, k, "lower"), from_blocks(excess, k, "upper")
+    else:
+        # The derivative of the mean by sample k's weight: its own term, less its part in the others' sums.
+        gated, ungated = sums[0].pull
+        lower = from_influence(terms, terms - gated + _gates(k)(slice(None), sums[0].own, sums[0].others)[0], "lower")
+        upper = from_influence(excess, excess - ungated, "upper")
+        if _one_dominates(excess - ungated):
+            upper = replace(upper, stderr=None, interval=None)
+    return Sandwich(replace(lower, ceiling=math.log(k)), upper)
+
+
+def contrast(excess: Tensor, k: int) -> Tensor:
+    """NCE_i from LOO_i, in nats; never above log K."""
+    return math.log(k) - softplus(math.log(k - 1) - excess, threshold=50)
+
+
+def _gates(k: int) -> Callable[[slice, Tensor, Tensor], Tensor]:
+    """How much of a contrastive sum the others hold, 1 − q_ii / Σ_j q_ij; and 1, for the sum without the diagonal."""
+
+    def gates(part: slice, own: Tensor, others: Tensor) -> Tensor:
+        share = torch.sigmoid(others + math.log(k - 1) - own)
+        return torch.stack([share, torch.ones_like(share)])
+
+    return gates
+
+
+def _one_dominates(influence: Tensor) -> bool:
+    squares = (influence - influence.mean()).square()
+    return squares.max().item() > max(0.25 * squares.sum().item(), 1e-20)  # rounding errors do not dominate
+
+
+def _without_error(terms: Tensor, bound: Bound) -> Estimate:
+    return Estimate(terms.mean().item(), None, len(terms), bound, saturated=True, samples=terms)

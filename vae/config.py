@@ -25,9 +25,10 @@ class VAEConfig:
     reconstruction_noise: float = setting(
         0.0, "Noise added to reconstructions before they are re-encoded; the published script adds 0.1.", "ours"
     )
+    critic_steps: int = setting(2000, "Training steps of each neural critic when measuring.", "ours")
 
     def __post_init__(self) -> None:
-        for name in ("latents", "epochs"):
+        for name in ("latents", "epochs", "critic_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.batch_size < 2:

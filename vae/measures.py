@@ -1,8 +1,9 @@
-"""What the section measures: rates on images and reconstructions, and reconstruction error. Tensors in, tensors out."""
+"""What the section measures: encodings along the chain, and what they tell of one another. Tensors in, tensors out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,11 +11,27 @@ from torch import Generator, Tensor
 
 from ..analysis.data.loader import normalise
 from ..analysis.errors import InputError
-from ..analysis.information.prior_rate import rate_per_sample
+from ..analysis.information.canonical import gaussian
+from ..analysis.information.encodings import overlap
+from ..analysis.information.gap import gap_between
+from ..analysis.information.gaussian_marginal import moments, rate_gaussian, rate_gaussian_per_sample
+from ..analysis.information.prior_rate import rate, rate_per_sample
+from ..analysis.information.two_sided import sandwich
+from ..analysis.information.variational import neural
+from ..analysis.interface import Estimate
 from ..analysis.training.backend import Backend
 from .model import VAE
 
 CHUNK = 1000
+LEAST_FOR_CRITIC = 20  # pairs to train on
+
+
+class Latents(NamedTuple):
+    """A set of images through an encoder, (N, latents) each, float32."""
+
+    mean: Tensor
+    log_scale: Tensor
+    z: Tensor  # one draw from q(z|x) per image
 
 
 class Coded(NamedTuple):
@@ -23,7 +40,12 @@ class Coded(NamedTuple):
     x: Tensor  # (N, 3, 32, 32) normalised images, as encoded
     mean: Tensor  # (N, latents)
     log_scale: Tensor  # (N, latents)
-    reconstruction: Tensor  # (N, 3, 32, 32): decode(z) with one z ~ q(z|x) per image
+    z: Tensor  # (N, latents): one draw from q(z|x) per image
+    reconstruction: Tensor  # (N, 3, 32, 32): decode(z)
+
+    @property
+    def latents(self) -> Latents:
+        return Latents(self.mean, self.log_scale, self.z)
 
     @property
     def rate(self) -> Tensor:
@@ -58,6 +80,92 @@ def reencode(
     )
 
 
+class Chain(NamedTuple):
+    """The encodings along Z_A ← X → Z_X → X̂ → Z′_A of a set of images."""
+
+    own: Latents  # Z_A, of X by the VAE that is measured
+    reference: Latents  # Z_X, of X by the reference
+    again: Latents  # Z′_A, of the reference's reconstructions X̂ by the VAE that is measured
+
+
+@torch.no_grad()
+def encode_chain(
+    trained: VAE,
+    reference: VAE,
+    images: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    backend: Backend,
+    *,
+    generator: Generator,
+    noise: float = 0.0,
+) -> Chain:
+    """The chain of uint8 images (N, 3, 32, 32); images and reconstructions are not kept, so a training set streams."""
+    links: tuple[list[Latents], ...] = ([], [], [])
+    for part in images.split(CHUNK):
+        x = normalise(part.to(backend.device), mean, std)
+        own, real = _encode(trained, x, backend, generator), _code(reference, x, backend, generator)
+        again = _encode(trained, _noisy(real.reconstruction, noise, generator), backend, generator)
+        for link, latents in zip(links, (own, real.latents, again), strict=True):
+            link.append(latents)
+    return Chain(*(Latents(*map(torch.cat, zip(*link, strict=True))) for link in links))
+
+
+def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Generator) -> dict[str, Estimate]:
+    """What can be said of the informations of Table 1 beyond its rates, in nats; see the section's README.
+
+    ``test``: the chain of N independent images that nothing was fitted on; ``fit``: that of other images, on which
+    marginals and critics are fitted. Estimates that need more images than there are, are left out.
+    """
+    prior = rate(test.own.mean, test.own.log_scale)
+    bounds = sandwich(*test.own)
+    found = {
+        "rate_gaussian": _against_fit(test.own, fit.own),
+        "rate_gaussian_reconstruction": _against_fit(test.again, fit.again),
+        "infonce": bounds.lower,
+        "leave_one_out": bounds.upper,
+    }
+    gap = gap_between(prior, found["rate_gaussian"], bounds.lower)
+    found |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
+    found["latents_upper"] = _smaller_rate((test.own, fit.own), (test.reference, fit.reference))
+    n, d = test.own.z.shape
+    if n > 2 * d + 1:
+        found["latents_canonical"] = gaussian(test.own.z, test.reference.z)
+        found["paired_canonical"] = gaussian(test.own.z, test.again.mean)
+    if len(fit.own.z) >= LEAST_FOR_CRITIC:
+        for name, seen, trained_on in (
+            ("latents_infonce", test.reference.z, fit.reference.z),
+            ("paired_infonce", test.again.mean, fit.again.mean),
+        ):
+            found[name] = neural(test.own.z, seen, fit=(fit.own.z, trained_on), steps=critic_steps, generator=generator)
+    return found
+
+
+def _against_fit(test: Latents, fit: Latents) -> Estimate:
+    """The Gaussian-marginal rate, with images that are also in the test set left out of the fit."""
+    evaluated, fitted = (torch.cat([part.mean, part.log_scale], 1) for part in (test, fit))
+    others = ~overlap(evaluated, fitted)[1]
+    return rate_gaussian(test.mean, test.log_scale, fit=(fit.mean[others], fit.log_scale[others]))
+
+
+def _smaller_rate(*encoders: tuple[Latents, Latents]) -> Estimate:
+    """The smallest of the rates of some encoders, each against the prior and against its Gaussian marginal.
+
+    Each bounds the information of its latent with X, and so that of any two latents, from above. Which is smallest is
+    decided on the fit set: the smallest of several estimates would lie below the smallest expectation.
+    """
+    candidates: list[tuple[float, Callable[[], Estimate]]] = []
+    for test, fit in encoders:
+        mean, log_scale = fit.mean.double(), fit.log_scale.double()
+        fitted = rate_gaussian_per_sample(mean, log_scale, *moments(mean, log_scale)).mean().item()
+        prior = rate_per_sample(mean, log_scale).mean().item()
+        candidates += [
+            (fitted, partial(_against_fit, test, fit)),
+            (prior, partial(rate, test.mean, test.log_scale)),
+        ]
+    return min(candidates, key=lambda candidate: candidate[0])[1]()
+
+
 def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """Mean over pixels and channels of the squared error, per image: (N,), in squared normalised units (Table 1)."""
     return (x - reconstruction).square().flatten(1).mean(1)
@@ -68,6 +176,11 @@ def _noisy(x: Tensor, scale: float, generator: Generator) -> Tensor:
 
 
 def _code(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Coded:
+    latents = _encode(model, x, backend, generator)
+    return Coded(x, *latents, model.decode(latents.z))
+
+
+def _encode(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Latents:
     if model.training:
         raise InputError(
             "measure a VAE in eval mode: in training mode batch norm makes its outputs depend on the batch."
@@ -76,7 +189,7 @@ def _code(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Code
         x = x.contiguous(memory_format=torch.channels_last)
     mean, log_scale = model.encode(x)
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-    return Coded(x, mean, log_scale, model.decode(mean + log_scale.exp() * noise))
+    return Latents(mean, log_scale, mean + log_scale.exp() * noise)
 
 
 def _concatenate(parts: Iterable[Coded]) -> Coded:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..analysis.data.dataset import Dataset
 from ..analysis.information.prior_rate import rate
 from ..analysis.information.uncertainty import from_independent
-from ..analysis.interface import Estimate, Row, Task
+from ..analysis.interface import Row, Task
 from ..analysis.masks.policies import BASELINE, Policy, parse_policy
 from ..analysis.store.runs import Run
 from ..analysis.study.execute import Context
@@ -21,10 +21,28 @@ from ..analysis.study.plan import Study
 from ..analysis.study.settings import changed
 from ..analysis.training.backend import Backend, make_backend
 from .config import VAEConfig
-from .measures import encode_all, mean_squared_error, reencode
+from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, reencode
 from .train import check_data, load_vae, train_vae
 
+MEASURING = ("reconstruction_noise", "critic_steps")  # settings of the measurement alone
 REFERENCE, TRAINED = 0, 1  # replicates: the baseline VAE of each pair, and the VAE that is compared with it
+# What each row is; equations in the section's README.
+NOTES = {
+    "rate": "E KL(q_A(z|x)‖N(0,I)); the paper's I(Z_A;X)",
+    "rate_reconstruction": "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂)",
+    "mse": "one latent draw per image; the paper's MSE",
+    "rate_gaussian": "I(Z_A;X): rate against the full-covariance Gaussian of the training images' encodings",
+    "rate_gaussian_reconstruction": "I(Z′_A;X̂) re-encoded: the same on reconstructions, fitted on training images'",
+    "infonce": "I(Z_A;X): the encoder's density as critic, K = n (index code)",
+    "leave_one_out": "I(Z_A;X): marginal = mixture of the other test images' encodings",
+    "marginal_gap_lower": "KL(q_A(z)‖N(0,I)): rate − rate_gaussian",
+    "marginal_gap_upper": "KL(q_A(z)‖N(0,I)): rate − infonce",
+    "latents_upper": "I(Z_A;Z_X): smallest of the rates of Z_A and Z_X, chosen on the training images",
+    "latents_canonical": "I(Z_A;Z_X) if they were jointly Gaussian: canonical correlations, bias removed",
+    "latents_infonce": "I(Z_A;Z_X): neural critic trained on the training images, K = n",
+    "paired_canonical": "I(Z_A;X̂) paired, if Z_A and μ_A(X̂) were jointly Gaussian",
+    "paired_infonce": "I(Z_A;X̂) paired, from μ_A(X̂): neural critic trained on the training images, K = n",
+}
 SHOWN_IMAGES = 8  # reconstructions kept for the report, evenly spaced over the test set
 
 
@@ -59,7 +77,7 @@ SECTION = VAESection()
 
 
 def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, replicate: int, precision: str) -> Task:
-    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode", "reconstruction_noise")}
+    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode", *MEASURING)}
     settings = own | {"seed": seed, "replicate": replicate, "data": dataset.checksum, "precision": precision}
     if not policy.is_baseline:
         settings |= {"augmentation": policy.fingerprint()}
@@ -88,13 +106,13 @@ def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, re
 def _measurement(
     config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, reference: Task, trained: Task
 ) -> Task:
-    noise = {"reconstruction_noise": config.reconstruction_noise} if config.reconstruction_noise else {}
+    own = {k: v for k, v in changed(config).items() if k in MEASURING}
     pair = "self" if trained is reference else "independent"
     return Task(
         "vae-measure",
-        1,
+        2,
         f"measure VAE, {policy.text}{' (with itself)' if pair == 'self' else ''}, seed {seed}",
-        {"data": dataset.checksum, "seed": seed, **noise},
+        {"data": dataset.checksum, "seed": seed, **own},
         (reference, trained),
         partial(_measure, config, policy, seed, pair),
     )
@@ -116,11 +134,41 @@ def _measure(
         noise=config.reconstruction_noise,
     )
     error = mean_squared_error(own.x, own.reconstruction)
+    fit = encode_chain(
+        trained,
+        reference,
+        dataset.train.images,
+        mean,
+        std,
+        backend,
+        generator=backend.generator("vae", "fit", seed),
+        noise=config.reconstruction_noise,
+    )
+    found = {
+        "rate": rate(own.mean, own.log_scale),
+        "rate_reconstruction": rate(again.mean, again.log_scale),
+        "mse": from_independent(error, "none", "squared normalised pixels"),
+    } | information(
+        Chain(own.latents, real.latents, again.latents),
+        fit,
+        critic_steps=config.critic_steps,
+        generator=backend.generator("vae", "critics", seed),
+    )
     shown = torch.linspace(0, len(images) - 1, min(SHOWN_IMAGES, len(images)), device=backend.device).long()
-
-    def row(quantity: str, estimate: Estimate, note: str) -> Row:
-        return Row(
-            run=run.path.name.removesuffix(".partial"),
+    run.write_arrays(
+        {
+            "rate": _float32(own.rate),
+            "rate_reconstruction": _float32(again.rate),
+            "rate_gaussian": _float32(found["rate_gaussian"].samples),
+            "mse": _float32(error),
+            "images": _uint8(own.x[shown], mean, std),
+            "reconstructions": _uint8(own.reconstruction[shown], mean, std),
+        }
+    )
+    key = run.path.name.removesuffix(".partial")
+    return [
+        Row(
+            run=key,
             study=context.study,
             section="vae",
             dataset=dataset.name,
@@ -133,32 +181,15 @@ def _measure(
             value=estimate.value,
             unit=estimate.unit,
             stderr=estimate.stderr,
+            ci_low=estimate.interval.low if estimate.interval else None,
+            ci_high=estimate.interval.high if estimate.interval else None,
             bound=estimate.bound,
             n=estimate.n,
-            note=note,
+            note=NOTES[quantity],
+            ceiling=estimate.ceiling,
+            saturated=estimate.saturated,
         )
-
-    run.write_arrays(
-        {
-            "rate": _float32(own.rate),
-            "rate_reconstruction": _float32(again.rate),
-            "mse": _float32(error),
-            "images": _uint8(own.x[shown], mean, std),
-            "reconstructions": _uint8(own.reconstruction[shown], mean, std),
-        }
-    )
-    return [
-        row("rate", rate(own.mean, own.log_scale), "E KL(q_A(z|x)‖N(0,I)); the paper's I(Z_A;X)"),
-        row(
-            "rate_reconstruction",
-            rate(again.mean, again.log_scale),
-            "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂)",
-        ),
-        row(
-            "mse",
-            from_independent(error, "none", "squared normalised pixels"),
-            "one latent draw per image; the paper's MSE",
-        ),
+        for quantity, estimate in found.items()
     ]
 
 

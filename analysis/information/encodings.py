@@ -69,12 +69,8 @@ def log_prior(z: Tensor) -> Tensor:
 
 
 def check_apart(evaluated: Tensor, fitted: Tensor, what: str) -> None:
-    """Raises InputError when rows (N, d) of the evaluation are among the rows (M, d) of the fit.
-
-    Rows are compared bit for bit. One that repeats within the evaluation is no sign of overlap, since a collapsed
-    encoder maps all images to one, and is left out of the comparison.
-    """
-    shared = int(in_both(evaluated, fitted).sum())
+    """Raises InputError when rows (N, d) of the evaluation are among the rows (M, d) of the fit, by `overlap`."""
+    shared = int(overlap(evaluated, fitted)[0].sum())
     if shared:
         raise InputError(
             f"{shared} of {len(evaluated)} evaluated {what} are also in the fit set. Fit on others, such as those of "
@@ -82,11 +78,16 @@ def check_apart(evaluated: Tensor, fitted: Tensor, what: str) -> None:
         )
 
 
-def in_both(evaluated: Tensor, fitted: Tensor) -> Tensor:
-    """Which rows (N, d), unique among themselves, are among the rows (M, d) of ``fitted``: (N,) bool."""
+def overlap(evaluated: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
+    """Which rows (N, d) and (M, d) the two share, bit for bit: (N,) and (M,) bool.
+
+    A row that repeats within the evaluation is no sign of overlap, since a collapsed encoder maps all images to one,
+    and does not count.
+    """
     own, other = _fingerprints(evaluated), _fingerprints(fitted)
-    _, inverse, counts = own.unique(return_inverse=True, return_counts=True)
-    return torch.isin(own, other) & (counts[inverse] == 1)
+    values, inverse, counts = own.unique(return_inverse=True, return_counts=True)
+    once = counts == 1
+    return torch.isin(own, other) & once[inverse], torch.isin(other, values[once])
 
 
 def _fingerprints(rows: Tensor) -> Tensor:

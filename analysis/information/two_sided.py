@@ -46,6 +46,8 @@ def sandwich(
 
     Both are ``saturated`` where the right one of K is picked with a geometric mean probability above ½: then InfoNCE
     states little but its ceiling, leave-one-out measures distances to nearest neighbours, and neither has an interval.
+    Leave-one-out alone has none where a single sample holds a quarter of its variance: images far from all others can
+    make its distribution too heavy for any error to be trusted, in one dimension above all.
 
     Raises:
         InputError: see `encodings.prepare`; k is not between 2 and N.

@@ -20,6 +20,22 @@ from mixlens.vae.train import load_vae
 
 BACKEND = make_backend("cpu", "fp32")
 TEST_IMAGES = 24
+BOUNDS = {  # every quantity of a measurement, in order, and what it is of the information it stands for
+    "rate": "upper",
+    "rate_reconstruction": "upper",
+    "mse": "none",
+    "rate_gaussian": "upper",
+    "rate_gaussian_reconstruction": "upper",
+    "infonce": "lower",
+    "leave_one_out": "upper",
+    "marginal_gap_lower": "lower",
+    "marginal_gap_upper": "upper",
+    "latents_upper": "upper",
+    "latents_canonical": "none",
+    "paired_canonical": "none",
+    "latents_infonce": "lower",
+    "paired_infonce": "lower",
+}
 
 
 def split(count, size=32, seed=0):
@@ -35,7 +51,7 @@ def dataset(size=32):
 
 
 def study(**values):
-    vae = {"latents": 4, "epochs": 3, "batch_size": 16, "precision": "fp32"} | values.pop("vae", {})
+    vae = {"latents": 4, "epochs": 3, "batch_size": 16, "precision": "fp32", "critic_steps": 20} | values.pop("vae", {})
     base = {"name": "tiny-study", "augmentations": ["baseline", "mixup"], "seeds": [0]}
     return read_study(None, {"vae": SECTION}, {**base, **values, "vae": vae})
 
@@ -127,17 +143,30 @@ def test_rows_say_what_they_are(done):
     assert len(outcome.done) == 6
     assert outcome.fresh == 6
     pairs = [("baseline", "self"), ("baseline", "independent"), ("mixup", "independent")]
-    assert [(row.augmentation, row.params["pair"]) for row in rows[::3]] == pairs
-    assert [row.quantity for row in rows] == ["rate", "rate_reconstruction", "mse"] * 3
+    assert [(row.augmentation, row.params["pair"]) for row in rows[:: len(BOUNDS)]] == pairs
+    assert [row.quantity for row in rows] == list(BOUNDS) * 3
     for row in rows:
         assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "vae", "tiny", "test")
         assert (row.model, row.seed, row.n) == ("vae", 0, TEST_IMAGES)
         assert row.unit == ("squared normalised pixels" if row.quantity == "mse" else "nats")
-        assert row.bound == ("none" if row.quantity == "mse" else "upper")
+        assert row.bound == BOUNDS[row.quantity]
         assert math.isfinite(row.value)
-        assert row.value > 0
-        assert row.stderr > 0
         assert row.note
+        if row.ci_low is None:
+            assert row.stderr is None
+        else:
+            assert row.ci_low <= row.value <= row.ci_high
+            assert row.stderr >= 0
+        if row.saturated:
+            assert row.ci_low is None
+        assert row.ceiling == (pytest.approx(math.log(TEST_IMAGES)) if "infonce" in row.quantity else None)
+    values = values_of(rows)
+    for name, seed, pair, quantity in values:
+        if quantity == "rate":
+            of = {q: values[name, seed, pair, q] for q in BOUNDS}
+            assert of["marginal_gap_lower"] == pytest.approx(of["rate"] - of["rate_gaussian"])
+            assert of["marginal_gap_upper"] == pytest.approx(of["rate"] - of["infonce"])
+            assert of["infonce"] <= math.log(TEST_IMAGES)
     assert {row.run for row in rows} == {name_of(task) for task in tasks}, "not the partial folder's name"
 
 
@@ -147,6 +176,8 @@ def test_values_and_errors_are_those_of_the_arrays(done):
         run = outcome.done[name_of(task)]
         arrays = run.read_arrays()
         for row in read_rows(run):
+            if row.quantity not in arrays:
+                continue
             samples = arrays[row.quantity].astype(np.float64)
             assert samples.shape == (TEST_IMAGES,)
             assert row.value == pytest.approx(samples.mean(), rel=1e-5)
@@ -157,7 +188,7 @@ def test_the_arrays_that_figures_need(done):
     tasks, outcome = done
     for task in tasks:
         arrays = outcome.done[name_of(task)].read_arrays()
-        assert set(arrays) == {"rate", "rate_reconstruction", "mse", "images", "reconstructions"}
+        assert set(arrays) == {"rate", "rate_reconstruction", "rate_gaussian", "mse", "images", "reconstructions"}
         assert arrays["images"].shape == arrays["reconstructions"].shape == (8, 32, 32, 3)
         assert arrays["images"].dtype == arrays["reconstructions"].dtype == np.uint8
         shown = np.linspace(0, TEST_IMAGES - 1, 8).astype(int)
@@ -216,8 +247,8 @@ def test_another_seed_gives_other_numbers(done, root):
     tasks, outcome = work(root, seeds=[1])
     assert outcome.fresh == 6
     first, second = values_of(rows_of(*done)), values_of(rows_of(tasks, outcome))
-    assert len(first) == len(second) == 9
-    assert not set(first.values()) & set(second.values())
+    assert len(first) == len(second) == 3 * len(BOUNDS)
+    assert not {v for v in first.values() if v} & set(second.values())  # a critic that learned nothing gives 0
 
 
 def test_reconstruction_noise_changes_what_is_reencoded_only(done, root):
@@ -225,8 +256,9 @@ def test_reconstruction_noise_changes_what_is_reencoded_only(done, root):
     assert outcome.fresh == 3, "measured anew, not trained anew"
     before, after = values_of(rows_of(*done)), values_of(rows_of(tasks, outcome))
     assert before.keys() == after.keys()
-    for key, value in before.items():
-        assert (after[key] == value) is (key[-1] != "rate_reconstruction"), key
+    changed = {key[-1] for key, value in before.items() if after[key] != value}
+    reencoded = {"rate_reconstruction", "rate_gaussian_reconstruction", "paired_canonical"}
+    assert reencoded <= changed <= reencoded | {"paired_infonce"}
 
 
 # The store is shared by studies, and the study's name is (rightly) not in a task's key: rows of a shared run carry the
@@ -252,4 +284,4 @@ def test_a_diverged_training_leaves_the_other_pairs(tmp_path, monkeypatch):
     assert outcome.skipped == [name_of(tasks[2])]
     assert set(outcome.failed) == {name_of(tasks[2].inputs[1])}
     assert "loss became nan in epoch 1" in next(iter(outcome.failed.values()))
-    assert [row.augmentation for row in rows_of(tasks[:2], outcome)] == ["baseline"] * 6
+    assert [row.augmentation for row in rows_of(tasks[:2], outcome)] == ["baseline"] * 2 * len(BOUNDS)

@@ -284,7 +284,7 @@ def test_a_config_holds_what_matters_and_no_default(dataset):
     assert config_of(trained)["config"] == {**own, "replicate": 1, "augmentation": {"use": "fmix"}}
     assert config_of(measured) == {
         "kind": "vae-measure",
-        "version": 1,
+        "version": 2,
         "config": {"seed": 0, "data": dataset.checksum},
         "inputs": [name_of(reference), name_of(trained)],
     }

@@ -5,7 +5,6 @@ Exit status 0: done; 1: some tasks failed; 2: something given cannot be used; 13
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,22 +12,19 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from .analysis.errors import InputError, unknown
-from .analysis.study.settings import plain
+from .options import STUDY, Common, given, overrides_of
 from .vae.config import VAEConfig
 
 if TYPE_CHECKING:
     from .analysis.interface import Section
 
-OUT = Path("mixlens-runs")
 _arguments: ContextVar[list[str]] = ContextVar("arguments")  # as typed, for a study's record
-_STUDY = Group("Study", sort_key=0)
-_MACHINE = Group("Machine", sort_key=1)
 
 
 def _version() -> str:
@@ -47,95 +43,9 @@ app = App(
 )
 
 
-def _overrides(kind: type) -> type:
-    """A dataclass like ``kind`` in which every field may be left out: None means that the study decides."""
-    hints = get_type_hints(kind)
-    fields = []
-    for field in dataclasses.fields(kind):
-        source = f" Source: {field.metadata['source']}." if field.metadata.get("source") else ""
-        text = f"{field.metadata['help']} Default: {_shown(field.default)}.{source}"
-        hint = hints[field.name]
-        several = get_origin(hint) is tuple  # --vae.milestones 0.5 0.9
-        parameter = Parameter(
-            help=text, show_default=False, negative=None if hint is bool else (), consume_multiple=several
-        )
-        annotated: Any = Annotated[hint | None, parameter]
-        fields.append((field.name, annotated, dataclasses.field(default=None)))
-    made = dataclasses.make_dataclass(f"{kind.__name__}Overrides", fields, frozen=True)
-    made.__module__ = __name__  # before 3.12 it says "types", which cyclopts takes for a builtin
-    return made
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _given(overrides: Any) -> dict[str, Any]:
-    if overrides is None:
-        return {}
-    return {f.name: plain(v) for f in dataclasses.fields(overrides) if (v := getattr(overrides, f.name)) is not None}
-
-
-@Parameter(name="*")
-@dataclasses.dataclass(frozen=True)
-class Common:
-    """Options of every command that runs a study."""
-
-    data: Annotated[str | None, Parameter(group=_STUDY)] = None
-    "Data set: cifar10, photos, or your own as package.module:factory."
-
-    train_size: Annotated[int | None, Parameter(group=_STUDY)] = None
-    "Train on a class-balanced subset of this many images."
-
-    augmentations: Annotated[str | None, Parameter(group=_STUDY)] = None
-    "What to compare, e.g. baseline,mixup,fmix(alpha=0.2),my_code.mixes:make(beta=2)."
-
-    seeds: Annotated[str | None, Parameter(group=_STUDY)] = None
-    "How many training seeds (5 means 0 to 4), or which ones (0,3,7)."
-
-    name: Annotated[str | None, Parameter(group=_STUDY)] = None
-    "Name of the study: its folder under --out and its report's title."
-
-    data_root: Annotated[Path | None, Parameter(group=_MACHINE)] = None
-    "Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder."
-
-    device: Annotated[str, Parameter(group=_MACHINE)] = "auto"
-    "auto, cpu, cuda, cuda:1 or mps."
-
-    threads: Annotated[int | None, Parameter(group=_MACHINE)] = None
-    "CPU threads. Default: PyTorch's choice."
-
-    compile: Annotated[bool, Parameter(group=_MACHINE)] = False
-    "Compile the networks with torch.compile."
-
-    deterministic: Annotated[bool, Parameter(group=_MACHINE)] = False
-    "Only deterministic algorithms, also on CUDA; slower there."
-
-    out: Annotated[Path, Parameter(group=_MACHINE)] = OUT
-    "Output folder: runs/ (shared by all studies) and one folder per study with its report."
-
-    quiet: Annotated[bool, Parameter(group=_MACHINE)] = False
-    "Print only errors and where the report is."
-
-    def overrides(self) -> dict[str, Any]:
-        given = {k: getattr(self, k) for k in ("data", "train_size", "augmentations", "name")}
-        return {k: v for k, v in given.items() if v is not None} | (
-            {} if self.seeds is None else {"seeds": _seeds(self.seeds)}
-        )
-
-
-def _seeds(text: str) -> int | list[int]:
-    try:
-        return [int(part) for part in text.split(",") if part.strip()] if "," in text else int(text)
-    except ValueError:
-        raise InputError(f"--seeds takes a count (5) or a list (0,3,7), got {text!r}.") from None
-
-
-VAEOverrides = _overrides(VAEConfig)
+VAEOverrides = overrides_of(VAEConfig)
 VAESettings = Annotated[VAEOverrides | None, Parameter(name="--vae", group=Group("VAE section", sort_key=2))]  # type: ignore[valid-type]
-Config = Annotated[str | None, Parameter(group=_STUDY)]
+Config = Annotated[str | None, Parameter(group=STUDY)]
 
 
 @app.command
@@ -149,7 +59,7 @@ def run(study: str, *, common: Common | None = None, vae: VAESettings = None) ->
     study
         A preset (demo, cpu, paper) or a YAML file.
     """
-    return _run(study, common, {"vae": _given(vae)})
+    return _run(study, common, {"vae": given(vae)})
 
 
 @app.command
@@ -161,7 +71,66 @@ def vae(*, config: Config = None, common: Common | None = None, vae: VAESettings
     config
         A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
     """
-    return _run(config, common, {"vae": _given(vae)}, only="vae")
+    return _run(config, common, {"vae": given(vae)}, only="vae")
+
+
+@app.command
+def information(
+    file: Path | None = None,
+    *,
+    fit: Path | None = None,
+    k: int = 128,
+    unit: Literal["nats", "bits"] = "nats",
+    seed: int = 0,
+    critic_steps: int = 2000,
+    oracle: bool = False,
+    level: float = 4.0,
+    dimensions: int = 16,
+    samples: int = 2000,
+) -> int:
+    """Estimate mutual information from arrays of your own, or try the estimators where the truth is known (--oracle).
+
+    Parameters
+    ----------
+    file
+        An .npz file: mu and log_sigma (or sigma) of a Gaussian encoder, (N, d) each, and optional z, a draw per image;
+        or x and z, (N, d_x) and (N, d_z), paired samples of two variables.
+    fit
+        A like file of *other* images or pairs: the Gaussian marginal and the critics are fitted on it. Without it there
+        is no Gaussian-marginal rate, and critics are trained on one half of the pairs and evaluated on the other.
+    k
+        How many images InfoNCE tells apart, beside all N.
+    unit
+        Unit of the printed numbers.
+    seed
+        Of latents that are not in the file, and of the critics.
+    critic_steps
+        Training steps of each neural critic.
+    oracle
+        Try every estimator on a Gaussian world with known informations instead of a file.
+    level
+        With --oracle: I(Z_A;X) of the world, in nats.
+    dimensions
+        With --oracle: of the latents.
+    samples
+        With --oracle: how many.
+    """
+    from .analysis.information.files import estimate_file
+    from .analysis.information.oracle import compare
+    from .analysis.information.world import GaussianWorld
+    from .reports.terminal import comparison_table, estimate_table
+
+    if oracle == (file is not None):
+        raise InputError("give either a file of arrays or --oracle; see `mixlens information --help`.")
+    screen = Console(highlight=False)
+    if not screen.is_terminal:
+        screen = Console(highlight=False, width=200)  # a file or a pipe must not cut columns
+    if file is None:
+        world = GaussianWorld.with_information(level, dimensions)
+        screen.print(comparison_table(compare(world, samples, seed=seed, steps=critic_steps), unit))
+    else:
+        screen.print(estimate_table(estimate_file(file, fit, k=k, seed=seed, critic_steps=critic_steps), unit))
+    return 0
 
 
 @app.command

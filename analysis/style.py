@@ -101,7 +101,7 @@ def interval(value: float, low: float, high: float) -> str:
 
 
 def _signed(text: str) -> str:
-    return text.replace("-", "−")
+    return text.replace("-", "−") if float(text) else text.replace("-", "")  # no minus zero
 
 
 @contextmanager

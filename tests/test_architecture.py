@@ -22,7 +22,7 @@ ORDER = [
     {"analysis.study"},
     {"vae", "robustness", "gradcam", "calibration"},
     {"reports"},
-    {"cli", "__main__"},
+    {"cli", "options", "__main__"},
 ]
 SIBLINGS_APART = {"vae", "robustness", "gradcam", "calibration"}
 # These import nothing of ours but one another.

@@ -12,6 +12,7 @@ import pytest
 from mixlens.cli import main
 
 TINY = ["--train-size", "64", "--vae.epochs", "1", "--vae.latents", "4", "--vae.batch-size", "32", "--quiet"]
+TINY += ["--vae.critic-steps", "20", "--vae.oracle-samples", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,9 @@ def test_a_study_leaves_a_report_rows_and_a_record(study: Path) -> None:
     page = (study / "demo" / "report.html").read_text(encoding="utf-8")
     rows = pd.read_csv(study / "demo" / "rows.csv")
     assert "Table 1" in page
-    assert set(rows["quantity"]) == {"rate", "rate_reconstruction", "mse"}
+    assert {"rate", "rate_reconstruction", "mse", "rate_gaussian", "infonce", "paired_infonce"} < set(rows["quantity"])
     assert set(rows["seed"]) == {0, 1}
-    assert len(rows) == 3 * 3 * 2  # quantities × (baseline with itself, baseline, fmix) × seeds
+    assert len(rows) == rows["quantity"].nunique() * 3 * 2  # (baseline with itself, baseline, fmix) × seeds
     assert (rows["n"] == 1000).all()
     record = json.loads((study / "demo" / "study.json").read_text(encoding="utf-8"))
     assert all(task["state"] == "done" for task in record["tasks"])
@@ -113,7 +114,7 @@ def test_settings_of_a_study_file_are_overridden_on_the_command_line(tmp_path: P
     file = tmp_path / "own.yaml"
     file.write_text(
         "name: from-file\ndata: photos\ntrain_size: 64\nseeds: [5]\naugmentations: [baseline]\n"
-        "vae: {epochs: 3, latents: 4, batch_size: 32, learning_rate: 1e-3}\n",
+        "vae: {epochs: 3, latents: 4, batch_size: 32, learning_rate: 1e-3, oracle_samples: 0, critic_steps: 20}\n",
         encoding="utf-8",
     )
     overrides = ["--vae.epochs", "1", "--vae.milestones", "0.5", "0.9", "--vae.no-flip"]

@@ -26,6 +26,9 @@ class VAEConfig:
         0.0, "Noise added to reconstructions before they are re-encoded; the published script adds 0.1.", "ours"
     )
     critic_steps: int = setting(2000, "Training steps of each neural critic when measuring.", "ours")
+    oracle_samples: int = setting(
+        2000, "Samples on which the estimators are tried where the truth is known; 0 leaves that out.", "ours"
+    )
 
     def __post_init__(self) -> None:
         for name in ("latents", "epochs", "critic_steps"):
@@ -39,5 +42,7 @@ class VAEConfig:
             raise InputError(f"milestones are fractions of training in (0, 1], got {list(self.milestones)}.")
         if not 0 <= self.jitter <= 0.5:
             raise InputError(f"jitter must lie in [0, 0.5], got {self.jitter}.")
+        if self.oracle_samples != 0 and self.oracle_samples < 300:
+            raise InputError(f"oracle_samples must be 0 or at least 300, got {self.oracle_samples}.")
         if self.reconstruction_noise < 0:
             raise InputError(f"reconstruction_noise must be at least 0, got {self.reconstruction_noise}.")

@@ -15,12 +15,22 @@ from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
 from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval, label, number, picture_grid
+from . import bounds_figures
+from .bounds_figures import of
 
 # quantity → (heading, axis label); the paper's names, with what they are
 QUANTITIES = {
     "rate": ("I(Z_A;X)", "rate on test images (nats)"),
     "rate_reconstruction": ("I(Z_A;X̂)", "rate on reconstructions (nats)"),
     "mse": ("MSE", "squared error (normalised pixels)"),
+}
+# Beside them where differences are shown: does the ordering survive another estimate?
+COMPARED = {
+    "rate": "I(Z_A;X)",
+    "rate_gaussian": "its Gaussian-marginal rate",
+    "rate_reconstruction": "I(Z_A;X̂)",
+    "latents_canonical": "I(Z_A;Z_X), canonical",
+    "mse": "MSE",
 }
 SELF, INDEPENDENT = '{"pair": "self"}', '{"pair": "independent"}'
 ENOUGH_SEEDS = 3
@@ -29,18 +39,21 @@ PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity �
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
-    """Table 1 with the paper's values beside ours, and the differences to the baseline, paired by seed."""
+    """Table 1 with the paper's values beside ours, the differences to the baseline, and what the rates leave open."""
     rows = _rows(record)
-    return [_table_1(rows, printed), _differences(rows)]
+    return [_table_1(rows, printed), _differences(rows), *bounds_figures.tables(rows, _lines(rows))]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
-    """Rates and errors, reconstructions, training curves."""
+    """Rates and errors, bounds, reconstructions, training curves; the estimators where the truth is known."""
     rows = _rows(record)
     shown = [_quantities_plot(rows, printed)]
     if (rows["params"] == INDEPENDENT).any():
         shown += [_reconstructions_plot(record, rows), _curves_plot(record, rows)]
-    return shown
+    if "rate_gaussian" in set(rows["quantity"]):
+        shown.insert(1, bounds_figures.range_plot(rows, _lines(rows)))
+    tried = table(row for row in record.rows() if row.section == "information")
+    return shown if tried.empty else [*shown, bounds_figures.oracle_plot(tried)]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
@@ -61,11 +74,6 @@ def _trained(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     return [(name, pair, shown.get(name, text)) for name, pair, text in _lines(rows) if pair == INDEPENDENT]
 
 
-def _seeds(rows: pd.DataFrame, augmentation: str, pair: str, quantity: str) -> pd.DataFrame:
-    chosen = (rows["augmentation"] == augmentation) & (rows["params"] == pair) & (rows["quantity"] == quantity)
-    return rows[chosen].sort_values("seed")
-
-
 def _sd(values: pd.Series) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
@@ -76,13 +84,14 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
         header += [heading, "paper"] if printed else [heading]
     body = []
     for augmentation, pair, name in _lines(rows):
-        cells, found = [name], {q: _seeds(rows, augmentation, pair, q) for q in QUANTITIES}
+        cells, found = [name], {q: of(rows, augmentation, pair, q) for q in QUANTITIES}
         for quantity, lines in found.items():
             cells.append(number(lines["value"].mean(), _sd(lines["value"])))
             if printed:
                 paper = _printed(printed, augmentation, pair, quantity)
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         body.append((*cells, str(len(found["rate"]))))
+    rows = rows[rows["quantity"].isin(list(QUANTITIES))]
     images = ", ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     errors = ", ".join(f"{rows.loc[rows['quantity'] == quantity, 'stderr'].max():.2g}" for quantity in QUANTITIES)
     caption = (
@@ -109,14 +118,15 @@ def _printed(printed: PaperValues, augmentation: str, pair: str, quantity: str) 
 
 
 def _differences(rows: pd.DataFrame) -> Table:
+    compared = {quantity: heading for quantity, heading in COMPARED.items() if quantity in set(rows["quantity"])}
     body = []
     for augmentation, pair, name in _lines(rows):
         if augmentation == "baseline":
             continue
         cells = [name]
-        for quantity in QUANTITIES:
-            ours = _seeds(rows, augmentation, pair, quantity).set_index("seed")["value"]
-            baseline = _seeds(rows, "baseline", INDEPENDENT, quantity).set_index("seed")["value"]
+        for quantity in compared:
+            ours = of(rows, augmentation, pair, quantity).set_index("seed")["value"]
+            baseline = of(rows, "baseline", INDEPENDENT, quantity).set_index("seed")["value"]
             cells.append(_difference((ours - baseline).dropna()))
         body.append(tuple(cells))
     caption = (
@@ -124,7 +134,7 @@ def _differences(rows: pd.DataFrame) -> Table:
         "mean over seeds and its 95% Student t interval, each difference by itself (not corrected for their number). "
         "↑ or ↓ where the interval leaves out zero; with fewer than three seeds one cannot tell."
     )
-    header = ("Augmentation", *(heading for heading, _ in QUANTITIES.values()))
+    header = ("Augmentation", *compared.values())
     return Table("vae-differences", "Differences to the baseline", caption, header, tuple(body))
 
 
@@ -148,7 +158,7 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
         axes = figure.subplots(1, len(QUANTITIES), sharey=True)
         for axis, (quantity, (heading, unit)) in zip(axes, QUANTITIES.items(), strict=True):
             for y, (augmentation, pair, _) in enumerate(lines):
-                values = _seeds(rows, augmentation, pair, quantity)["value"]
+                values = of(rows, augmentation, pair, quantity)["value"]
                 colour = palette[augmentation]
                 axis.errorbar(values.mean(), y, xerr=_sd(values) or 0, fmt="o", color=colour, capsize=3, zorder=3)
                 axis.plot(values, np.full(len(values), y + 0.22), "|", color=colour, ms=6, zorder=3)
@@ -175,7 +185,7 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
 def _reconstructions_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
     strips: list[tuple[str, np.ndarray]] = []
     for augmentation, pair, name in _trained(rows):
-        first = _seeds(rows, augmentation, pair, "mse").iloc[0]  # of the lowest seed that finished
+        first = of(rows, augmentation, pair, "mse").iloc[0]  # of the lowest seed that finished
         arrays = record.run(str(first["run"])).read_arrays("images", "reconstructions")
         if not strips:
             strips.append(("Test image", arrays["images"]))
@@ -198,7 +208,7 @@ def _curves_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         figure = Figure(figsize=(8.6, 2.8), layout="constrained")
         axes: np.ndarray = figure.subplots(1, len(panels))
         for augmentation, pair, name in _trained(rows):
-            for count, measured in enumerate(_seeds(rows, augmentation, pair, "rate")["run"]):
+            for count, measured in enumerate(of(rows, augmentation, pair, "rate")["run"]):
                 trained = record.run(inputs[measured][1])
                 history = pd.DataFrame(trained.read_history("epoch", *panels))
                 for axis, (column, unit) in zip(axes, panels.items(), strict=True):

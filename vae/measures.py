@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from ..analysis.data.loader import normalise
 from ..analysis.errors import InputError
 from ..analysis.information.canonical import gaussian
+from ..analysis.information.critics import LEAST_PAIRS
 from ..analysis.information.encodings import overlap
 from ..analysis.information.gap import gap_between
 from ..analysis.information.gaussian_marginal import moments, rate_gaussian, rate_gaussian_per_sample
@@ -23,7 +24,6 @@ from ..analysis.training.backend import Backend
 from .model import VAE
 
 CHUNK = 1000
-LEAST_FOR_CRITIC = 20  # pairs to train on
 
 
 class Latents(NamedTuple):
@@ -132,7 +132,7 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     if n > 2 * d + 1:
         found["latents_canonical"] = gaussian(test.own.z, test.reference.z)
         found["paired_canonical"] = gaussian(test.own.z, test.again.mean)
-    if len(fit.own.z) >= LEAST_FOR_CRITIC:
+    if len(fit.own.z) >= LEAST_PAIRS:
         for name, seen, trained_on in (
             ("latents_infonce", test.reference.z, fit.reference.z),
             ("paired_infonce", test.again.mean, fit.again.mean),

@@ -1,4 +1,4 @@
-"""The section's tasks: train the VAEs of a study, then measure each pair over the whole test set."""
+"""The section's tasks: train the VAEs of a study, measure each pair over the whole test set, try the estimators."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..analysis.information.prior_rate import rate
 from ..analysis.information.uncertainty import from_independent
 from ..analysis.interface import Row, Task
 from ..analysis.masks.policies import BASELINE, Policy, parse_policy
+from ..analysis.store.results import row_of
 from ..analysis.store.runs import Run
 from ..analysis.study.execute import Context
 from ..analysis.study.plan import Study
@@ -22,6 +23,7 @@ from ..analysis.study.settings import changed
 from ..analysis.training.backend import Backend, make_backend
 from .config import VAEConfig
 from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, reencode
+from .oracle import oracle_task
 from .train import check_data, load_vae, train_vae
 
 MEASURING = ("reconstruction_noise", "critic_steps")  # settings of the measurement alone
@@ -56,7 +58,8 @@ class VAESection:
         """For each seed: a reference VAE on real images; one VAE per augmentation; a measurement of each pair.
 
         The baseline is measured twice: the reference with itself, as the paper does, and with a second, independent
-        training (the null pair), which shares its weights' and images' draws with the augmented VAEs.
+        training (the null pair), which shares its weights' and images' draws with the augmented VAEs. Last, the
+        estimators are tried on Gaussian worlds.
         """
         config: VAEConfig = study.settings[self.name]
         check_data(dataset, config)
@@ -70,6 +73,8 @@ class VAESection:
                     tasks.append(_measurement(config, dataset, policy, seed, reference, reference))
                 trained = _training(config, dataset, policy, seed, TRAINED, precision)
                 tasks.append(_measurement(config, dataset, policy, seed, reference, trained))
+        if config.oracle_samples:
+            tasks.append(oracle_task(config.oracle_samples))
         return tasks
 
 
@@ -77,7 +82,7 @@ SECTION = VAESection()
 
 
 def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, replicate: int, precision: str) -> Task:
-    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode", *MEASURING)}
+    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode", "oracle_samples", *MEASURING)}
     settings = own | {"seed": seed, "replicate": replicate, "data": dataset.checksum, "precision": precision}
     if not policy.is_baseline:
         settings |= {"augmentation": policy.fingerprint()}
@@ -154,21 +159,23 @@ def _measure(
         critic_steps=config.critic_steps,
         generator=backend.generator("vae", "critics", seed),
     )
+    samples = found["rate_gaussian"].samples
+    assert samples is not None
     shown = torch.linspace(0, len(images) - 1, min(SHOWN_IMAGES, len(images)), device=backend.device).long()
     run.write_arrays(
         {
             "rate": _float32(own.rate),
             "rate_reconstruction": _float32(again.rate),
-            "rate_gaussian": _float32(found["rate_gaussian"].samples),
+            "rate_gaussian": _float32(samples),
             "mse": _float32(error),
             "images": _uint8(own.x[shown], mean, std),
             "reconstructions": _uint8(own.reconstruction[shown], mean, std),
         }
     )
-    key = run.path.name.removesuffix(".partial")
     return [
-        Row(
-            run=key,
+        row_of(
+            estimate,
+            run=run.path.name.removesuffix(".partial"),
             study=context.study,
             section="vae",
             dataset=dataset.name,
@@ -178,16 +185,7 @@ def _measure(
             seed=seed,
             quantity=quantity,
             params={"pair": pair},
-            value=estimate.value,
-            unit=estimate.unit,
-            stderr=estimate.stderr,
-            ci_low=estimate.interval.low if estimate.interval else None,
-            ci_high=estimate.interval.high if estimate.interval else None,
-            bound=estimate.bound,
-            n=estimate.n,
             note=NOTES[quantity],
-            ceiling=estimate.ceiling,
-            saturated=estimate.saturated,
         )
         for quantity, estimate in found.items()
     ]

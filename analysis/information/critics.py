@@ -15,14 +15,16 @@ from .samples import check_samples
 Estimator = Literal["infonce", "nwj", "mine", "smile"]
 
 
+LEAST_PAIRS = 40
 TRIED_EVERY = 50  # steps between looks at the pairs kept out of training
-LARGEST_HELD_OUT = 2000  # they are scored as one batch
+LEAST_HELD_OUT, LARGEST_HELD_OUT = 50, 2000  # fewer would pick weights by luck; they are scored as one batch
 
 
 class SeparableCritic(nn.Module):
     """f(x, y) = g(x) · h(y) + b(y): all N² scores of N pairs from 2N passes through small networks.
 
-    Shapes: x (R, d_x), y (C, d_y) → scores (R, C). Inputs are standardised by moments kept as buffers.
+    Shapes: x (R, d_x), y (C, d_y) → scores (R, C). Inputs are standardised, in
+    float64, by moments kept as buffers; the networks are float32.
     """
 
     shift_x: Tensor
@@ -34,11 +36,12 @@ class SeparableCritic(nn.Module):
         super().__init__()
         self.x, self.y = _Embedding(d_x, hidden, features), _Embedding(d_y, hidden, features + 1)
         for name, d in (("x", d_x), ("y", d_y)):
-            self.register_buffer(f"shift_{name}", torch.zeros(d))
-            self.register_buffer(f"scale_{name}", torch.ones(d))
+            self.register_buffer(f"shift_{name}", torch.zeros(d, dtype=torch.float64))
+            self.register_buffer(f"scale_{name}", torch.ones(d, dtype=torch.float64))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        left, right = self.x((x - self.shift_x) / self.scale_x), self.y((y - self.shift_y) / self.scale_y)
+        left = self.x(((x - self.shift_x) / self.scale_x).float())
+        right = self.y(((y - self.shift_y) / self.scale_y).float())
         return torch.addmm(right[:, -1], left, right[:, :-1].T)
 
     @torch.no_grad()
@@ -72,6 +75,7 @@ class _Embedding(nn.Module):
         return self.last(self.layers(x)) + self.linear(x)
 
 
+@torch.enable_grad()
 def fit_critic(
     x: Tensor,
     y: Tensor,
@@ -87,9 +91,9 @@ def fit_critic(
 ) -> SeparableCritic:
     """Train a critic on pairs x (N, d_x), y (N, d_y); it comes back in eval mode, frozen.
 
-    AdamW with a cosine schedule. A tenth of the pairs is kept out of training; the weights that did best on it, tried
-    every 50 steps and before the first, are returned, and training ends early after a quarter of ``steps`` without
-    progress. So long training on few pairs does no harm, and a critic that learned nothing returns an estimate of 0.
+    AdamW with a cosine schedule. A tenth of the pairs, but at least 50 or a half, is kept out of training; the weights
+    that did best on it, tried every 50 steps and before the first, are returned, and training ends early after a
+    quarter of ``steps`` without progress. A critic that learned nothing returns an estimate of 0.
 
     Args:
         objective: what is maximised on each batch: InfoNCE (van den Oord et al. 2018), NWJ (Nguyen, Wainwright and
@@ -99,20 +103,26 @@ def fit_critic(
     Raises:
         InputError: see `samples.check_samples`; fewer than 20 pairs; an unknown objective; sizes that are too small.
     """
-    x, y = (values.float() for values in check_samples(x, y))
+    x, y = check_samples(x, y)
     if objective not in get_args(Estimator):
         raise unknown("objective", objective, get_args(Estimator))
     sizes = {"steps": (steps, 1), "batch_size": (batch_size, 2), "hidden": (hidden, 1), "features": (features, 1)}
     for name, (size, least) in sizes.items():
         if size < least:
             raise InputError(f"{name} must be at least {least}, got {size}.")
+    if not 0 < learning_rate < math.inf or not 0 <= weight_decay < math.inf:
+        raise InputError(
+            f"learning_rate must be positive and weight_decay at least 0, got {learning_rate} and {weight_decay}."
+        )
     n = len(x)
-    if n < 20:
-        raise InputError(f"a critic needs at least 20 pairs to be trained on, got {n}.")
+    if n < LEAST_PAIRS:
+        raise InputError(f"a critic needs at least {LEAST_PAIRS} pairs to be trained on, got {n}.")
     place = generator.device if generator is not None else x.device
     order = torch.randperm(n, generator=generator, device=place).to(x.device)
-    held_out, trained = order[: n // 10][:LARGEST_HELD_OUT], order[n // 10 :]
-    critic = SeparableCritic(x.shape[1], y.shape[1], hidden=hidden, features=features).to(x.device)
+    apart = max(n // 10, min(n // 2, LEAST_HELD_OUT))
+    held_out, trained = order[:apart][:LARGEST_HELD_OUT], order[apart:]
+    with torch.random.fork_rng(devices=[]):  # layers draw weights from torch's own generator, which are replaced
+        critic = SeparableCritic(x.shape[1], y.shape[1], hidden=hidden, features=features).to(x.device)
     critic.initialise(x[trained], y[trained], 1.0 if objective == "nwj" else 0.0, generator)
     optimizer = torch.optim.AdamW(critic.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from ..errors import InputError
 from .uncertainty import finite
 
-LARGEST_LOG_SCALE = 300.0  # beyond it σ⁻² leaves float64
+LARGEST_LOG_SCALE = 150.0  # beyond it squares of rates leave float64
 LOG_2PI = math.log(2 * math.pi)
 
 

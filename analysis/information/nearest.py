@@ -18,6 +18,7 @@ from .samples import check_samples, joined, standardise
 from .uncertainty import student
 
 TRUSTED_DIMENSIONS = 4
+ACCIDENTAL = 0.01  # share of ties in x or y alone that rounding may leave
 BLOCKS = 10  # of consecutive samples, for the error
 ROUNDING = 1e-10  # relative: the neighbour that sets a distance must not move across it
 
@@ -51,12 +52,12 @@ def ksg(
     """
     x, y = check_samples(x, y)
     n, dimensions = len(x), x.shape[1] + y.shape[1]
-    if not 1 <= k < n:
+    if not isinstance(k, int) or not 1 <= k < n:
         raise InputError(f"k is a number of neighbours: between 1 and {n - 1} for {n} samples; got {k}.")
     if variant not in (1, 2):
         raise InputError(f"variant must be 1 or 2, got {variant!r}.")
-    if jitter < 0:
-        raise InputError(f"jitter is a standard deviation, at least 0; got {jitter}.")
+    if not 0 <= jitter < math.inf:
+        raise InputError(f"jitter is a standard deviation: finite, at least 0; got {jitter}.")
     if dimensions > TRUSTED_DIMENSIONS:
         warnings.warn(
             f"nearest-neighbour information of {dimensions} dimensions together is far too low; trust it up to "
@@ -67,12 +68,16 @@ def ksg(
     if jitter:
         noise = torch.randn(n, dimensions, generator=generator, dtype=torch.float64)
         x, y = x.cpu() + jitter * noise[:, : x.shape[1]], y.cpu() + jitter * noise[:, x.shape[1] :]
-    for name, values in (("(x, y) pairs", joined(x, y)), ("values of x", x), ("values of y", y)):
+    for name, values, allowed in (
+        ("(x, y) pairs", joined(x, y), 0.0),  # a neighbour at distance zero breaks the method
+        ("values of x", x, ACCIDENTAL),
+        ("values of y", y, ACCIDENTAL),
+    ):
         repeated = n - len(values.unique(dim=0))
-        if repeated:
+        if repeated > allowed * n:
             raise InputError(
-                f"{repeated} of {n} {name} repeat others: distances of zero break the method. Remove duplicates; for "
-                "rounded measurements, jitter=1e-6 (or half the rounding) with a generator breaks ties."
+                f"{repeated} of {n} {name} repeat others, which the method cannot have. Remove duplicates; for rounded "
+                "measurements, jitter=1e-6 (or half the rounding) with a generator breaks ties."
             )
     left, right = x.cpu().numpy(), y.cpu().numpy()
     terms = torch.from_numpy(_terms(left, right, k, variant, workers))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torch import Generator
 
+from ..errors import InputError
 from ..interface import Estimate
 from .canonical import gaussian
 from .contrastive import infonce
@@ -22,6 +23,7 @@ from .variational import neural
 from .world import GaussianWorld, Sample
 
 ENCODING, LATENTS, PAIRED, REENCODED = "I(Z_A;X)", "I(Z_A;Z_X)", "I(Z_A;X̂) paired", "I(Z′_A;X̂) re-encoded"
+LEAST_SAMPLES = 200
 CRITICS: tuple[Estimator, ...] = ("infonce", "nwj", "mine", "smile")
 
 
@@ -46,6 +48,8 @@ def compare(world: GaussianWorld, n: int, *, seed: int = 0, steps: int = 1000) -
 
     ``steps`` is the training length of each neural critic.
     """
+    if n < LEAST_SAMPLES:
+        raise InputError(f"trying the estimators needs at least {LEAST_SAMPLES} samples, got {n}.")
     draw = Generator().manual_seed(seed)
     fit, sample = world.sample(n, generator=draw), world.sample(n, generator=draw)
     found = [

@@ -18,6 +18,7 @@ from ..errors import InputError
 from .encodings import LOG_2PI, log_density
 
 MEMORY = 2**27  # bytes of a chunk of scores
+LARGEST_ROUNDING = 1e-6  # nats that the expansion of a score may be off
 
 
 class Scores(Protocol):
@@ -34,7 +35,9 @@ class GaussianScores:
     """log q(z_i|x_j) = c_j + z_i · μ_j/σ_j² − ½ z_i² · 1/σ_j², as one product of (N, 2d) matrices.
 
     The two products of the expansion are stacked into one. Coordinates first get zero mean and unit variance,
-    which changes no difference of scores and keeps the expansion's rounding error near 10⁻¹⁶ z²/σ².
+    which changes no difference of scores and keeps the expansion's rounding error near 10⁻¹⁶ z²/σ². Where scales are
+    so small that this is no small number of nats, squared differences are summed coordinate by coordinate instead,
+    d times as slow.
     """
 
     def __init__(self, mean: Tensor, log_scale: Tensor, z: Tensor) -> None:
@@ -43,12 +46,23 @@ class GaussianScores:
         mean, z, log_scale = (mean - centre) / spread, (z - centre) / spread, log_scale - spread.log()
         precision = (-2 * log_scale).exp()
         constant = -0.5 * (mean.square() * precision + 2 * log_scale + LOG_2PI).sum(1) - spread.log().sum()
-        self._left = torch.cat([z.square(), z], 1)
-        self._right = torch.cat([-0.5 * precision, mean * precision], 1).T.contiguous()
-        self._constant = constant
+        rounding = torch.finfo(z.dtype).eps * (z.square().amax(0) * precision.amax(0)).sum().item()
+        self._expanded = rounding < LARGEST_ROUNDING
+        if self._expanded:
+            self._constant = constant
+            self._left = torch.cat([z.square(), z], 1)
+            self._right = torch.cat([-0.5 * precision, mean * precision], 1).T.contiguous()
+        else:
+            self._constant = -(log_scale + 0.5 * LOG_2PI).sum(1) - spread.log().sum()
+            self._left, self._right = z, torch.stack([mean.T, (-log_scale).exp().T])
 
     def rows(self, part: slice, out: Tensor) -> None:
-        torch.addmm(self._constant, self._left[part], self._right, out=out)
+        if self._expanded:
+            torch.addmm(self._constant, self._left[part], self._right, out=out)
+            return
+        out.copy_(self._constant.expand_as(out))
+        for values, means, inverse in zip(self._left[part].T, *self._right, strict=True):
+            out.sub_(0.5 * ((values[:, None] - means) * inverse).square())
 
 
 class PairSums(NamedTuple):

@@ -19,7 +19,7 @@ def check_samples(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     for name, values in (("x", x), ("y", y)):
         finite(name, values)
     x, y = (values[:, None] if values.ndim == 1 else values for values in (x, y))
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not x.shape[1] or not y.shape[1]:
         raise InputError(
             f"x and y must be (N, d_x) and (N, d_y), one row per pair; got {tuple(x.shape)} and {tuple(y.shape)}."
         )

@@ -44,10 +44,13 @@ def sandwich(
     that the encoder was not trained on. Not changed by affine maps of single latent coordinates, nor (all N) by the
     images' order.
 
-    Both are ``saturated`` where the right one of K is picked with a geometric mean probability above ½: then InfoNCE
+    Both are ``saturated`` within log 2 of the ceiling (K < 4: within half of it), where the right one of K is picked
+    with a geometric mean probability above ½: then InfoNCE
     states little but its ceiling, leave-one-out measures distances to nearest neighbours, and neither has an interval.
     Leave-one-out alone has none where a single sample holds a quarter of its variance: images far from all others can
-    make its distribution too heavy for any error to be trusted, in one dimension above all.
+    make its distribution too heavy for any error to be trusted, in one or two dimensions above all. What is withheld
+    for one set of images is not made good by another of the same kind that happened to draw no such image: its
+    interval lies too low. `rate_defensive` has no such tails.
 
     Raises:
         InputError: see `encodings.prepare`; k is not between 2 and N.
@@ -67,7 +70,7 @@ def bounds_from(make: Callable[[slice], Scores], n: int, k: int | None, memory: 
     sums = [pair_sums(make(slice(i, i + k)), _gates(k), memory) for i in range(0, n - k + 1, k)]
     excess = torch.cat([part.own - part.others for part in sums])
     terms = contrast(excess, k)
-    full = terms.mean().item() > math.log(k) - math.log(2)
+    full = terms.mean().item() > max(math.log(k) - math.log(2), 0.5 * math.log(k))
     if full:
         lower, upper = _without_error(terms, "lower"), _without_error(excess, "upper")
     elif len(sums) > 1:

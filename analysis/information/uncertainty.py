@@ -1,9 +1,9 @@
 """From per-sample terms to an `Estimate`: three honest ways to a standard error, one for each way terms depend.
 
 Terms of independent samples have the textbook error. The terms of a leave-one-out or contrastive estimate share the
-other samples, which the textbook error ignores: its 95% interval covers about 70%. There the error is taken from the
-estimate's influence function (the infinitesimal jackknife: Jaeckel 1972; Efron 1982, chapter 6), or from estimates on
-disjoint blocks, which share nothing.
+other samples, which the textbook error ignores: its 95% interval can cover less than 80%, where scores are a critic's
+and not the encoder's own density. There the error is taken from the estimate's influence function (the infinitesimal
+jackknife: Jaeckel 1972; Efron 1982, chapter 6), or from estimates on disjoint blocks, which share nothing.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from ..errors import InputError, unknown
 from ..interface import Estimate
-from .critics import Estimator, fit_critic
+from .critics import Estimator, SeparableCritic, fit_critic
 from .encodings import check_apart
 from .pairs import MEMORY, rows_within
 from .samples import check_samples, joined
@@ -37,6 +37,8 @@ def neural(
         InputError: see both; the fit set overlaps the evaluated pairs.
     """
     x, y = check_samples(x, y)
+    if not isinstance(fit, tuple | list) or len(fit) != 2:
+        raise InputError("fit must be two tensors: x (M, d_x) and y (M, d_y) of other pairs.")
     x_fit, y_fit = check_samples(*fit)
     if (x.shape[1], y.shape[1]) != (x_fit.shape[1], y_fit.shape[1]):
         raise InputError(
@@ -87,8 +89,10 @@ class CriticScores:
     """f(x_i, y_j), rows at will: a `pairs.Scores`."""
 
     def __init__(self, critic: Critic, x: Tensor, y: Tensor) -> None:
-        parameter = next(critic.parameters(), None) if isinstance(critic, nn.Module) else None
-        dtype = x.dtype if parameter is None else parameter.dtype
+        dtype = x.dtype
+        if isinstance(critic, nn.Module) and not isinstance(critic, SeparableCritic):
+            parameter = next(critic.parameters(), None)
+            dtype = dtype if parameter is None else parameter.dtype  # a user's module expects its own precision
         self._critic, self._x, self._y = critic, x.to(dtype), y.to(dtype)
         step = 64
         blocks = [self._score(slice(i, i + step), slice(i, i + step)).diagonal() for i in range(0, len(x), step)]
@@ -100,10 +104,10 @@ class CriticScores:
     def _score(self, rows: slice, columns: slice) -> Tensor:
         x, y = self._x[rows], self._y[columns]
         scores = self._critic(x, y)
-        if tuple(scores.shape) != (len(x), len(y)):
+        if not isinstance(scores, Tensor) or tuple(scores.shape) != (len(x), len(y)):
             raise InputError(
-                f"a critic scores all pairs: ({len(x)}, {len(y)}) is expected for {len(x)} x and {len(y)} y, got "
-                f"{tuple(scores.shape)}."
+                f"a critic scores all pairs: a tensor ({len(x)}, {len(y)}) is expected for {len(x)} x and {len(y)} y, "
+                f"got {tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__}."
             )
         if not torch.isfinite(scores).all():
             raise InputError("the critic's scores are not all finite; train it with a smaller learning rate.")

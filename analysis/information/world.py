@@ -75,7 +75,7 @@ class GaussianWorld:
         for name, encoder in self._encoders():
             if not (encoder.scale > 0).all():
                 raise InputError(f"{name} scale holds standard deviations: all must be positive.")
-        symmetric = torch.allclose(self.covariance, self.covariance.T, rtol=1e-10)
+        symmetric = torch.allclose(self.covariance, self.covariance.T, rtol=1e-10, atol=0)
         if not symmetric or torch.linalg.eigvalsh(self.covariance)[0] <= 0:
             raise InputError("covariance must be symmetric and positive definite.")
 
@@ -123,22 +123,33 @@ class GaussianWorld:
 
     def information(self, encoder: LinearEncoder | None = None) -> float:
         """I(Z; X) = ½ log det(I + S⁻¹ W Σ Wᵀ), of Z_A unless another encoder is given."""
-        return self._through(encoder or self.encoder_a, self.covariance)
+        return _captured(_whitened(encoder or self.encoder_a), self.covariance)
 
     def information_shared(self) -> float:
-        """I(Z_A; Z_X), what the two latents of one x have in common."""
-        return gaussian_information(*self._latents())
+        """I(Z_A; Z_X) = I(Z_A; X) + I(Z_X; X) − I(Z_A, Z_X; X): given x, the two latents are independent."""
+        a, x = _whitened(self.encoder_a), _whitened(self.encoder_x)
+        return (
+            _captured(a, self.covariance)
+            + _captured(x, self.covariance)
+            - _captured(torch.cat([a, x]), self.covariance)
+        )
 
     def information_paired(self) -> float:
         """I(Z_A; X̂), the latent of x against the reconstruction of the *same* x: at most I(Z_A; Z_X)."""
-        own, cross, other = self._latents()
         _, size, rows = torch.linalg.svd(self.decoder)
         kept = rows[: int((size > 1e-12 * size[0]).sum())]  # what of z_X the decoder lets through
-        return gaussian_information(own, cross @ kept.T, kept @ other @ kept.T)
+        noise = torch.linalg.cholesky(kept @ torch.diag(self.encoder_x.scale.square()) @ kept.T)
+        a = _whitened(self.encoder_a)
+        x = torch.linalg.solve_triangular(noise, kept @ self.encoder_x.weight, upper=False)
+        return (
+            _captured(a, self.covariance)
+            + _captured(x, self.covariance)
+            - _captured(torch.cat([a, x]), self.covariance)
+        )
 
     def information_reencoded(self) -> float:
         """I(Z′_A; X̂), the reconstruction against its own encoding: no inequality puts it below I(Z_A; Z_X)."""
-        return self._through(self.encoder_a, self._of_reconstruction())
+        return _captured(_whitened(self.encoder_a), self._of_reconstruction())
 
     def rate(self) -> float:
         """E D(q_A(z|x) ‖ N(0, I)) = I(Z_A; X) + `gap`."""
@@ -155,7 +166,9 @@ class GaussianWorld:
         return self.information_reencoded() + _divergence_from_prior(covariance, mean)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Sample:
-        """n independent draws along the chain."""
+        """n independent draws along the chain. Raises InputError for n < 1."""
+        if n < 1:
+            raise InputError(f"n is a number of samples, at least 1; got {n}.")
 
         def normal(d: int) -> Tensor:
             return torch.randn(n, d, generator=generator, dtype=torch.float64)
@@ -167,20 +180,8 @@ class GaussianWorld:
         reconstruction = z_x @ self.decoder.T
         return Sample(data, z_a, z_x, reconstruction, a(reconstruction)[0] + a.scale * normal(len(a.scale)))
 
-    def _latents(self) -> tuple[Tensor, Tensor, Tensor]:
-        cross = self.encoder_a.weight @ self.covariance @ self.encoder_x.weight.T
-        return self.encoder_a.covariance(self.covariance), cross, self.encoder_x.covariance(self.covariance)
-
     def _of_reconstruction(self) -> Tensor:
         return self.decoder @ self.encoder_x.covariance(self.covariance) @ self.decoder.T
-
-    @staticmethod
-    def _through(encoder: LinearEncoder, covariance: Tensor) -> float:
-        ratio = encoder.weight / encoder.scale[:, None]
-        # S^-½ W Σ Wᵀ S^-½ and its square root have the same information; singular values keep their digits.
-        values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
-        singular = torch.linalg.svdvals(ratio @ (vectors * values.clamp_min(0).sqrt()))
-        return 0.5 * torch.log1p(singular.square()).sum().item()
 
 
 def mmse_decoder(covariance: Tensor, encoder: LinearEncoder) -> Tensor:
@@ -188,12 +189,16 @@ def mmse_decoder(covariance: Tensor, encoder: LinearEncoder) -> Tensor:
     return torch.linalg.solve(encoder.covariance(covariance), encoder.weight @ covariance).T
 
 
-def gaussian_information(own: Tensor, cross: Tensor, other: Tensor) -> float:
-    """−½ log det(I − C_x⁻½ C_xy C_y⁻¹ C_yx C_x⁻½) of two jointly Gaussian variables, from their covariances; nats."""
-    left, right = torch.linalg.cholesky(own), torch.linalg.cholesky(other)
-    half = torch.linalg.solve_triangular(left, cross, upper=False)
-    correlations = torch.linalg.svdvals(torch.linalg.solve_triangular(right, half.T, upper=False))
-    return -0.5 * torch.log1p(-correlations.square()).sum().item()
+def _whitened(encoder: LinearEncoder) -> Tensor:
+    """S^-½ W: the weight in units of the encoder's noise."""
+    return encoder.weight / encoder.scale[:, None]
+
+
+def _captured(weight: Tensor, covariance: Tensor) -> float:
+    """½ log det(I + W Σ Wᵀ): what W x + unit noise tells of x ~ N(0, Σ). Singular values keep their digits."""
+    values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
+    singular = torch.linalg.svdvals(weight @ (vectors * values.clamp_min(0).sqrt()))
+    return 0.5 * torch.log1p(singular.square()).sum().item()
 
 
 def _divergence_from_prior(covariance: Tensor, mean: Tensor) -> float:

@@ -9,10 +9,27 @@ from typing import Any
 
 import pandas as pd
 
-from ..interface import Row
+from ..interface import Estimate, Row
 from .runs import RESULT, Run
 
 COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def row_of(estimate: Estimate, **facts: Any) -> Row:
+    """An estimate as a row; ``facts`` are the row's other fields."""
+    low, high = (estimate.interval.low, estimate.interval.high) if estimate.interval else (None, None)
+    return Row(
+        value=estimate.value,
+        unit=estimate.unit,
+        n=estimate.n,
+        stderr=estimate.stderr,
+        ci_low=low,
+        ci_high=high,
+        bound=estimate.bound,
+        ceiling=estimate.ceiling,
+        saturated=estimate.saturated,
+        **facts,
+    )
 
 
 def write_rows(run: Run, rows: Sequence[Row], seconds: float) -> None:

@@ -51,7 +51,8 @@ def dataset(size=32):
 
 
 def study(**values):
-    vae = {"latents": 4, "epochs": 3, "batch_size": 16, "precision": "fp32", "critic_steps": 20} | values.pop("vae", {})
+    vae = {"latents": 4, "epochs": 3, "batch_size": 16, "precision": "fp32"}
+    vae |= {"critic_steps": 20, "oracle_samples": 0} | values.pop("vae", {})
     base = {"name": "tiny-study", "augmentations": ["baseline", "mixup"], "seeds": [0]}
     return read_study(None, {"vae": SECTION}, {**base, **values, "vae": vae})
 

@@ -262,7 +262,7 @@ def dataset():
 
 
 def tasks_of(dataset, *, backend=None, section=SECTION, **values):
-    base = {"augmentations": ["fmix"], "seeds": [0], "vae": {"precision": "fp32"}}
+    base = {"augmentations": ["fmix"], "seeds": [0], "vae": {"precision": "fp32", "oracle_samples": 0}}
     vae = {**base["vae"], **values.pop("vae", {})}
     study = read_study(None, {"vae": section}, {**base, **values, "vae": vae})
     return section.tasks(study, dataset, backend or make_backend("cpu", "fp32"))

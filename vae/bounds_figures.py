@@ -1,0 +1,203 @@
+"""Tables and figures of what the rates leave open: bounds, the marginal gap, paired latents, the estimators' oracle.
+
+From rows; imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, number
+
+Line = tuple[str, str, str]  # augmentation, pair as in params, name
+
+BOUNDS = {  # quantity → heading
+    "infonce": "I(Z_A;X) ≥ InfoNCE",
+    "rate_gaussian": "≤ Gaussian-marginal rate",
+    "rate": "≤ rate",
+    "leave_one_out": "≤ leave-one-out",
+    "marginal_gap_lower": "gap ≥",
+    "marginal_gap_upper": "gap ≤",
+}
+SHARED = {
+    "latents_infonce": "I(Z_A;Z_X) ≥ critic",
+    "latents_canonical": "≈ canonical",
+    "latents_upper": "≤ smaller rate",
+    "paired_infonce": "I(Z_A;X̂) paired ≥ critic",
+    "paired_canonical": "≈ canonical",
+    "rate_gaussian_reconstruction": "I(Z′_A;X̂) re-encoded ≤ Gaussian-marginal rate",
+    "rate_reconstruction": "≤ rate",
+}
+SATURATED = " †"
+
+
+def tables(rows: pd.DataFrame, lines: Sequence[Line]) -> list[Table]:
+    """What bounds I(Z_A;X); what the two latents, and a latent and a reconstruction, share. Nothing for older rows."""
+    if "rate_gaussian" not in set(rows["quantity"]):
+        return []
+    flagged = ""
+    if rows["saturated"].any():
+        ceilings = " and ".join(f"{ceiling:.2f}" for ceiling in sorted(set(rows["ceiling"].dropna().round(2))))
+        flagged = (
+            " † saturated: the estimate is set by its number of samples, not by the truth (a contrastive one cannot "
+            f"exceed log n = {ceilings} nats); it has no interval."
+        )
+    return [
+        _table(
+            rows,
+            lines,
+            BOUNDS,
+            "vae-bounds",
+            "What bounds the information",
+            "I(Z_A;X) in nats, mean ± standard deviation over training seeds. Rates are upper bounds in expectation; "
+            "the Gaussian marginal is fitted on the training images. The last two columns enclose the marginal gap "
+            f"KL(q_A(z)‖N(0,I)), the part of the rate that is no information.{flagged}",
+        ),
+        _table(
+            rows,
+            lines,
+            SHARED,
+            "vae-shared",
+            "What the latents share",
+            "In nats, mean ± standard deviation over training seeds. Paired: the latent of an image and the "
+            "reconstruction of the same image, I(Z_A;X̂) ≤ I(Z_A;Z_X). Re-encoded: the reconstruction and its own "
+            "encoding, which no inequality puts below I(Z_A;Z_X). The critics were trained on the training images. "
+            "Canonical correlations see linear dependence only and are no bound: of the paired one they see μ_A(X̂), "
+            f"which can be related to Z_A more linearly than Z_X is.{flagged}",
+        ),
+    ]
+
+
+def _table(
+    rows: pd.DataFrame, lines: Sequence[Line], columns: dict[str, str], name: str, title: str, caption: str
+) -> Table:
+    body = []
+    for augmentation, pair, shown in lines:
+        cells = [shown]
+        for quantity in columns:
+            chosen = of(rows, augmentation, pair, quantity)
+            mark = SATURATED if chosen["saturated"].any() else ""
+            spread = float(chosen["value"].std(ddof=1)) if len(chosen) > 1 else None
+            cells.append(number(chosen["value"].mean(), spread) + mark if len(chosen) else "—")
+        body.append(tuple(cells))
+    return Table(name, title, caption, ("Augmentation", *columns.values()), tuple(body))
+
+
+def of(rows: pd.DataFrame, augmentation: str, pair: str, quantity: str) -> pd.DataFrame:
+    """The rows of one line and quantity, by seed."""
+    chosen = (rows["augmentation"] == augmentation) & (rows["params"] == pair) & (rows["quantity"] == quantity)
+    return rows[chosen].sort_values("seed")
+
+
+def range_plot(rows: pd.DataFrame, lines: Sequence[Line]) -> Plot:
+    """For each augmentation, where I(Z_A;X) can lie: between InfoNCE and the smaller rate."""
+    palette = colours(list(dict.fromkeys(rows["augmentation"])))
+    with drawing():
+        figure = Figure(figsize=(8.6, 0.42 * len(lines) + 1.5), layout="constrained")
+        axis = figure.subplots()
+        for y, (augmentation, pair, _) in enumerate(lines):
+            low, fitted, prior = (
+                of(rows, augmentation, pair, q)["value"] for q in ("infonce", "rate_gaussian", "rate")
+            )
+            colour = palette[augmentation]
+            axis.plot([low.mean(), fitted.mean()], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
+            for values, marker in ((low, ">"), (fitted, "<"), (prior, "D")):
+                axis.plot(
+                    values, [y] * len(values), marker, color=colour, ms=6, mfc="none" if marker == "D" else colour
+                )
+        axis.plot([], [], ">", color=INK, label="InfoNCE (lower bound, at most log n)")
+        axis.plot([], [], "<", color=INK, label="Gaussian-marginal rate (upper bound)")
+        axis.plot([], [], "D", color=INK, mfc="none", label="rate (upper bound; the paper's number)")
+        axis.set_yticks(range(len(lines)), [name for _, _, name in lines])
+        axis.set_ylim(len(lines) - 0.5, -0.6)
+        axis.set_xlim(left=0)
+        axis.set_xlabel("nats")
+        axis.grid(axis="x")
+        figure.legend(loc="outside upper center", ncols=3)
+    return Plot(
+        "vae-range",
+        "Where I(Z_A;X) can lie",
+        "Bars reach from the lower to the smaller upper bound, one marker per seed. Nothing measured here says where "
+        "in its bar an information lies; differences between the upper bounds are differences between bounds.",
+        "One horizontal bar per augmentation, from the contrastive lower bound to the Gaussian-marginal rate, with the "
+        "rate beyond it; the numbers are those of the table on what bounds the information.",
+        figure,
+    )
+
+
+MARKERS = {"upper": "v", "lower": "^", "none": "o"}
+ESTIMATORS = {  # how an estimator is drawn: name → colour
+    "rate": "#7f8790",
+    "rate, Gaussian marginal": "#0072b2",
+    "rate, defensive mixture": "#9b6dd7",
+    "leave-one-out": "#d55e00",
+    "index code (InfoNCE, K = N)": "#009e73",
+    "InfoNCE, K = 128": "#b5a900",
+    "canonical correlations": "#0072b2",
+    "KSG 1": "#e69f00",
+    "critic, infonce": "#009e73",
+    "critic, nwj": "#56b4e9",
+    "critic, mine": "#cc79a7",
+    "critic, smile": "#c0504d",
+    "smaller of the two rates": "#7f8790",
+}
+
+
+def oracle_plot(rows: pd.DataFrame) -> Plot:
+    """Every estimator against the truth, one panel for each quantity of the chain."""
+    facts = pd.DataFrame([json.loads(text) for text in rows["params"]], index=rows.index)
+    found = rows.join(facts)
+    quantities = list(dict.fromkeys(found["quantity"]))
+    worlds = list(dict.fromkeys(zip(found["information"], found["dimensions"], strict=True)))
+    with drawing():
+        figure = Figure(figsize=(8.6, 7.4), layout="constrained")
+        axes = figure.subplots(2, 2, sharey=True)
+        for axis, quantity in zip(axes.flat, quantities, strict=True):
+            here = found[found["quantity"] == quantity]
+            by_world = here.groupby(["information", "dimensions"])["truth"].first()
+            truths = [float(by_world[world]) for world in worlds]
+            for x, truth in enumerate(truths):
+                axis.plot([x - 0.42, x + 0.42], [truth, truth], color=INK, lw=1.4)
+            names = [name for name in ESTIMATORS if name in set(here["estimator"])]
+            for slot, name in enumerate(names):
+                line = here[here["estimator"] == name]
+                marker = MARKERS[line["bound"].iloc[0]]
+                places = [
+                    worlds.index((i, d)) + (slot - (len(names) - 1) / 2) * 0.8 / max(len(names), 4)
+                    for i, d in zip(line["information"], line["dimensions"], strict=True)
+                ]
+                axis.plot([], [], marker, color=ESTIMATORS[name], ms=5, label=name)
+                for place, value, error, full in zip(
+                    places, line["value"], line["stderr"], line["saturated"], strict=True
+                ):
+                    if not full and pd.notna(error):
+                        axis.errorbar(place, value, yerr=1.96 * error, color=ESTIMATORS[name], lw=1)
+                    axis.plot(place, value, marker, color=ESTIMATORS[name], ms=5, mfc="none" if full else None)
+            axis.set_title(quantity)
+            axis.set_xticks(range(len(worlds)), [f"{i:g} in {d}" for i, d in worlds])
+            axis.set_xlim(-0.6, len(worlds) - 0.4)
+            axis.set_yscale("symlog", linthresh=0.5)
+            axis.set_ylim(-0.15, 900)
+            axis.set_yticks([0, 0.5, 1, 4, 10, 40, 100, 400], ["0", "0.5", "1", "4", "10", "40", "100", "400"])
+            axis.grid(axis="y")
+            axis.legend(fontsize=7, loc="upper left", handletextpad=0.2)
+        for axis in axes[:, 0]:
+            axis.set_ylabel("nats")
+        for axis in axes[1]:
+            axis.set_xlabel("I(Z_A;X) in nats, in so many dimensions", color=FAINT)
+    n = int(found["n"].max())
+    return Plot(
+        "vae-oracle",
+        "Which estimator to trust where: Gaussian worlds with known informations",
+        f"Black lines: the truth; markers: estimates from {n:,} samples, with 95% error bars. ▽ upper bound, △ lower "
+        "bound, ○ no bound; hollow: saturated. Linear encoders and decoder on Gaussian data, critics and marginals "
+        "fitted on as many other samples. At 78 nats only the rates come near the truth from above, and only "
+        "canonical correlations, right for Gaussian data alone, near the information of the two latents.",
+        "Four panels, one per information of the chain, with the true value of six worlds as lines and the estimates "
+        "around them; the numbers are the rows of section “information” in the downloads.",
+        figure,
+    )

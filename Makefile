@@ -37,9 +37,10 @@ format: $(STAMP)  ## reformat the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(STAMP)  ## quick benchmarks of masks and VAE training
+benchmarks: $(STAMP)  ## quick benchmarks of masks, VAE training and information estimators
 	$(BIN)/python benchmarks/masks.py --quick
 	$(BIN)/python benchmarks/vae.py --quick
+	$(BIN)/python benchmarks/information.py --quick
 
 clean:  ## remove the environment and caches; studies in mixlens-runs/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

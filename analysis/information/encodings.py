@@ -84,13 +84,13 @@ def overlap(evaluated: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
     A row that repeats within the evaluation is no sign of overlap, since a collapsed encoder maps all images to one,
     and does not count.
     """
-    own, other = _fingerprints(evaluated), _fingerprints(fitted)
+    own, other = fingerprints(evaluated), fingerprints(fitted)
     values, inverse, counts = own.unique(return_inverse=True, return_counts=True)
     once = counts == 1
     return torch.isin(own, other) & once[inverse], torch.isin(other, values[once])
 
 
-def _fingerprints(rows: Tensor) -> Tensor:
+def fingerprints(rows: Tensor) -> Tensor:
     """A 64-bit hash of each row's bits: a sum of products with odd numbers, modulo 2⁶⁴."""
     bits = (as_double(rows) + 0.0).contiguous().view(torch.int64)  # + 0 makes −0 equal to 0
     bits = bits ^ (bits >> 32)  # low bits of rounded numbers are all zero

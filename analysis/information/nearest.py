@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError
 from ..interface import Estimate
+from .encodings import fingerprints
 from .samples import check_samples, joined, standardise
 from .uncertainty import student
 
@@ -73,7 +74,7 @@ def ksg(
         ("values of x", x, ACCIDENTAL),
         ("values of y", y, ACCIDENTAL),
     ):
-        repeated = n - len(values.unique(dim=0))
+        repeated = n - len(fingerprints(values).unique())
         if repeated > allowed * n:
             raise InputError(
                 f"{repeated} of {n} {name} repeat others, which the method cannot have. Remove duplicates; for rounded "

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -227,6 +228,18 @@ def test_names_from_a_users_config_are_escaped_in_the_report(tmp_path: Path) -> 
     assert main(["run", "demo", "--name", "<b>", *arguments]) == 2  # no folder name everywhere
 
 
+def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", mu=draw.normal(size=(300, 4)), log_sigma=np.full((300, 4), -1.0))
+    assert main(["information", str(tmp_path / "a.npz"), "--k", "30", "--unit", "bits"]) == 0
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("bits", "≤ upper", "≥ lower", "InfoNCE, K = 30", "ceiling 4.907"))
+    arguments = ["--oracle", "--level", "40", "--dimensions", "8", "--samples", "200", "--critic-steps", "5"]
+    assert main(["information", *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("truth", "I(Z′_A;X̂) re-encoded", "KSG 2", "saturated", "no bound"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -258,6 +271,13 @@ def test_names_from_a_users_config_are_escaped_in_the_report(tmp_path: Path) -> 
         (["run", "demo", "--train-size", "99999"], ["99999"]),
         (["run", "demo", "--device", "cdua"], ["cdua", "Did you mean 'cuda'"]),
         (["run", "demo", "--threads", "0"], ["threads"]),
+        (["information"], ["either a file of arrays or --oracle"]),
+        (["information", "a.npz", "--oracle"], ["either a file of arrays or --oracle"]),
+        (["information", "no/such.npz"], ["there is no file no/such.npz"]),
+        (["information", "--oracle", "--level", "-1"], ["nats is an information"]),
+        (["information", "--oracle", "--samples", "10"], ["at least 200 samples, got 10"]),
+        (["information", "--oracle", "--dimensions", "0"], ["dimensions must be at least 1"]),
+        (["information", "--oracle", "--unit", "bats"], ["bats"]),
         (["data", "cifar"], ["cifar", "Did you mean 'cifar10'"]),
         (["data", "--data-root", "no/such/folder"], ["not complete"]),
         (["masks", "--lam", "1.5"], ["lam must lie in [0, 1]"]),

@@ -13,7 +13,7 @@ import pytest
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Row
 from mixlens.analysis.store.record import TaskRecord, read_record, write_record
-from mixlens.analysis.store.results import write_rows
+from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.analysis.style import colours, interval, label, number
 from mixlens.reports import paper
@@ -229,6 +229,73 @@ def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path):
     assert "$\\foo$" in write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+INFORMATION = {"rate_gaussian": 0.9, "infonce": 0.1, "leave_one_out": 4.0, "marginal_gap_lower": 0.05}
+
+
+def with_information(record, tmp_path):
+    """The record as after a measurement of today: bounds in every pair, and the estimators' oracle."""
+    for task in record.tasks:
+        run = record.run(task.name)
+        rows = read_rows(run)
+        if task.kind == "vae-measure":
+            first = rows[0]
+            for quantity, share in INFORMATION.items():
+                full = quantity in ("infonce", "leave_one_out")
+                rows.append(
+                    replace(
+                        first,
+                        quantity=quantity,
+                        value=first.value * share,
+                        saturated=full,
+                        ceiling=9.21 if quantity == "infonce" else None,
+                    )
+                )
+            write_rows(run, rows, 12.0)
+    made = Run(record.runs / "vae-oracle-0")
+    made.path.mkdir()
+    made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})
+    facts = {"section": "information", "dataset": "gaussian-world", "augmentation": "none", "seed": 0, "n": 500}
+    base = Row("vae-oracle-0", "other", split="test", model="linear", quantity="", value=0, unit="nats", **facts)
+    rows = [
+        replace(
+            base,
+            quantity=quantity,
+            value=value,
+            bound=bound,
+            saturated=value > 50,
+            stderr=None if value > 50 else 0.1,
+            params={"estimator": name, "information": nats, "dimensions": 4, "truth": truth},
+        )
+        for quantity in ("I(Z_A;X)", "I(Z_A;Z_X)", "I(Z_A;X̂) paired", "I(Z′_A;X̂) re-encoded")
+        for nats, truth in ((1, 1.0), (40, 40.0))
+        for name, bound, value in (("rate", "upper", 1.1 * truth), ("leave-one-out", "upper", 2 * truth))
+    ]
+    write_rows(made, rows, 3.0)
+    return replace(record, tasks=(*record.tasks, TaskRecord("vae-oracle-0", "vae-oracle", "oracle", (), "done")))
+
+
+def test_bounds_and_the_oracle_are_shown(record, tmp_path):
+    today = with_information(record, tmp_path)
+    page = Page(write_report(today, tmp_path / "report.html").read_text(encoding="utf-8"))
+    for words in ("What bounds the information", "What the latents share", "Where I(Z_A;X) can lie", "Which estimator"):
+        assert words in page.text
+    assert len(page.ids) == len(set(page.ids))
+    bounds, shared = figures.tables(today, {})[2:]
+    mixup = bounds.rows[2]
+    assert mixup[0] == "MixUp"
+    assert mixup[1] == number(6.15, 0.1054) + " †"
+    assert "log n = 9.21" in bounds.caption
+    assert mixup[-1] == "—", "not measured"
+    assert shared.rows[2][1] == "—"
+    differences = figures.tables(today, {})[1]
+    assert differences.header == ("Augmentation", "I(Z_A;X)", "its Gaussian-marginal rate", "I(Z_A;X̂)", "MSE")
+
+
+def test_older_measurements_are_shown_without_bounds(record):
+    assert [table.name for table in figures.tables(record, {})] == ["vae-table-1", "vae-differences"]
+    assert [plot.name for plot in figures.plots(record, {})] == ["vae-quantities", "vae-reconstructions", "vae-curves"]
+
+
 def test_failed_tasks_are_named(record, tmp_path):
     failed = TaskRecord("x", "vae-train", "train VAE, cutmix, seed 1", (), "failed", "the loss became nan")
     text = write_report(replace(record, tasks=(*record.tasks, failed)), tmp_path / "r.html").read_text(encoding="utf-8")
@@ -258,6 +325,7 @@ def test_an_unwritable_report_is_an_error(record, tmp_path):
         ((float("inf"),), "∞"),
         ((float("nan"),), "not a number"),
         ((2.0, 0.0), "2.0000 ± 0.0000"),
+        ((-1e-17, 1e-17, 4), "0.0000 ± 0.0000"),
     ],
 )
 def test_numbers_show_two_digits_of_their_spread(arguments, text):

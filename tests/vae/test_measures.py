@@ -8,9 +8,18 @@ from mixlens.analysis.data.loader import normalise
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.information.prior_rate import rate, rate_per_sample
 from mixlens.analysis.information.uncertainty import from_independent
+from mixlens.analysis.information.world import GaussianWorld
 from mixlens.analysis.training.backend import make_backend
 from mixlens.vae import measures
-from mixlens.vae.measures import encode_all, mean_squared_error, reencode
+from mixlens.vae.measures import (
+    Chain,
+    Latents,
+    encode_all,
+    encode_chain,
+    information,
+    mean_squared_error,
+    reencode,
+)
 from mixlens.vae.model import VAE
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -29,6 +38,17 @@ def vae():
     with torch.no_grad():
         for head in (model.mean, model.log_scale):
             head.weight.normal_(0, 0.1, generator=generator(2))
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def other():
+    """A second VAE, with weights of its own."""
+    model = BACKEND.prepare(VAE(4))
+    model.initialise(generator(5))
+    with torch.no_grad():
+        for head in (model.mean, model.log_scale):
+            head.weight.normal_(0, 0.1, generator=generator(6))
     return model.eval().requires_grad_(False)
 
 
@@ -134,6 +154,99 @@ def test_reencode_adds_noise_only_when_asked(vae, images):
     assert (noisy.x - x).std().item() == pytest.approx(0.1, rel=0.02)
     assert (noisy.x - x).mean().item() == pytest.approx(0, abs=0.002)
     assert not torch.equal(noisy.rate, code(vae, images).rate)
+
+
+def test_the_chain_is_both_networks_on_the_same_images(vae, other, images):
+    chain = encode_chain(vae, other, images, MEAN, STD, BACKEND, generator=generator())
+    own, real = code(vae, images), code(other, images)
+    for latents, coded in ((chain.own, own), (chain.reference, real)):
+        assert torch.allclose(latents.mean, coded.mean, atol=1e-5)
+        assert torch.allclose(latents.log_scale, coded.log_scale, atol=1e-5)
+        assert ((latents.z - latents.mean) / latents.log_scale.exp()).std().item() == pytest.approx(1, abs=0.2)
+    again, _ = vae.encode(other.decode(chain.reference.z))
+    assert torch.allclose(chain.again.mean, again, atol=1e-4), "Z′ is of the other's reconstruction, by the first"
+    noise = [(link.z - link.mean) / link.log_scale.exp() for link in chain]
+    assert not torch.allclose(noise[0], noise[1], atol=0.1), "no draw is shared"
+
+
+def test_a_training_set_streams(vae, other, images, monkeypatch):
+    whole = encode_chain(vae, other, images, MEAN, STD, BACKEND, generator=generator())
+    monkeypatch.setattr(measures, "CHUNK", 7)
+    parts = encode_chain(vae, other, images, MEAN, STD, BACKEND, generator=generator())
+    assert torch.allclose(parts.own.mean, whole.own.mean, atol=1e-5)
+    assert parts.again.z.shape == whole.again.z.shape
+
+
+# informations
+
+
+def gaussian_chain(world, n, seed):
+    """A chain whose informations are known."""
+    sample = world.sample(n, generator=generator(seed))
+    own, reference = world.encoder_a(sample.x), world.encoder_x(sample.x)
+    again = world.encoder_a(sample.reconstruction)
+    return Chain(Latents(*own, sample.z_a), Latents(*reference, sample.z_x), Latents(*again, sample.z_again))
+
+
+@pytest.fixture(scope="module")
+def known():
+    world = GaussianWorld.with_information(3, 4, offset=0.3, stretch=1.4)
+    test, fit = gaussian_chain(world, 1500, 0), gaussian_chain(world, 1500, 1)
+    return world, information(test, fit, critic_steps=300, generator=generator())
+
+
+def test_every_quantity_bounds_what_it_says(known):
+    world, found = known
+    truth = {
+        "rate_gaussian": world.information(),
+        "infonce": world.information(),
+        "leave_one_out": world.information(),
+        "rate_gaussian_reconstruction": world.information_reencoded(),
+        "marginal_gap_lower": world.gap(),
+        "marginal_gap_upper": world.gap(),
+        "latents_upper": world.information_shared(),
+        "latents_canonical": world.information_shared(),
+        "latents_infonce": world.information_shared(),
+        "paired_canonical": world.information_paired(),
+        "paired_infonce": world.information_paired(),
+    }
+    assert set(found) == set(truth)
+    for name, estimate in found.items():
+        error, slack = estimate.value - truth[name], 4 * estimate.stderr
+        assert error > -slack or estimate.bound == "lower", name
+        assert error < slack or estimate.bound == "upper", name
+    tight = {"rate_gaussian", "infonce", "leave_one_out", "marginal_gap_lower", "marginal_gap_upper"}
+    assert all(abs(found[name].value - truth[name]) < 0.2 for name in tight | {"latents_canonical"})
+    assert found["paired_infonce"].value > 0.7 * world.information_paired()
+
+
+def test_the_smaller_rate_is_that_of_the_poorer_encoder():
+    rich, poor = (GaussianWorld.with_information(nats, 4, seed=2) for nats in (8, 2))
+    world = GaussianWorld(rich.covariance, rich.encoder_a, poor.encoder_x, poor.decoder)
+    chains = gaussian_chain(world, 500, 0), gaussian_chain(world, 500, 1)
+    value = information(*chains, critic_steps=1, generator=generator())["latents_upper"].value
+    assert value == pytest.approx(2, abs=0.3)
+
+
+def test_images_in_both_sets_are_left_out_of_the_fit():
+    world = GaussianWorld.with_information(3, 4)
+    test, fit = gaussian_chain(world, 300, 0), gaussian_chain(world, 300, 1)
+    again = [Latents(link.mean, link.log_scale, link.z + 1e-3) for link in test]  # the same images, drawn anew
+    both = Chain(*(Latents(*map(torch.cat, zip(a, b, strict=True))) for a, b in zip(fit, again, strict=True)))
+    apart, mixed = (
+        information(test, chosen, critic_steps=1, generator=generator())["rate_gaussian"].value
+        for chosen in (fit, both)
+    )
+    assert mixed == apart
+
+
+def test_too_few_images_leave_estimates_out():
+    world = GaussianWorld.with_information(3, 4)
+    found = information(
+        gaussian_chain(world, 9, 0), gaussian_chain(world, 30, 1), critic_steps=1, generator=generator()
+    )
+    assert not {"latents_canonical", "paired_canonical", "latents_infonce", "paired_infonce"} & set(found)
+    assert {"rate_gaussian", "infonce", "latents_upper"} < set(found)
 
 
 def test_training_mode_is_refused(vae, images):

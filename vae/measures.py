@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ from torch import Generator, Tensor
 from ..analysis.data.loader import normalise
 from ..analysis.errors import InputError
 from ..analysis.information.canonical import gaussian
-from ..analysis.information.critics import LEAST_PAIRS
 from ..analysis.information.encodings import overlap
 from ..analysis.information.gap import gap_between
 from ..analysis.information.gaussian_marginal import moments, rate_gaussian, rate_gaussian_per_sample
@@ -115,7 +115,8 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     """What can be said of the informations of Table 1 beyond its rates, in nats; see the section's README.
 
     ``test``: the chain of N independent images that nothing was fitted on; ``fit``: that of other images, on which
-    marginals and critics are fitted. Estimates that need more images than there are, are left out.
+    marginals and critics are fitted. Of canonical correlations and critics, those that cannot be had are left out: too
+    few images, or a latent that is constant.
     """
     prior = rate(test.own.mean, test.own.log_scale)
     bounds = sandwich(*test.own)
@@ -128,16 +129,16 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     gap = gap_between(prior, found["rate_gaussian"], bounds.lower)
     found |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
     found["latents_upper"] = _smaller_rate((test.own, fit.own), (test.reference, fit.reference))
-    n, d = test.own.z.shape
-    if n > 2 * d + 1:
-        found["latents_canonical"] = gaussian(test.own.z, test.reference.z)
-        found["paired_canonical"] = gaussian(test.own.z, test.again.mean)
-    if len(fit.own.z) >= LEAST_PAIRS:
-        for name, seen, trained_on in (
-            ("latents_infonce", test.reference.z, fit.reference.z),
-            ("paired_infonce", test.again.mean, fit.again.mean),
-        ):
-            found[name] = neural(test.own.z, seen, fit=(fit.own.z, trained_on), steps=critic_steps, generator=generator)
+    options = {"steps": critic_steps, "generator": generator}
+    optional: dict[str, Callable[[], Estimate]] = {
+        "latents_canonical": partial(gaussian, test.own.z, test.reference.z),
+        "paired_canonical": partial(gaussian, test.own.z, test.again.mean),
+        "latents_infonce": partial(neural, test.own.z, test.reference.z, fit=(fit.own.z, fit.reference.z), **options),
+        "paired_infonce": partial(neural, test.own.z, test.again.mean, fit=(fit.own.z, fit.again.mean), **options),
+    }
+    for name, estimate in optional.items():
+        with suppress(InputError):
+            found[name] = estimate()
     return found
 
 

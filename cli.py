@@ -83,6 +83,7 @@ def information(
     unit: Literal["nats", "bits"] = "nats",
     seed: int = 0,
     critic_steps: int = 2000,
+    jitter: float = 0.0,
     oracle: bool = False,
     level: float = 4.0,
     dimensions: int = 16,
@@ -103,9 +104,11 @@ def information(
     unit
         Unit of the printed numbers.
     seed
-        Of latents that are not in the file, and of the critics.
+        Of latents that are not in the file, of the order of samples, and of the critics.
     critic_steps
         Training steps of each neural critic.
+    jitter
+        Noise added to standardised samples for KSG, which cannot have ties; half their rounding, or 1e-6.
     oracle
         Try every estimator on a Gaussian world with known informations instead of a file.
     level
@@ -126,10 +129,13 @@ def information(
     if not screen.is_terminal:
         screen = Console(highlight=False, width=200)  # a file or a pipe must not cut columns
     if file is None:
+        if fit is not None:
+            raise InputError("--oracle fits on samples of its own; --fit belongs to a file of arrays.")
         world = GaussianWorld.with_information(level, dimensions)
         screen.print(comparison_table(compare(world, samples, seed=seed, steps=critic_steps), unit))
     else:
-        screen.print(estimate_table(estimate_file(file, fit, k=k, seed=seed, critic_steps=critic_steps), unit))
+        found = estimate_file(file, fit, k=k, seed=seed, critic_steps=critic_steps, jitter=jitter)
+        screen.print(estimate_table(found, unit))
     return 0
 
 

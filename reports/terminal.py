@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from rich import box
 from rich.table import Table
 
+from ..analysis.errors import InputError
 from ..analysis.interface import Estimate
 from ..analysis.style import number
 
@@ -19,10 +20,13 @@ Unit = Literal["nats", "bits"]
 DIRECTIONS = {"upper": "≤ upper", "lower": "≥ lower", "none": "no bound"}
 
 
-def estimate_table(estimates: Mapping[str, Estimate], unit: Unit) -> Table:
-    """One line per estimate: value, interval, direction, number of samples, flags."""
+def estimate_table(estimates: Mapping[str, Estimate | InputError], unit: Unit) -> Table:
+    """One line per estimate: value, interval, direction, number of samples, flags; or why it cannot be had."""
     table = _table("estimate", unit, "95% interval", "direction", "n", "flags")
     for name, estimate in estimates.items():
+        if isinstance(estimate, InputError):
+            table.add_row(name, "—", "", "", "", f"not available: {estimate}")
+            continue
         value, interval, direction, flags = _cells(estimate.to(unit))
         table.add_row(name, value, interval, direction, f"{estimate.n:,}", flags)
     return table
@@ -32,12 +36,16 @@ def comparison_table(found: Iterable[Comparison], unit: Unit) -> Table:
     """The same beside the truth, in one block for each quantity."""
     table = _table("quantity", "truth", "estimate", unit, "95% interval", "direction", "flags")
     before = None
-    for quantity, name, estimate, truth in found:
+    for comparison in found:
+        quantity, name, estimate, truth = comparison
         first = quantity != before
         if first and before is not None:
             table.add_section()
         true = replace(estimate, value=truth).to(unit).value
-        table.add_row(*((quantity, number(true)) if first else ("", "")), name, *_cells(estimate.to(unit)))
+        *cells, flags = _cells(estimate.to(unit))
+        if not comparison.kept:
+            flags = f"outside its direction by more than 4 errors; {flags}".rstrip("; ")
+        table.add_row(*((quantity, number(true)) if first else ("", "")), name, *cells, flags)
         before = quantity
     return table
 
@@ -46,24 +54,24 @@ def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE)
     for column in columns:
         right = column in ("nats", "bits", "n", "truth", "95% interval")
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+        table.add_column(column, justify="right" if right else "left", no_wrap=column != "flags")
     return table
 
 
 def _cells(estimate: Estimate) -> tuple[str, str, str, str]:
     value, interval = number(estimate.value), "none"
     if estimate.interval is not None:
-        half = (estimate.interval.high - estimate.interval.low) / 2
-        value, low, high = (
-            number(part, half).partition(" ")[0]
-            for part in (estimate.value, estimate.interval.low, estimate.interval.high)
-        )
-        interval = f"[{low}, {high}]"
+        low, high = estimate.interval.low, estimate.interval.high
+        half = (high - low) / 2
+        shown = [number(part) for part in (estimate.value, low, high)]
+        if 1e-6 < half < 1e6:  # digits by the error; beyond that, powers of ten
+            shown = [number(part, half).partition(" ")[0] for part in (estimate.value, low, high)]
+        value, interval = shown[0], f"[{shown[1]}, {shown[2]}]"
     flags = []
     if estimate.ceiling is not None:
         flags.append(f"ceiling {number(estimate.ceiling)}")
     if estimate.saturated:
         flags.append("saturated: set by n, not by the truth")
     elif estimate.interval is None:
-        flags.append("error unknown: a few samples dominate")
+        flags.append("no error known")
     return value, interval, DIRECTIONS[estimate.bound], "; ".join(flags)

@@ -26,9 +26,9 @@ BOUNDS = {  # quantity → heading
 SHARED = {
     "latents_infonce": "I(Z_A;Z_X) ≥ critic",
     "latents_canonical": "≈ canonical",
-    "latents_upper": "≤ smaller rate",
+    "latents_upper": "≤ smallest rate",
     "paired_infonce": "I(Z_A;X̂) paired ≥ critic",
-    "paired_canonical": "≈ canonical",
+    "paired_canonical": "I(Z_A;μ_A(X̂)) ≈ canonical",
     "rate_gaussian_reconstruction": "I(Z′_A;X̂) re-encoded ≤ Gaussian-marginal rate",
     "rate_reconstruction": "≤ rate",
 }
@@ -103,8 +103,9 @@ def range_plot(rows: pd.DataFrame, lines: Sequence[Line]) -> Plot:
             low, fitted, prior = (
                 of(rows, augmentation, pair, q)["value"] for q in ("infonce", "rate_gaussian", "rate")
             )
+            smaller = min(fitted.mean(), prior.mean())
             colour = palette[augmentation]
-            axis.plot([low.mean(), fitted.mean()], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
+            axis.plot([low.mean(), smaller], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
             for values, marker in ((low, ">"), (fitted, "<"), (prior, "D")):
                 axis.plot(
                     values, [y] * len(values), marker, color=colour, ms=6, mfc="none" if marker == "D" else colour
@@ -139,11 +140,12 @@ ESTIMATORS = {  # how an estimator is drawn: name → colour
     "InfoNCE, K = 128": "#b5a900",
     "canonical correlations": "#0072b2",
     "KSG 1": "#e69f00",
+    "KSG 2": "#a0642d",
     "critic, infonce": "#009e73",
     "critic, nwj": "#56b4e9",
     "critic, mine": "#cc79a7",
     "critic, smile": "#c0504d",
-    "smaller of the two rates": "#7f8790",
+    "smallest of the rates": "#7f8790",
 }
 
 
@@ -171,17 +173,16 @@ def oracle_plot(rows: pd.DataFrame) -> Plot:
                     for i, d in zip(line["information"], line["dimensions"], strict=True)
                 ]
                 axis.plot([], [], marker, color=ESTIMATORS[name], ms=5, label=name)
-                for place, value, error, full in zip(
-                    places, line["value"], line["stderr"], line["saturated"], strict=True
+                for place, value, low, high, full in zip(
+                    places, line["value"], line["ci_low"], line["ci_high"], line["saturated"], strict=True
                 ):
-                    if not full and pd.notna(error):
-                        axis.errorbar(place, value, yerr=1.96 * error, color=ESTIMATORS[name], lw=1)
+                    axis.plot([place, place], [low, high], color=ESTIMATORS[name], lw=1)
                     axis.plot(place, value, marker, color=ESTIMATORS[name], ms=5, mfc="none" if full else None)
             axis.set_title(quantity)
             axis.set_xticks(range(len(worlds)), [f"{i:g} in {d}" for i, d in worlds])
             axis.set_xlim(-0.6, len(worlds) - 0.4)
             axis.set_yscale("symlog", linthresh=0.5)
-            axis.set_ylim(-0.15, 900)
+            axis.set_ylim(min(-0.15, found["value"].min() * 1.2), max(900, found["value"].max() * 1.5))
             axis.set_yticks([0, 0.5, 1, 4, 10, 40, 100, 400], ["0", "0.5", "1", "4", "10", "40", "100", "400"])
             axis.grid(axis="y")
             axis.legend(fontsize=7, loc="upper left", handletextpad=0.2)
@@ -193,10 +194,10 @@ def oracle_plot(rows: pd.DataFrame) -> Plot:
     return Plot(
         "vae-oracle",
         "Which estimator to trust where: Gaussian worlds with known informations",
-        f"Black lines: the truth; markers: estimates from {n:,} samples, with 95% error bars. ▽ upper bound, △ lower "
+        f"Black lines: the truth; markers: estimates from {n:,} samples, with 95% intervals. ▽ upper bound, △ lower "
         "bound, ○ no bound; hollow: saturated. Linear encoders and decoder on Gaussian data, critics and marginals "
-        "fitted on as many other samples. At 78 nats only the rates come near the truth from above, and only "
-        "canonical correlations, right for Gaussian data alone, near the information of the two latents.",
+        "fitted on as many other samples. Where markers are hollow or far from their line, the estimator tells "
+        "little; canonical correlations are right here because everything is Gaussian.",
         "Four panels, one per information of the chain, with the true value of six worlds as lines and the estimates "
         "around them; the numbers are the rows of section “information” in the downloads.",
         figure,

@@ -13,10 +13,10 @@ from torch import Generator, Tensor
 from ..analysis.data.loader import normalise
 from ..analysis.errors import InputError
 from ..analysis.information.canonical import gaussian
-from ..analysis.information.encodings import overlap
 from ..analysis.information.gap import gap_between
-from ..analysis.information.gaussian_marginal import moments, rate_gaussian, rate_gaussian_per_sample
+from ..analysis.information.gaussian_marginal import rate_gaussian
 from ..analysis.information.prior_rate import rate, rate_per_sample
+from ..analysis.information.smallest import smallest_rate
 from ..analysis.information.two_sided import sandwich
 from ..analysis.information.variational import neural
 from ..analysis.interface import Estimate
@@ -121,20 +121,20 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     prior = rate(test.own.mean, test.own.log_scale)
     bounds = sandwich(*test.own)
     found = {
-        "rate_gaussian": _against_fit(test.own, fit.own),
-        "rate_gaussian_reconstruction": _against_fit(test.again, fit.again),
+        "rate_gaussian": rate_gaussian(*test.own[:2], fit=fit.own[:2]),
+        "rate_gaussian_reconstruction": rate_gaussian(*test.again[:2], fit=fit.again[:2]),
         "infonce": bounds.lower,
         "leave_one_out": bounds.upper,
     }
     gap = gap_between(prior, found["rate_gaussian"], bounds.lower)
     found |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
-    found["latents_upper"] = _smaller_rate((test.own, fit.own), (test.reference, fit.reference))
-    options = {"steps": critic_steps, "generator": generator}
+    found["latents_upper"] = smallest_rate((test.own[:2], fit.own[:2]), (test.reference[:2], fit.reference[:2]))
+    critic = partial(neural, steps=critic_steps, generator=generator)
     optional: dict[str, Callable[[], Estimate]] = {
         "latents_canonical": partial(gaussian, test.own.z, test.reference.z),
         "paired_canonical": partial(gaussian, test.own.z, test.again.mean),
-        "latents_infonce": partial(neural, test.own.z, test.reference.z, fit=(fit.own.z, fit.reference.z), **options),
-        "paired_infonce": partial(neural, test.own.z, test.again.mean, fit=(fit.own.z, fit.again.mean), **options),
+        "latents_infonce": partial(critic, test.own.z, test.reference.z, fit=(fit.own.z, fit.reference.z)),
+        "paired_infonce": partial(critic, test.own.z, test.again.mean, fit=(fit.own.z, fit.again.mean)),
     }
     for name, estimate in optional.items():
         with suppress(InputError):
@@ -142,29 +142,10 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     return found
 
 
-def _against_fit(test: Latents, fit: Latents) -> Estimate:
-    """The Gaussian-marginal rate, with images that are also in the test set left out of the fit."""
-    evaluated, fitted = (torch.cat([part.mean, part.log_scale], 1) for part in (test, fit))
-    others = ~overlap(evaluated, fitted)[1]
-    return rate_gaussian(test.mean, test.log_scale, fit=(fit.mean[others], fit.log_scale[others]))
-
-
-def _smaller_rate(*encoders: tuple[Latents, Latents]) -> Estimate:
-    """The smallest of the rates of some encoders, each against the prior and against its Gaussian marginal.
-
-    Each bounds the information of its latent with X, and so that of any two latents, from above. Which is smallest is
-    decided on the fit set: the smallest of several estimates would lie below the smallest expectation.
-    """
-    candidates: list[tuple[float, Callable[[], Estimate]]] = []
-    for test, fit in encoders:
-        mean, log_scale = fit.mean.double(), fit.log_scale.double()
-        fitted = rate_gaussian_per_sample(mean, log_scale, *moments(mean, log_scale)).mean().item()
-        prior = rate_per_sample(mean, log_scale).mean().item()
-        candidates += [
-            (fitted, partial(_against_fit, test, fit)),
-            (prior, partial(rate, test.mean, test.log_scale)),
-        ]
-    return min(candidates, key=lambda candidate: candidate[0])[1]()
+def others_than(images: Tensor, known: Tensor) -> Tensor:
+    """The uint8 images (N, 3, 32, 32) that are not, pixel for pixel, among ``known``."""
+    seen = {image.numpy().tobytes() for image in known.cpu()}
+    return images[torch.tensor([image.numpy().tobytes() not in seen for image in images.cpu()], device=images.device)]
 
 
 def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
@@ -182,7 +163,7 @@ def _code(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Code
 
 
 def _encode(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Latents:
-    if model.training:
+    if any(module.training for module in model.modules()):
         raise InputError(
             "measure a VAE in eval mode: in training mode batch norm makes its outputs depend on the batch."
         )

@@ -48,4 +48,4 @@ def oracle_task(n: int) -> Task:
             for found in compare(world, n, seed=seed, steps=STEPS)
         ]
 
-    return Task("vae-oracle", 1, "try the estimators where the truth is known", {"samples": n}, (), work)
+    return Task("vae-oracle", 2, "try the estimators where the truth is known", {"samples": n}, (), work)

@@ -22,7 +22,7 @@ from ..analysis.study.plan import Study
 from ..analysis.study.settings import changed
 from ..analysis.training.backend import Backend, make_backend
 from .config import VAEConfig
-from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, reencode
+from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, others_than, reencode
 from .oracle import oracle_task
 from .train import check_data, load_vae, train_vae
 
@@ -42,7 +42,7 @@ NOTES = {
     "latents_upper": "I(Z_A;Z_X): smallest of the rates of Z_A and Z_X, chosen on the training images",
     "latents_canonical": "I(Z_A;Z_X) if they were jointly Gaussian: canonical correlations, bias removed",
     "latents_infonce": "I(Z_A;Z_X): neural critic trained on the training images, K = n",
-    "paired_canonical": "I(Z_A;X̂) paired, if Z_A and μ_A(X̂) were jointly Gaussian",
+    "paired_canonical": "I(Z_A;μ_A(X̂)) paired, if these were jointly Gaussian; μ_A(X̂) is a function of X̂",
     "paired_infonce": "I(Z_A;X̂) paired, from μ_A(X̂): neural critic trained on the training images, K = n",
 }
 SHOWN_IMAGES = 8  # reconstructions kept for the report, evenly spaced over the test set
@@ -142,7 +142,7 @@ def _measure(
     fit = encode_chain(
         trained,
         reference,
-        dataset.train.images,
+        others_than(dataset.train.images, images),
         mean,
         std,
         backend,

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from .loo import leave_one_out
     from .nearest import ksg
     from .prior_rate import rate
+    from .smallest import smallest_rate
     from .two_sided import sandwich
     from .variational import evaluate_critic, neural
-    from .world import GaussianWorld
+    from .world import GaussianWorld, LinearEncoder, mmse_decoder
 
 # Modules are not named after their functions: a package cannot hold both under one name.
 _HOMES = {
     "GaussianWorld": "world",
+    "LinearEncoder": "world",
     "SeparableCritic": "critics",
     "evaluate_critic": "variational",
     "fit_critic": "critics",
@@ -30,14 +32,17 @@ _HOMES = {
     "ksg": "nearest",
     "leave_one_out": "loo",
     "marginal_gap": "gap",
+    "mmse_decoder": "world",
     "neural": "variational",
     "rate": "prior_rate",
     "rate_defensive": "defensive",
     "rate_gaussian": "gaussian_marginal",
     "sandwich": "two_sided",
+    "smallest_rate": "smallest",
 }
 __all__ = [
     "GaussianWorld",
+    "LinearEncoder",
     "SeparableCritic",
     "evaluate_critic",
     "fit_critic",
@@ -48,11 +53,13 @@ __all__ = [
     "ksg",
     "leave_one_out",
     "marginal_gap",
+    "mmse_decoder",
     "neural",
     "rate",
     "rate_defensive",
     "rate_gaussian",
     "sandwich",
+    "smallest_rate",
 ]
 
 

@@ -21,8 +21,9 @@ def infonce(
     """E log [q(z_i|x_i) / (1/K Σ_j q(z_i|x_j))] ≤ I(Z; X), in nats: the lower side of `sandwich`, at most log K.
 
     The encoder's own density is the critic, which is the best one: no other gives more in expectation (van den Oord et
-    al. 2018; Poole et al. 2019, section 2.3). In consecutive blocks of ``k``; the terms of different blocks share
-    nothing, so their means give the error. Arguments and errors: see `sandwich`.
+    al. 2018; Poole et al. 2019, sections 2.3 and 2.5). In consecutive blocks of ``k``, so images must be in random
+    order; the terms of different blocks share nothing, and their means give the error. Arguments and errors: see
+    `sandwich`.
     """
     return sandwich(mean, log_scale, z, k=k, generator=generator, memory=memory).lower
 

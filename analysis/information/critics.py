@@ -92,8 +92,9 @@ def fit_critic(
     """Train a critic on pairs x (N, d_x), y (N, d_y); it comes back in eval mode, frozen.
 
     AdamW with a cosine schedule. A tenth of the pairs, but at least 50 or a half, is kept out of training; the weights
-    that did best on it, tried every 50 steps and before the first, are returned, and training ends early after a
-    quarter of ``steps`` without progress. A critic that learned nothing returns an estimate of 0.
+    that did best on it (on the first 2,000 of it), tried every 50 steps and before the first, are returned, and
+    training ends early after a quarter of ``steps`` without progress. A critic that learned nothing returns an estimate
+    of 0.
 
     Args:
         objective: what is maximised on each batch: InfoNCE (van den Oord et al. 2018), NWJ (Nguyen, Wainwright and
@@ -101,7 +102,7 @@ def fit_critic(
             objective it is trained with (Song and Ermon 2020).
 
     Raises:
-        InputError: see `samples.check_samples`; fewer than 20 pairs; an unknown objective; sizes that are too small.
+        InputError: see `samples.check_samples`; fewer than 40 pairs; an unknown objective; sizes that are too small.
     """
     x, y = check_samples(x, y)
     if objective not in get_args(Estimator):

@@ -10,12 +10,17 @@ from torch import Generator, Tensor
 from ..errors import InputError
 from .uncertainty import finite
 
-LARGEST_LOG_SCALE = 150.0  # beyond it squares of rates leave float64
+LARGEST_LOG_SCALE = 150.0  # beyond these, squares of rates leave float64
+LARGEST_VALUE = 1e75
 LOG_2PI = math.log(2 * math.pi)
 
 
 def prepare(
-    mean: Tensor, log_scale: Tensor, z: Tensor | None = None, generator: Generator | None = None
+    mean: Tensor,
+    log_scale: Tensor,
+    z: Tensor | None = None,
+    generator: Generator | None = None,
+    names: tuple[str, str] = ("mean", "log_scale"),
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Checked (N, d) means, log-scales and latents in float64; latents are drawn from ``generator`` if not given.
 
@@ -25,12 +30,13 @@ def prepare(
         InputError: the tensors are not alike, hold fewer than 3 encodings, integers, NaN or infinite values, or
             scales that float64 cannot square.
     """
-    mean, log_scale = check(mean, log_scale)
+    mean, log_scale = check(mean, log_scale, names)
     if z is None:
         place = generator.device if generator is not None else mean.device
         noise = torch.randn(mean.shape, generator=generator, dtype=torch.float64, device=place)
         return mean, log_scale, mean + log_scale.exp() * noise.to(mean.device)
     finite("z", z)
+    _moderate("z", z)
     if z.shape != mean.shape:
         raise InputError(f"z must have the means' shape {tuple(mean.shape)}, one draw each; got {tuple(z.shape)}.")
     return mean, log_scale, as_double(z)
@@ -46,12 +52,21 @@ def check(mean: Tensor, log_scale: Tensor, names: tuple[str, str] = ("mean", "lo
         )
     if len(mean) < 3:
         raise InputError(f"an estimate needs at least 3 encodings, got {len(mean)}.")
+    _moderate(names[0], mean)
     if log_scale.abs().max() > LARGEST_LOG_SCALE:
         raise InputError(
             f"{names[1]} reaches {log_scale.abs().max().item():.3g}; between ±{LARGEST_LOG_SCALE:g} is expected. "
             "It holds natural logarithms of the standard deviation, neither variances nor their logarithms."
         )
     return as_double(mean), as_double(log_scale)
+
+
+def _moderate(name: str, values: Tensor) -> None:
+    largest = values.abs().max().item()
+    if largest > LARGEST_VALUE:
+        raise InputError(
+            f"{name} reaches {largest:.3g}; at most {LARGEST_VALUE:g} can be squared. Rescale the latents."
+        )
 
 
 def as_double(values: Tensor) -> Tensor:

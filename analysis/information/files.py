@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +23,7 @@ from .gap import gap_between
 from .gaussian_marginal import rate_gaussian
 from .nearest import TRUSTED_DIMENSIONS, ksg
 from .prior_rate import rate
+from .samples import check_samples
 from .two_sided import sandwich
 from .variational import neural
 
@@ -28,9 +31,17 @@ ENCODER, SAMPLES = {"mu", "log_sigma", "sigma", "z"}, {"x", "z"}
 
 
 def estimate_file(
-    path: Path, fit: Path | None = None, *, k: int = 128, seed: int = 0, critic_steps: int = 2000
-) -> dict[str, Estimate]:
-    """All estimates that the arrays of a file allow, by name; see `cli.information`.
+    path: Path,
+    fit: Path | None = None,
+    *,
+    k: int = 128,
+    seed: int = 0,
+    critic_steps: int = 2000,
+    jitter: float = 0.0,
+) -> dict[str, Estimate | InputError]:
+    """All estimates that the arrays of a file allow, by name, or why one cannot be had; see `cli.information`.
+
+    The order of images or pairs is shuffled by ``seed``, because errors from blocks need a random one.
 
     Raises:
         InputError: a file that is missing, is no .npz or holds pickled objects; arrays missing or of the wrong kind.
@@ -38,30 +49,36 @@ def estimate_file(
     arrays, others = read_arrays(path), None if fit is None else read_arrays(fit)
     if others is not None and ("mu" in arrays) != ("mu" in others):
         raise InputError(f"{fit} holds {', '.join(others)}, but {path} {', '.join(arrays)}: both must be of one kind.")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed must be a whole number from 0 to 2^63 − 1, got {seed}.")
     generator = Generator().manual_seed(seed)
     if "mu" in arrays:
-        return _of_encoder(arrays, others, k, generator)
-    return _of_samples(arrays, others, critic_steps, generator)
+        mean, log_scale, z = prepare(
+            arrays["mu"], arrays["log_sigma"], arrays.get("z"), generator, names=("mu", "log_sigma")
+        )
+        order = torch.randperm(len(mean), generator=generator)
+        return _of_encoder(mean[order], log_scale[order], z[order], others, k)
+    x, z = check_samples(arrays["x"], arrays["z"], names=("x", "z"))
+    order = torch.randperm(len(x), generator=generator)
+    return _of_samples(x[order], z[order], others, critic_steps, jitter, generator)
 
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
     """Either mu, log_sigma and perhaps z, or x and z, as tensors; ``sigma`` becomes ``log_sigma``."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"there is no file {path}.") from None
     except Exception as error:  # zipfile, zlib and numpy each have their own
-        raise InputError(f"{path} is no .npz file of plain arrays ({error}). Write it with numpy.savez.") from error
+        raise InputError(f"{path} is no .npz file of plain arrays. Write it with numpy.savez.") from error
     names = set(arrays)
     if not (names <= ENCODER and "mu" in names and len(names & {"log_sigma", "sigma"}) == 1) and names != SAMPLES:
         raise InputError(
             f"{path} holds {', '.join(sorted(names)) or 'nothing'}; expected mu with log_sigma or sigma, and perhaps "
             "z, of a Gaussian encoder, or x and z of paired samples."
         )
-    found = {name: torch.from_numpy(array) for name, array in arrays.items() if array.dtype.kind in "biuf"}
-    if len(found) < len(arrays):
-        raise InputError(f"{path}: {sorted(names - set(found))[0]} does not hold numbers.")
+    found = {name: _tensor(path, name, array) for name, array in arrays.items()}
     if "sigma" in found:
         sigma = found.pop("sigma")
         if not (sigma > 0).all():
@@ -70,12 +87,20 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
     return found
 
 
+def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise InputError(
+            f"{path}: {name} must hold floating-point numbers of at most 64 bits, got {array.dtype}. Use "
+            f"{name}.astype('float64')."
+        )
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+
+
 def _of_encoder(
-    arrays: dict[str, Tensor], others: dict[str, Tensor] | None, k: int, generator: Generator
-) -> dict[str, Estimate]:
-    mean, log_scale, z = prepare(arrays["mu"], arrays["log_sigma"], arrays.get("z"), generator)
+    mean: Tensor, log_scale: Tensor, z: Tensor, others: dict[str, Tensor] | None, k: int
+) -> dict[str, Estimate | InputError]:
     prior, bounds = rate(mean, log_scale), sandwich(mean, log_scale, z)
-    found = {"rate": prior}
+    found: dict[str, Estimate | InputError] = {"rate": prior}
     if others is not None:
         fitted = rate_gaussian(mean, log_scale, fit=(others["mu"], others["log_sigma"]))
         gap = gap_between(prior, fitted, bounds.lower)
@@ -85,29 +110,41 @@ def _of_encoder(
         "leave-one-out": bounds.upper,
         "index code (InfoNCE, K = N)": bounds.lower,
     }
-    if k < len(mean):
+    try:
         found[f"InfoNCE, K = {k}"] = infonce(mean, log_scale, z, k=k)
+    except InputError as error:
+        found[f"InfoNCE, K = {k}"] = error
     if others is not None:
         found |= {"marginal gap, rate − Gaussian": gap.lower, "marginal gap, rate − index code": gap.upper}
     return found
 
 
 def _of_samples(
-    arrays: dict[str, Tensor], others: dict[str, Tensor] | None, critic_steps: int, generator: Generator
-) -> dict[str, Estimate]:
-    x, z = arrays["x"], arrays["z"]
-    found = {"canonical correlations": gaussian(x, z)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the name says it, once
-        dimensions = sum(1 if part.ndim == 1 else part.shape[1] for part in (x, z))
-        doubt = "" if dimensions <= TRUSTED_DIMENSIONS else f" (fails in {dimensions} dimensions)"
-        found[f"KSG 1{doubt}"], found[f"KSG 2{doubt}"] = ksg(x, z, variant=1), ksg(x, z, variant=2)
-    if others is not None:
-        fit = others["x"], others["z"]
-    else:
-        order = torch.randperm(len(x), generator=generator)
-        trained, evaluated = order.tensor_split(2)
-        fit, x, z = (x[trained], z[trained]), x[evaluated], z[evaluated]
-    for estimator in get_args(Estimator):
-        found[f"critic, {estimator}"] = neural(x, z, estimator, fit=fit, steps=critic_steps, generator=generator)
+    x: Tensor,
+    z: Tensor,
+    others: dict[str, Tensor] | None,
+    critic_steps: int,
+    jitter: float,
+    generator: Generator,
+) -> dict[str, Estimate | InputError]:
+    half = len(x) // 2  # in random order: critics are trained on one half and evaluated on the other
+    fit = (x[half:], z[half:]) if others is None else (others["x"], others["z"])
+    evaluated = (x[:half], z[:half]) if others is None else (x, z)
+    dimensions = x.shape[1] + z.shape[1]
+    doubt = "" if dimensions <= TRUSTED_DIMENSIONS else f" (fails in {dimensions} dimensions)"
+    tried: dict[str, Callable[[], Estimate]] = {
+        "canonical correlations": partial(gaussian, x, z),
+        f"KSG 1{doubt}": partial(ksg, x, z, variant=1, jitter=jitter, generator=generator),
+        f"KSG 2{doubt}": partial(ksg, x, z, variant=2, jitter=jitter, generator=generator),
+    }
+    for name in get_args(Estimator):
+        tried[f"critic, {name}"] = partial(neural, *evaluated, name, fit=fit, steps=critic_steps, generator=generator)
+    found: dict[str, Estimate | InputError] = {}
+    for name, estimate in tried.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the name says it
+                found[name] = estimate()
+        except InputError as error:
+            found[name] = error
     return found

@@ -65,10 +65,28 @@ def ksg(
             f"{TRUSTED_DIMENSIONS}.",
             stacklevel=2,
         )
+    raw = x, y
     x, y = standardise(x, "x"), standardise(y, "y")
-    if jitter:
-        noise = torch.randn(n, dimensions, generator=generator, dtype=torch.float64)
+    if not jitter:
+        _check_ties(*raw)
+    else:
+        place = generator.device if generator is not None else "cpu"
+        noise = torch.randn(n, dimensions, generator=generator, dtype=torch.float64, device=place).cpu()
         x, y = x.cpu() + jitter * noise[:, : x.shape[1]], y.cpu() + jitter * noise[:, x.shape[1] :]
+    left, right = x.cpu().numpy(), y.cpu().numpy()
+    terms = torch.from_numpy(_terms(left, right, k, variant, workers))
+    size = n // BLOCKS
+    if size < 4 * (k + 1):
+        return Estimate(terms.mean().item(), None, n, "none", samples=terms)
+    parts = [slice(i * size, (i + 1) * size) for i in range(BLOCKS)]
+    means = torch.tensor([_terms(left[part], right[part], k, variant, workers).mean() for part in parts])
+    value, stderr = terms.mean().item(), means.std().item() / math.sqrt(BLOCKS)
+    interval = student(value, stderr, BLOCKS - 1, f"{BLOCKS} disjoint blocks, Student t")
+    return Estimate(value, stderr, n, "none", interval=interval, samples=terms)
+
+
+def _check_ties(x: Tensor, y: Tensor) -> None:
+    n = len(x)
     for name, values, allowed in (
         ("(x, y) pairs", joined(x, y), 0.0),  # a neighbour at distance zero breaks the method
         ("values of x", x, ACCIDENTAL),
@@ -80,16 +98,6 @@ def ksg(
                 f"{repeated} of {n} {name} repeat others, which the method cannot have. Remove duplicates; for rounded "
                 "measurements, jitter=1e-6 (or half the rounding) with a generator breaks ties."
             )
-    left, right = x.cpu().numpy(), y.cpu().numpy()
-    terms = torch.from_numpy(_terms(left, right, k, variant, workers))
-    size = n // BLOCKS
-    if size < 4 * (k + 1):
-        return Estimate(terms.mean().item(), None, n, "none", samples=terms)
-    parts = [slice(i * size, (i + 1) * size) for i in range(BLOCKS)]
-    means = torch.tensor([_terms(left[part], right[part], k, variant, workers).mean() for part in parts])
-    value, stderr = terms.mean().item(), means.std().item() / math.sqrt(BLOCKS)
-    interval = student(value, stderr, BLOCKS - 1, f"{BLOCKS} disjoint blocks, Student t")
-    return Estimate(value, stderr, n, "none", interval=interval, samples=terms)
 
 
 def _terms(x: np.ndarray, y: np.ndarray, k: int, variant: int, workers: int) -> np.ndarray[Any, Any]:

@@ -18,6 +18,7 @@ from .defensive import rate_defensive
 from .gaussian_marginal import rate_gaussian
 from .nearest import ksg
 from .prior_rate import rate
+from .smallest import smallest_rate
 from .two_sided import sandwich
 from .variational import neural
 from .world import GaussianWorld, Sample
@@ -90,8 +91,9 @@ def _of_latents(world: GaussianWorld, sample: Sample, fit: Sample, seed: int, st
             sample.z_a, sample.z_x, estimator, fit=(fit.z_a, fit.z_x), generator=generator, steps=steps, batch_size=256
         )
         yield Comparison(LATENTS, f"critic, {estimator}", estimate, truth)
-    rates = [rate_gaussian(*e(sample.x), fit=e(fit.x)) for e in (world.encoder_a, world.encoder_x)]
-    yield Comparison(LATENTS, "smaller of the two rates", min(rates, key=lambda e: e.value), truth)
+    encoders = (world.encoder_a, world.encoder_x)
+    smallest = smallest_rate(*((encoder(sample.x), encoder(fit.x)) for encoder in encoders))
+    yield Comparison(LATENTS, "smallest of the rates", smallest, truth)
     generator = Generator().manual_seed(seed)
     paired = neural(
         sample.z_a,

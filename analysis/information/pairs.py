@@ -50,7 +50,7 @@ class GaussianScores:
         self._expanded = rounding < LARGEST_ROUNDING
         if self._expanded:
             self._constant = constant
-            self._left = torch.cat([z.square(), z], 1)
+            self._left = z
             self._right = torch.cat([-0.5 * precision, mean * precision], 1).T.contiguous()
         else:
             self._constant = -(log_scale + 0.5 * LOG_2PI).sum(1) - spread.log().sum()
@@ -58,11 +58,14 @@ class GaussianScores:
 
     def rows(self, part: slice, out: Tensor) -> None:
         if self._expanded:
-            torch.addmm(self._constant, self._left[part], self._right, out=out)
+            z = self._left[part]
+            torch.addmm(self._constant, torch.cat([z.square(), z], 1), self._right, out=out)
             return
-        out.copy_(self._constant.expand_as(out))
-        for values, means, inverse in zip(self._left[part].T, *self._right, strict=True):
-            out.sub_(0.5 * ((values[:, None] - means) * inverse).square())
+        step = max(1, len(out) // 4)  # three temporaries of a quarter
+        for z, block in zip(self._left[part].split(step), out.split(step), strict=True):
+            block.copy_(self._constant.expand_as(block))
+            for values, means, inverse in zip(z.T, *self._right, strict=True):
+                block.sub_((values[:, None] - means).mul_(inverse).square_(), alpha=0.5)
 
 
 class PairSums(NamedTuple):

@@ -10,18 +10,19 @@ from .encodings import as_double
 from .uncertainty import finite
 
 
-def check_samples(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def check_samples(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:
     """Both as (N, d) float64; a vector (N,) is one dimension.
 
     Raises:
         InputError: not floating-point, not finite, not two-dimensional, not paired, fewer than 3.
     """
-    for name, values in (("x", x), ("y", y)):
+    for name, values in zip(names, (x, y), strict=True):
         finite(name, values)
     x, y = (values[:, None] if values.ndim == 1 else values for values in (x, y))
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not x.shape[1] or not y.shape[1]:
         raise InputError(
-            f"x and y must be (N, d_x) and (N, d_y), one row per pair; got {tuple(x.shape)} and {tuple(y.shape)}."
+            f"{names[0]} and {names[1]} must be (N, d_x) and (N, d_y), one row per pair; got {tuple(x.shape)} and "
+            f"{tuple(y.shape)}."
         )
     if len(x) < 3:
         raise InputError(f"an estimate needs at least 3 pairs, got {len(x)}.")

@@ -35,7 +35,7 @@ def sandwich(
     """InfoNCE ≤ I(Z; X) ≤ leave-one-out, in expectation over images, for a Gaussian encoder; nats.
 
     For encodings (N, d) with one latent z_i ~ q(z|x_i) each (drawn from ``generator`` if not given) and
-    LOO_i = log q(z_i|x_i) − log 1/(K−1) Σ_{j≠i} q(z_i|x_j) (Poole et al. 2019, section 2.2),
+    LOO_i = log q(z_i|x_i) − log 1/(K−1) Σ_{j≠i} q(z_i|x_j) (Poole et al. 2019, section 2.5),
 
         NCE_i = log K − softplus(log(K−1) − LOO_i) = log [q(z_i|x_i) / (1/K Σ_j q(z_i|x_j))]  ≤  log K.
 
@@ -65,7 +65,7 @@ def bounds_from(make: Callable[[slice], Scores], n: int, k: int | None, memory: 
     The upper one is a bound only where the scores are the true log-densities log q(z|x); the lower one always.
     """
     k = n if k is None else k
-    if not 2 <= k <= n:
+    if not isinstance(k, int) or not 2 <= k <= n:
         raise InputError(f"k is how many samples are told apart: between 2 and the {n} there are; got {k}.")
     sums = [pair_sums(make(slice(i, i + k)), _gates(k), memory) for i in range(0, n - k + 1, k)]
     excess = torch.cat([part.own - part.others for part in sums])
@@ -79,8 +79,9 @@ def bounds_from(make: Callable[[slice], Scores], n: int, k: int | None, memory: 
         # The derivative of the mean by sample k's weight: its own term, less its part in the others' sums.
         gated, ungated = sums[0].pull
         lower = from_influence(terms, terms - gated + _gates(k)(slice(None), sums[0].own, sums[0].others)[0], "lower")
-        upper = from_influence(excess, excess - ungated, "upper")
-        if _one_dominates(excess - ungated):
+        influence = excess - ungated
+        upper = from_influence(excess, influence, "upper")
+        if _one_dominates(influence):
             upper = replace(upper, stderr=None, interval=None)
     return Sandwich(replace(lower, ceiling=math.log(k)), upper)
 

@@ -77,9 +77,10 @@ def evaluate_critic(
         raise unknown("estimator", estimator, get_args(Estimator))
     if not clip > 0:
         raise InputError(f"clip bounds |f| and must be positive, got {clip}.")
-    if isinstance(critic, nn.Module) and critic.training:
+    if isinstance(critic, nn.Module) and any(module.training for module in critic.modules()):
         raise InputError("the critic is in training mode, in which its scores may depend on the batch. Call .eval().")
     scores = CriticScores(critic, x, y)
+    memory = memory // 3 if memory > 3 else memory  # the critic's own scores, their float64 copy and the chunk
     if estimator == "infonce":
         return bounds_from(lambda part: scores, len(x), None, memory).lower
     return _against_product(scores, estimator, clip, memory)

@@ -94,7 +94,7 @@ class GaussianWorld:
         """
         if not (math.isfinite(nats) and nats >= 0):
             raise InputError(f"nats is an information: finite, at least 0; got {nats}.")
-        if dimensions < 1:
+        if not isinstance(dimensions, int) or dimensions < 1:
             raise InputError(f"dimensions must be at least 1, got {dimensions}.")
         if not (math.isfinite(offset) and math.isfinite(stretch) and stretch > 0):
             raise InputError(f"offset must be finite and stretch positive, got {offset} and {stretch}.")
@@ -171,8 +171,9 @@ class GaussianWorld:
             raise InputError(f"n is a number of samples, at least 1; got {n}.")
 
         def normal(d: int) -> Tensor:
-            return torch.randn(n, d, generator=generator, dtype=torch.float64)
+            return torch.randn(n, d, generator=generator, dtype=torch.float64, device=place).cpu()
 
+        place = generator.device if generator is not None else "cpu"
         a, x = self.encoder_a, self.encoder_x
         data = normal(len(self.covariance)) @ torch.linalg.cholesky(self.covariance).T
         z_a = a(data)[0] + a.scale * normal(len(a.scale))

@@ -18,6 +18,7 @@ from mixlens.vae.measures import (
     encode_chain,
     information,
     mean_squared_error,
+    others_than,
     reencode,
 )
 from mixlens.vae.model import VAE
@@ -228,16 +229,19 @@ def test_the_smaller_rate_is_that_of_the_poorer_encoder():
     assert value == pytest.approx(2, abs=0.3)
 
 
-def test_images_in_both_sets_are_left_out_of_the_fit():
+def test_images_of_the_test_set_are_left_out_of_the_fit(images):
+    fit = torch.cat([images[:3], 255 - images[:5], images[7:9]])
+    assert torch.equal(others_than(fit, images), 255 - images[:5])
+    assert torch.equal(others_than(fit, 255 - images[10:]), fit)
+
+
+def test_a_dead_latent_leaves_the_other_estimates():
     world = GaussianWorld.with_information(3, 4)
-    test, fit = gaussian_chain(world, 300, 0), gaussian_chain(world, 300, 1)
-    again = [Latents(link.mean, link.log_scale, link.z + 1e-3) for link in test]  # the same images, drawn anew
-    both = Chain(*(Latents(*map(torch.cat, zip(a, b, strict=True))) for a, b in zip(fit, again, strict=True)))
-    apart, mixed = (
-        information(test, chosen, critic_steps=1, generator=generator())["rate_gaussian"].value
-        for chosen in (fit, both)
-    )
-    assert mixed == apart
+    test, fit = gaussian_chain(world, 200, 0), gaussian_chain(world, 200, 1)
+    test.again.mean[:, 2] = 0.5
+    found = information(test, fit, critic_steps=1, generator=generator())
+    assert "paired_canonical" not in found
+    assert {"rate_gaussian", "latents_canonical", "latents_infonce", "paired_infonce"} < set(found)
 
 
 def test_too_few_images_leave_estimates_out():

@@ -116,7 +116,7 @@ def test_a_matrix_of_all_pairs_is_never_held():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 def test_devices_agree():
     encoded = encodings(500, 8)
     on_cpu = pair_sums(GaussianScores(*encoded), one_gate)

@@ -1,0 +1,40 @@
+"""The smallest of several upper bounds, chosen without looking at the data they are evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from ..errors import InputError
+from ..interface import Estimate
+from .encodings import check
+from .gaussian_marginal import moments, rate_gaussian, rate_gaussian_per_sample
+from .prior_rate import rate, rate_per_sample
+
+Encoding = tuple[Tensor, Tensor]  # means and log-scales, (N, d) each
+
+
+def smallest_rate(*encoders: tuple[Encoding, Encoding]) -> Estimate:
+    """An upper bound in nats on the information that the latents of some encoders share, from their smallest rate.
+
+    I(Z_1; Z_2) ≤ min(I(Z_1; X), I(Z_2; X)) by data processing along Z_1 ← X → Z_2, and each rate, against N(0, I) or
+    against its Gaussian marginal, bounds its encoder's information. Which is smallest is decided on the fit sets: the
+    smallest of several estimates lies, on average, below the smallest of their expectations.
+
+    Args:
+        encoders: for each, its encodings to evaluate and its encodings of other images.
+
+    Raises:
+        InputError: no encoder; see `rate_gaussian`.
+    """
+    if not encoders:
+        raise InputError("smallest_rate needs at least one encoder.")
+    candidates: list[tuple[float, Callable[[], Estimate]]] = []
+    for evaluated, fit in encoders:
+        mean, log_scale = check(*fit, names=("fit mean", "fit log_scale"))
+        fitted = rate_gaussian_per_sample(mean, log_scale, *moments(mean, log_scale)).mean().item()
+        prior = rate_per_sample(mean, log_scale).mean().item()
+        candidates += [(fitted, partial(rate_gaussian, *evaluated, fit=fit)), (prior, partial(rate, *evaluated))]
+    return min(candidates, key=lambda candidate: candidate[0])[1]()

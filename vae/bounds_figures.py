@@ -32,7 +32,6 @@ SHARED = {
     "rate_gaussian_reconstruction": "I(Z′_A;X̂) re-encoded ≤ Gaussian-marginal rate",
     "rate_reconstruction": "≤ rate",
 }
-SATURATED = " †"
 
 
 def tables(rows: pd.DataFrame, lines: Sequence[Line]) -> list[Table]:
@@ -80,9 +79,11 @@ def _table(
         cells = [shown]
         for quantity in columns:
             chosen = of(rows, augmentation, pair, quantity)
-            mark = SATURATED if chosen["saturated"].any() else ""
+            if chosen["saturated"].any():
+                cells.append(f"{chosen['value'].mean():.3g} †")
+                continue
             spread = float(chosen["value"].std(ddof=1)) if len(chosen) > 1 else None
-            cells.append(number(chosen["value"].mean(), spread) + mark if len(chosen) else "—")
+            cells.append(number(chosen["value"].mean(), spread) if len(chosen) else "—")
         body.append(tuple(cells))
     return Table(name, title, caption, ("Augmentation", *columns.values()), tuple(body))
 

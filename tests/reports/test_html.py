@@ -229,7 +229,13 @@ def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path):
     assert "$\\foo$" in write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-INFORMATION = {"rate_gaussian": 0.9, "infonce": 0.1, "leave_one_out": 4.0, "marginal_gap_lower": 0.05}
+INFORMATION = {
+    "latents_upper": 0.95,
+    "rate_gaussian": 0.9,
+    "infonce": 0.1,
+    "leave_one_out": 4.0,
+    "marginal_gap_lower": 0.05,
+}
 
 
 def with_information(record, tmp_path):
@@ -287,6 +293,8 @@ def test_bounds_and_the_oracle_are_shown(record, tmp_path):
     assert "log n = 9.21" in bounds.caption
     assert mixup[-1] == "—", "not measured"
     assert shared.rows[2][1] == "—"
+    # The re-encoded rate is the rate − 3, the upper bound 0.95 of it: above where the rate is more than 60.
+    assert "in 12 of 12 measured pairs" in shared.caption
     differences = figures.tables(today, {})[1]
     assert differences.header == ("Augmentation", "I(Z_A;X)", "its Gaussian-marginal rate", "I(Z_A;X̂)", "MSE")
 

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -230,7 +230,9 @@ def test_overrides_have_the_last_word(study_of):
 
 
 def test_overrides_are_laid_over_presets_and_defaults():
-    assert read_study("demo", SECTIONS, {"vae": {"epochs": 1}}).settings["vae"] == VAEConfig(epochs=1)
+    preset = read_study("demo", SECTIONS).settings["vae"]
+    assert preset != VAEConfig()
+    assert read_study("demo", SECTIONS, {"vae": {"epochs": 1}}).settings["vae"] == replace(preset, epochs=1)
     assert read_study(None, SECTIONS, {"vae": {"epochs": 1}, "seeds": 1}).seeds == (0,)
 
 

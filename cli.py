@@ -125,6 +125,10 @@ def information(
 
     if oracle == (file is not None):
         raise InputError("give either a file of arrays or --oracle; see `mixlens information --help`.")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must be a whole number from 0 to 2^63 − 1, got {seed}.")
+    if critic_steps < 1:
+        raise InputError(f"--critic-steps must be at least 1, got {critic_steps}.")
     screen = Console(highlight=False)
     if not screen.is_terminal:
         screen = Console(highlight=False, width=200)  # a file or a pipe must not cut columns

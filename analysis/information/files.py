@@ -49,8 +49,6 @@ def estimate_file(
     arrays, others = read_arrays(path), None if fit is None else read_arrays(fit)
     if others is not None and ("mu" in arrays) != ("mu" in others):
         raise InputError(f"{fit} holds {', '.join(others)}, but {path} {', '.join(arrays)}: both must be of one kind.")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"seed must be a whole number from 0 to 2^63 − 1, got {seed}.")
     generator = Generator().manual_seed(seed)
     if "mu" in arrays:
         mean, log_scale, z = prepare(

@@ -27,7 +27,7 @@ def gaussian(x: Tensor, y: Tensor, *, correct_bias: bool = True) -> Estimate:
     truth, which is subtracted unless ``correct_bias`` is False; then the estimate is unbiased (Misra et al. 2005), and
     may be negative. Its error is that of the pointwise information log p(x, y) / p(x) p(y) under the fitted Gaussian,
     plus the variance d_x d_y / 2N² that is left where x and y are independent: too large there (the interval covers
-    nearly always), a little too small where 2 N I is near 4 in one dimension (it covers about 86%).
+    nearly always), a little too small where 2 N I is near 4 in one dimension (a test holds that it covers 83%).
 
     Raises:
         InputError: see `samples.check_samples`; N ≤ d_x + d_y + 1; a coordinate that is constant or a linear

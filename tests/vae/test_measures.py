@@ -31,26 +31,24 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture(scope="module")
-def vae():
+def network(seed):
     """Random weights and batch statistics, with heads that say something."""
     model = BACKEND.prepare(VAE(4))
-    model.initialise(generator(1))
+    model.initialise(generator(seed))
     with torch.no_grad():
         for head in (model.mean, model.log_scale):
-            head.weight.normal_(0, 0.1, generator=generator(2))
+            head.weight.normal_(0, 0.1, generator=generator(seed + 1))
     return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return network(1)
 
 
 @pytest.fixture(scope="module")
 def other():
-    """A second VAE, with weights of its own."""
-    model = BACKEND.prepare(VAE(4))
-    model.initialise(generator(5))
-    with torch.no_grad():
-        for head in (model.mean, model.log_scale):
-            head.weight.normal_(0, 0.1, generator=generator(6))
-    return model.eval().requires_grad_(False)
+    return network(5)
 
 
 @pytest.fixture(scope="module")

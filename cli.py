@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from .analysis.errors import InputError, unknown
+from .analysis.training.config import ClassifierConfig
 from .options import STUDY, Common, given, overrides_of
 from .vae.config import VAEConfig
 
@@ -45,11 +46,22 @@ app = App(
 
 VAEOverrides = overrides_of(VAEConfig)
 VAESettings = Annotated[VAEOverrides | None, Parameter(name="--vae", group=Group("VAE section", sort_key=2))]  # type: ignore[valid-type]
+ClassifierOverrides = overrides_of(ClassifierConfig)
+ClassifierSettings = Annotated[
+    ClassifierOverrides | None,  # type: ignore[valid-type]
+    Parameter(name="--classifier", group=Group("Classifiers", sort_key=2)),
+]
 Config = Annotated[str | None, Parameter(group=STUDY)]
 
 
 @app.command
-def run(study: str, *, common: Common | None = None, vae: VAESettings = None) -> int:
+def run(
+    study: str,
+    *,
+    common: Common | None = None,
+    classifier: ClassifierSettings = None,
+    vae: VAESettings = None,
+) -> int:
     """Run a whole study and write its report. Run the same command again to go on where it stopped.
 
     Several terminals or machines that share --out may run the same study at once: each takes what is not taken.
@@ -59,7 +71,19 @@ def run(study: str, *, common: Common | None = None, vae: VAESettings = None) ->
     study
         A preset (demo, cpu, paper) or a YAML file.
     """
-    return _run(study, common, {"vae": given(vae)})
+    return _run(study, common, {"classifier": given(classifier), "vae": given(vae)})
+
+
+@app.command
+def train(*, config: Config = None, common: Common | None = None, classifier: ClassifierSettings = None) -> int:
+    """Train the study's classifiers and measure their test accuracy.
+
+    Parameters
+    ----------
+    config
+        A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
+    """
+    return _run(config, common, {"classifier": given(classifier)}, only="classifier")
 
 
 @app.command

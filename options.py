@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from cyclopts import Group, Parameter
 
 from .analysis.errors import InputError
-from .analysis.study.settings import plain
+from .analysis.settings import plain
 
 OUT = Path("mixlens-runs")
 STUDY = Group("Study", sort_key=0)

@@ -151,6 +151,7 @@ class Section(Protocol):
 
     name: str
     config: type  # a frozen dataclass whose defaults are the paper's
+    uses: tuple[str, ...]  # other sections whose settings it reads
 
     def tasks(self, study: Any, dataset: Any, backend: Any) -> Sequence[Task]:
         """The tasks that answer the question for every augmentation and seed of a `Study`."""

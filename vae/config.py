@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..analysis.errors import InputError
-from ..analysis.study.settings import setting
+from ..analysis.settings import setting
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from ..analysis.information.prior_rate import rate
 from ..analysis.information.uncertainty import from_independent
 from ..analysis.interface import Row, Task
 from ..analysis.masks.policies import BASELINE, Policy, parse_policy
+from ..analysis.settings import changed
 from ..analysis.store.results import row_of
 from ..analysis.store.runs import Run
 from ..analysis.study.execute import Context
 from ..analysis.study.plan import Study
-from ..analysis.study.settings import changed
 from ..analysis.training.backend import Backend, make_backend
 from .config import VAEConfig
 from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, others_than, reencode
@@ -53,6 +53,7 @@ class VAESection:
 
     name = "vae"
     config = VAEConfig
+    uses: tuple[str, ...] = ()
 
     def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
         """For each seed: a reference VAE on real images; one VAE per augmentation; a measurement of each pair.

@@ -16,8 +16,9 @@ from ..analysis.masks.policies import Policy
 from ..analysis.store.runs import MODEL, Run
 from ..analysis.training.backend import Backend, stream_seed
 from ..analysis.training.checkpoint import load_weights
-from ..analysis.training.loop import Step, StepDecay, fit
+from ..analysis.training.loop import Step, fit
 from ..analysis.training.progress import Reporter
+from ..analysis.training.schedules import StepDecay
 from .config import VAEConfig
 from .measures import encode_all, mean_squared_error
 from .model import SIDE, VAE, negative_elbo

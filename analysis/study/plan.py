@@ -16,8 +16,8 @@ from ..data.loader import normalise
 from ..errors import InputError, unknown
 from ..interface import Section, Task
 from ..masks.policies import BASELINE, Policy, parse_policy, split_policies
+from ..settings import from_mapping, plain, setting
 from ..store.runs import key_of
-from .settings import from_mapping, plain, setting
 
 PRESETS = ("demo", "cpu", "paper")
 
@@ -104,7 +104,8 @@ def read_study(
         if name not in sections:
             raise unknown("section", name, sections)
     settings: dict[str, Any] = {
-        name: from_mapping(sections[name].config, _mapping(values.get(name), name), name) for name in study.sections
+        name: from_mapping(sections[name].config, _mapping(values.get(name), name), name)
+        for name in dict.fromkeys(used for listed in study.sections for used in (*sections[listed].uses, listed))
     }
     return Study(**{**vars(study), "settings": settings})
 

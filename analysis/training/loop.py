@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -35,17 +34,6 @@ class Epochs(Protocol):
     def __len__(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class StepDecay:
-    """The learning rate's factor per epoch: times ``gamma`` at each of ``milestones``."""
-
-    milestones: tuple[int, ...]
-    gamma: float = 0.1
-
-    def __call__(self, epoch: int) -> float:
-        return self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
-
-
 def fit(
     model: nn.Module,
     optimizer: Optimizer,
@@ -53,7 +41,7 @@ def fit(
     batches: Epochs,
     *,
     epochs: int,
-    schedule: Callable[[int], float],
+    schedule: Callable[[float], float],
     generators: Mapping[str, Generator],
     evaluate: Callable[[], Mapping[str, float]],
     run: Run,
@@ -64,12 +52,12 @@ def fit(
 
     Args:
         step: ``step(x, y, number) → metrics`` with a scalar ``loss``; it does the forward pass, the loop the rest.
-        schedule: epoch → factor on the optimiser's initial learning rate.
+        schedule: epoch → factor on the optimiser's initial learning rate, asked at every step with the fraction done.
         generators: every source of randomness that training advances; they are checkpointed too.
         evaluate: metrics after an epoch, recorded in the history; called in eval mode, without gradients.
 
     Returns:
-        The history: one record per epoch with the mean training metrics, the evaluation's, the rate and the seconds.
+        The history: one record per epoch with the mean training metrics, the evaluation's, the last rate, the seconds.
 
     Raises:
         DivergedError: the loss is NaN or infinite.
@@ -77,16 +65,19 @@ def fit(
         LeaseLostError: another worker has taken the run over.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
+
+    def set_rate(epoch: float) -> None:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * schedule(epoch)
+
     history: list[dict[str, Any]] = []
     if (run / CHECKPOINT).exists():
         history = load_checkpoint(run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators)
     reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches))
     for epoch in range(len(history), epochs):
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * schedule(epoch)
         began = time.perf_counter()
         model.train()
-        means = _epoch(model, optimizer, step, batches, epoch, epochs, reporter)
+        means = _epoch(optimizer, step, batches, epoch, epochs, set_rate, reporter)
         model.eval()
         with torch.no_grad():
             evaluated = evaluate()
@@ -110,16 +101,17 @@ def fit(
 
 
 def _epoch(
-    model: nn.Module,
     optimizer: Optimizer,
     step: Step,
     batches: Epochs,
     epoch: int,
     epochs: int,
+    set_rate: Callable[[float], None],
     reporter: Reporter,
 ) -> dict[str, float]:
     totals: dict[str, Tensor] = {}
     for number, (x, y) in enumerate(batches):
+        set_rate(epoch + number / len(batches))
         metrics = step(x, y, epoch * len(batches) + number)
         optimizer.zero_grad(set_to_none=True)
         metrics["loss"].backward()
@@ -130,7 +122,7 @@ def _epoch(
         detail = ""
         if number % CHECK_EVERY == CHECK_EVERY - 1 or number == len(batches) - 1:
             mean = _finite(totals["loss"], number + 1, epoch)
-            detail = f"epoch {epoch + 1}/{epochs} loss {mean:.1f}"
+            detail = f"epoch {epoch + 1}/{epochs} loss {mean:.4g}"
         reporter.advance(detail)
     return {name: total.item() / len(batches) for name, total in totals.items()}
 

@@ -6,8 +6,8 @@ import torch
 from mixlens.analysis.data.dataset import Dataset, Split
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Task
+from mixlens.analysis.settings import setting
 from mixlens.analysis.study.plan import PRESETS, Study, config_of, in_order, name_of, read_study
-from mixlens.analysis.study.settings import setting
 from mixlens.analysis.training.backend import make_backend
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.run import SECTION, VAESection

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.runs import CHECKPOINT, HISTORY, MODEL, Run
 from mixlens.analysis.training import loop
-from mixlens.analysis.training.loop import DivergedError, StepDecay
+from mixlens.analysis.training.loop import DivergedError
 from mixlens.analysis.training.progress import Reporter
+from mixlens.analysis.training.schedules import StepDecay
 
 # A tiny network trained by `fit` with everything that training draws: order, transforms, noise. Written to a file, so
 # that another process trains exactly the same.
@@ -29,7 +30,8 @@ from mixlens.analysis.data.dataset import Split
 from mixlens.analysis.data.loader import Batches, Transforms
 from mixlens.analysis.store.runs import Run
 from mixlens.analysis.training.backend import make_backend
-from mixlens.analysis.training.loop import StepDecay, fit
+from mixlens.analysis.training.loop import fit
+from mixlens.analysis.training.schedules import StepDecay
 from mixlens.analysis.training.progress import Reporter
 
 EPOCHS = 4

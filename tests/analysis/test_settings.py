@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.study.settings import changed, from_mapping, plain, setting
+from mixlens.analysis.settings import changed, from_mapping, plain, setting
 
 
 @dataclass(frozen=True)

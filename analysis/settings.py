@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ..errors import InputError, unknown
+from .errors import InputError, unknown
 
 Config = TypeVar("Config")
 

@@ -1,0 +1,85 @@
+"""A network as attacks, heatmaps and calibration meet it: images in [0, 1] in, logits out, nothing left to train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from ..errors import InputError
+
+PROBES = 8  # images a network is tried on
+
+
+class Classifier(nn.Module):
+    """``network((x − mean) / std)`` for images x (B, C, H, W) in [0, 1]; logits (B, classes).
+
+    In eval mode with frozen parameters from the start: gradients flow to the images only. With ``size`` the images are
+    resized to that side first (bilinear, inside the graph, so that perturbations stay in the data's own pixels).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], *, size: int | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network((resize(x, self.size) - self.mean) / self.std)
+
+
+def resize(x: Tensor, size: int | None) -> Tensor:
+    """Images (B, C, H, W) at size × size (bilinear, anti-aliased, differentiable); as they are for None."""
+    if size is None or x.shape[-2:] == (size, size):
+        return x
+    return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+
+
+def check_classifier(model: nn.Module, images: Tensor, classes: int) -> None:
+    """Try a model on a few images (B, C, H, W) in [0, 1] and refuse what would make every number after it wrong.
+
+    Raises:
+        InputError: a module in training mode, outputs that are no tensor of logits (B, classes), NaN, probabilities, or
+            outputs that change from one call to the next.
+    """
+    for name, module in model.named_modules():
+        if module.training and isinstance(module, _BatchNorm | _DropoutNd | nn.RReLU):
+            raise InputError(
+                f"the model's {name or 'root'} ({type(module).__name__}) is in training mode: call eval()."
+            )
+    x = images[:PROBES]
+    try:
+        with torch.no_grad():
+            logits, again = model(x), model(x)
+    except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
+        raise InputError(
+            f"the model failed on images of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]} State the side "
+            "that it takes with --classifier.size."
+        ) from error
+    if not isinstance(logits, Tensor):
+        raise InputError(f"the model returns {type(logits).__name__}; expected one tensor of logits (B, classes).")
+    if logits.shape != (len(x), classes):
+        raise InputError(
+            f"the model returns {tuple(logits.shape)} for {len(x)} images; expected ({len(x)}, {classes}), a logit for "
+            "each class of the data set."
+        )
+    if not logits.isfinite().all():
+        raise InputError("the model returns NaN or infinity on images of the data set.")
+    if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all():
+        raise InputError("the model returns probabilities (each row sums to 1); return logits, before the softmax.")
+    if not torch.equal(logits, again):
+        raise InputError(
+            "the model returns other logits when it sees the same images again: it draws random numbers in eval mode "
+            "(dropout called as a function?). Attacks and calibration need a fixed network."
+        )

@@ -1,0 +1,121 @@
+"""The tasks that give a study its classifiers, trained or brought along, which several sections measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+
+from ..data.dataset import Dataset
+from ..information.uncertainty import from_independent
+from ..interface import Row, Task
+from ..masks.policies import Policy
+from ..proportion import proportion
+from ..settings import changed
+from ..store.results import row_of
+from ..store.runs import Run
+from ..training.backend import Backend, make_backend
+from ..training.classifier import check_data, load_classifier, predict, train_classifier
+from ..training.config import ClassifierConfig
+from .plan import Study
+
+
+class Trained(NamedTuple):
+    """A classifier of the study: the task that makes its weights, and what its rows say of it."""
+
+    task: Task
+    augmentation: str
+    seed: int
+
+
+class ClassifierSection:
+    """Test accuracy of the study's classifiers (the paper's Table 2), on which three more sections stand."""
+
+    name = "classifier"
+    config = ClassifierConfig
+    uses: tuple[str, ...] = ()
+
+    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+        config: ClassifierConfig = study.settings[self.name]
+        return [_measurement(config, dataset, trained) for trained in classifiers(study, dataset, backend)]
+
+
+SECTION = ClassifierSection()
+
+
+def classifiers(study: Study, dataset: Dataset, backend: Backend) -> list[Trained]:
+    """Every augmentation's classifiers, one a seed."""
+    config: ClassifierConfig = study.settings[ClassifierSection.name]
+    check_data(config, dataset)
+    precision = make_backend(str(backend.device), config.precision).precision
+    return [
+        Trained(_training(config, dataset, policy, seed, precision), policy.text, seed)
+        for seed in study.seeds
+        for policy in study.policies
+    ]
+
+
+def _training(config: ClassifierConfig, dataset: Dataset, policy: Policy, seed: int, precision: str) -> Task:
+    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode")}
+    settings = own | {"seed": seed, "data": dataset.checksum, "precision": precision}
+    if not policy.is_baseline:
+        settings |= {"augmentation": policy.fingerprint()}
+        if config.mix_mode != ClassifierConfig.mix_mode and ":" not in policy.settings["use"]:
+            settings |= {"mix_mode": config.mix_mode}
+
+    def work(run: Run, inputs: tuple[Run, ...], context: Any) -> Sequence[Row]:
+        train_classifier(
+            config,
+            context.dataset,
+            policy,
+            seed,
+            run=run,
+            backend=context.backend,
+            reporter=context.reporter,
+            label=f"classifier, {policy.text}, seed {seed}",
+        )
+        return []
+
+    return Task("classifier-train", 1, f"train classifier, {policy.text}, seed {seed}", settings, (), work)
+
+
+def _measurement(config: ClassifierConfig, dataset: Dataset, trained: Trained) -> Task:
+    return Task(
+        "classifier-measure",
+        1,
+        f"measure classifier, {trained.augmentation}, seed {trained.seed}",
+        {"data": dataset.checksum},
+        (trained.task,),
+        partial(_measure, config, trained),
+    )
+
+
+def _measure(
+    config: ClassifierConfig, trained: Trained, run: Run, inputs: tuple[Run, ...], context: Any
+) -> Sequence[Row]:
+    dataset: Dataset = context.dataset
+    model = load_classifier(inputs[0], config, dataset, context.backend)
+    logits = predict(model, dataset.test.images, context.backend)
+    labels = dataset.test.labels.to(logits.device)
+    run.write_arrays({"logits": logits.cpu().numpy()})
+    found = {
+        "accuracy": proportion(int((logits.argmax(1) == labels).sum()), len(labels)),
+        "nll": from_independent(F.cross_entropy(logits, labels, reduction="none"), "none"),
+    }
+    return [
+        row_of(
+            estimate,
+            run=run.path.name.removesuffix(".partial"),
+            study=context.study,
+            section=ClassifierSection.name,
+            dataset=dataset.name,
+            split="test",
+            augmentation=trained.augmentation,
+            model=config.model,
+            seed=trained.seed,
+            quantity=quantity,
+        )
+        for quantity, estimate in found.items()
+    ]

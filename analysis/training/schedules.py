@@ -1,0 +1,33 @@
+"""Learning rates over training: factors on the optimiser's initial rate, by the (fractional) epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """Times ``gamma`` at each of ``milestones``."""
+
+    milestones: tuple[int, ...]
+    gamma: float = 0.1
+
+    def __call__(self, epoch: float) -> float:
+        return self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Up from 1/``start`` to 1 and down to 0, each half a cosine (Smith and Topin 2018, as PyTorch's OneCycleLR)."""
+
+    epochs: int
+    warm_up: float = 0.3  # of all epochs
+    start: float = 25.0
+
+    def __call__(self, epoch: float) -> float:
+        done = epoch / self.epochs
+        if done < self.warm_up:
+            low = 1 / self.start
+            return 1 - (1 - low) * (1 + math.cos(math.pi * done / self.warm_up)) / 2
+        return (1 + math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))) / 2

@@ -20,6 +20,7 @@ from rich.console import Console
 from .analysis.errors import InputError, unknown
 from .analysis.training.config import ClassifierConfig
 from .options import STUDY, Common, given, overrides_of
+from .robustness.config import RobustnessConfig
 from .vae.config import VAEConfig
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ app = App(
 
 
 VAEOverrides = overrides_of(VAEConfig)
-VAESettings = Annotated[VAEOverrides | None, Parameter(name="--vae", group=Group("VAE section", sort_key=2))]  # type: ignore[valid-type]
+VAESettings = Annotated[VAEOverrides | None, Parameter(name="--vae", group=Group("VAE section", sort_key=3))]  # type: ignore[valid-type]
+RobustnessOverrides = overrides_of(RobustnessConfig)
+RobustnessSettings = Annotated[
+    RobustnessOverrides | None,  # type: ignore[valid-type]
+    Parameter(name="--robustness", group=Group("Robustness section", sort_key=4)),
+]
 ClassifierOverrides = overrides_of(ClassifierConfig)
 ClassifierSettings = Annotated[
     ClassifierOverrides | None,  # type: ignore[valid-type]
@@ -61,6 +67,7 @@ def run(
     common: Common | None = None,
     classifier: ClassifierSettings = None,
     vae: VAESettings = None,
+    robustness: RobustnessSettings = None,
 ) -> int:
     """Run a whole study and write its report. Run the same command again to go on where it stopped.
 
@@ -71,7 +78,8 @@ def run(
     study
         A preset (demo, cpu, paper) or a YAML file.
     """
-    return _run(study, common, {"classifier": given(classifier), "vae": given(vae)})
+    settings = {"classifier": given(classifier), "vae": given(vae), "robustness": given(robustness)}
+    return _run(study, common, settings)
 
 
 @app.command
@@ -96,6 +104,25 @@ def vae(*, config: Config = None, common: Common | None = None, vae: VAESettings
         A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
     """
     return _run(config, common, {"vae": given(vae)}, only="vae")
+
+
+@app.command
+def robustness(
+    *,
+    config: Config = None,
+    common: Common | None = None,
+    classifier: ClassifierSettings = None,
+    robustness: RobustnessSettings = None,
+) -> int:
+    """Accuracy under FGSM, PGD, BIM, DeepFool and noise at every ε, and the worst case (Fig. 1 and 5).
+
+    Parameters
+    ----------
+    config
+        A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
+    """
+    settings = {"classifier": given(classifier), "robustness": given(robustness)}
+    return _run(config, common, settings, only="robustness")
 
 
 @app.command
@@ -246,7 +273,8 @@ def masks(
     """
     from .analysis.data.dataset import load_dataset
     from .analysis.masks.gallery import gallery, spectra
-    from .analysis.masks.policies import parse_policy, split_policies
+    from .analysis.masks.policies import parse_policy
+    from .analysis.plugins import split_list
     from .analysis.study.gallery import pictures, pixels
     from .reports.gallery import mask_plot, spectrum_plot
 
@@ -254,7 +282,7 @@ def masks(
         raise InputError(f"--out must end in .svg, .png or .pdf, got {out}.")
     if columns < 2:
         raise InputError(f"--columns must be at least 2, got {columns}.")
-    policies = [parse_policy(text) for text in split_policies(augmentations)]
+    policies = [parse_policy(text) for text in split_list(augmentations)]
     dataset = load_dataset(data, data_root)
     if 2 * columns > len(dataset.test):
         raise InputError(f"--columns {columns} needs {2 * columns} test images; {data} has {len(dataset.test)}.")

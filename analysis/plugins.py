@@ -1,5 +1,7 @@
-"""A user's own object, named on the command line or in a study as ``package.module:name``."""
+"""What a user names on the command line or in a study: ``name(key=value)``, and their own ``package.module:name``."""
 
+import ast
+import json
 import os
 import sys
 from importlib import import_module
@@ -35,3 +37,40 @@ def load_object(spec: str, kind: str) -> Any:
     except AttributeError as error:
         public = [known for known in vars(module) if not known.startswith("_")]
         raise unknown(f"name for the {kind} in module {module_name!r}:", name, public) from error
+
+
+def read_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """Read ``name`` or ``name(key=value, …)`` with plain literals. ``kind`` says in messages what is named.
+
+    Raises:
+        InputError: another form, or values that are not plain numbers, strings, lists.
+    """
+    name, opened, rest = text.strip().partition("(")
+    if not opened:
+        return name.strip(), {}
+    try:
+        node = ast.parse(f"f({rest}", mode="eval").body
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
+            raise ValueError("it is not one list of key=value arguments")
+        names = [keyword.arg for keyword in node.keywords]
+        if None in names or len(set(names)) != len(names):
+            raise ValueError("an argument has no name, or the same name as another")
+        values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        json.dumps(values, allow_nan=False)  # it becomes part of a run's key
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise InputError(
+            f"cannot read {kind} {text!r}: {error}. Write it as name(key=value, …) with plain numbers or strings."
+        ) from error
+    return name.strip(), values
+
+
+def split_list(text: str) -> list[str]:
+    """Split ``a,b(x=1,y=2),c`` at the commas outside parentheses."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]

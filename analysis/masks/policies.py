@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +15,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
 from ..interface import Augmentation, MixedBatch
-from ..plugins import load_object
+from ..plugins import load_object, read_call
 from .cutmix import CutMix
 from .fmix import FMix
 from .mixup import MixUp
@@ -147,9 +145,7 @@ def parse_policy(text: str) -> Policy:
     Raises:
         InputError: an unknown name or argument (with the nearest spelling), values that are not plain literals.
     """
-    name, _, rest = str(text).strip().partition("(")
-    name = name.strip()
-    arguments = _arguments(f"({rest}", text) if rest else {}
+    name, arguments = read_call(str(text), "augmentation")
     if ":" not in name:
         if name not in NAMES:
             known = unknown("augmentation", name, NAMES)
@@ -159,35 +155,6 @@ def parse_policy(text: str) -> Policy:
         if name != BASELINE:
             arguments = _without_defaults(name, arguments, str(text))
     return Policy({"use": name, **({"with": dict(sorted(arguments.items()))} if arguments else {})})
-
-
-def split_policies(text: str) -> list[str]:
-    """Split ``a,b(x=1,y=2),c`` at the commas outside parentheses."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _arguments(call: str, text: str) -> dict[str, Any]:
-    try:
-        node = ast.parse(f"f{call}", mode="eval").body
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
-            raise ValueError("it is not one list of key=value arguments")
-        names = [keyword.arg for keyword in node.keywords]
-        if None in names or len(set(names)) != len(names):
-            raise ValueError("an argument has no name, or the same name as another")
-        values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
-        json.dumps(values, allow_nan=False)  # it becomes part of a run's key
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise InputError(
-            f"cannot read augmentation {text!r}: {error}. Write it as name(key=value, …) with plain numbers or strings."
-        ) from error
-    return values
 
 
 def _without_defaults(name: str, arguments: dict[str, Any], text: str) -> dict[str, Any]:

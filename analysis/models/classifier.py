@@ -46,8 +46,11 @@ def resize(x: Tensor, size: int | None) -> Tensor:
     return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
 
 
-def check_classifier(model: nn.Module, images: Tensor, classes: int) -> None:
+def check_classifier(model: nn.Module, images: Tensor) -> int:
     """Try a model on a few images (B, C, H, W) in [0, 1] and refuse what would make every number after it wrong.
+
+    Returns:
+        Its number of classes.
 
     Raises:
         InputError: a module in training mode, outputs that are no tensor of logits (B, classes), NaN, probabilities, or
@@ -69,10 +72,10 @@ def check_classifier(model: nn.Module, images: Tensor, classes: int) -> None:
         ) from error
     if not isinstance(logits, Tensor):
         raise InputError(f"the model returns {type(logits).__name__}; expected one tensor of logits (B, classes).")
-    if logits.shape != (len(x), classes):
+    if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
         raise InputError(
-            f"the model returns {tuple(logits.shape)} for {len(x)} images; expected ({len(x)}, {classes}), a logit for "
-            "each class of the data set."
+            f"the model returns {tuple(logits.shape)} for {len(x)} images; expected ({len(x)}, classes), a logit for "
+            "each class."
         )
     if not logits.isfinite().all():
         raise InputError("the model returns NaN or infinity on images of the data set.")
@@ -83,3 +86,4 @@ def check_classifier(model: nn.Module, images: Tensor, classes: int) -> None:
             "the model returns other logits when it sees the same images again: it draws random numbers in eval mode "
             "(dropout called as a function?). Attacks and calibration need a fixed network."
         )
+    return logits.shape[1]

@@ -15,7 +15,8 @@ from ..data.dataset import Dataset, load_dataset
 from ..data.loader import normalise
 from ..errors import InputError, unknown
 from ..interface import Section, Task
-from ..masks.policies import BASELINE, Policy, parse_policy, split_policies
+from ..masks.policies import BASELINE, Policy, parse_policy
+from ..plugins import split_list
 from ..settings import from_mapping, plain, setting
 from ..store.runs import key_of
 
@@ -91,7 +92,7 @@ def read_study(
             values[key] = value
     for listed in ("augmentations", "sections"):
         if isinstance(values.get(listed), str):
-            values[listed] = split_policies(values[listed])
+            values[listed] = split_list(values[listed])
     if isinstance(values.get("seeds"), int) and not isinstance(values["seeds"], bool):
         values["seeds"] = list(range(values["seeds"]))  # a count
     own = {key: value for key, value in values.items() if key not in sections}

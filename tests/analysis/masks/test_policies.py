@@ -5,7 +5,8 @@ import torch
 
 from mixlens import Alternate, CutMix, FMix, MixUp
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.masks.policies import NAMES, parse_policy, split_policies
+from mixlens.analysis.masks.policies import NAMES, parse_policy
+from mixlens.analysis.plugins import split_list
 
 
 def generator(seed=0):
@@ -130,8 +131,8 @@ def test_bad_policies(text, told):
         ("", []),
     ],
 )
-def test_split_policies(text, parts):
-    assert split_policies(text) == parts
+def test_split_list(text, parts):
+    assert split_list(text) == parts
 
 
 # A user's own

@@ -1,0 +1,119 @@
+"""Attacks by name: Foolbox's own (Rauber et al. 2017, 2020), with their defaults unless arguments are given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import foolbox.attacks
+from foolbox.attacks.additive_noise import BaseAdditiveNoiseAttack, BaseRepeatedAdditiveNoiseAttack
+from foolbox.attacks.base import (
+    AttackWithDistance,
+    FixedEpsilonAttack,
+    FlexibleDistanceMinimizationAttack,
+    MinimizationAttack,
+)
+from foolbox.attacks.gradient_descent_base import BaseGradientDescent
+from foolbox.distances import LpDistance, linf
+
+from ..analysis.errors import InputError, unknown
+from ..analysis.plugins import read_call
+
+SHORT = {
+    "fgsm": "LinfFastGradientAttack",
+    "pgd": "LinfProjectedGradientDescentAttack",
+    "bim": "LinfBasicIterativeAttack",
+    "uniform-noise": "LinfAdditiveUniformNoiseAttack",
+    "deepfool": "LinfDeepFoolAttack",
+}
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack of a sweep: its canonical name, and Foolbox's object."""
+
+    name: str  # arguments that equal Foolbox's defaults left out
+    foolbox: AttackWithDistance
+
+    @property
+    def minimises(self) -> bool:
+        """Whether it seeks the smallest perturbation in one run (DeepFool) rather than the best within ε."""
+        return isinstance(self.foolbox, MinimizationAttack)
+
+    @property
+    def follows_gradient(self) -> bool:
+        """Whether it descends by the loss's gradient: FGSM, BIM, PGD and their kin."""
+        return isinstance(self.foolbox, BaseGradientDescent)
+
+    @property
+    def steps(self) -> int:
+        return getattr(self.foolbox, "steps", 0)
+
+    @property
+    def draws_noise(self) -> bool:
+        """Whether it adds noise and looks at no gradient."""
+        return isinstance(self.foolbox, BaseAdditiveNoiseAttack | BaseRepeatedAdditiveNoiseAttack)
+
+    @property
+    def norm(self) -> LpDistance:
+        return self.foolbox.distance  # type: ignore[return-value]
+
+    @property
+    def cost(self) -> float:
+        """For ordering alone: gradient steps at each ε; what runs once for all ε counts as two."""
+        if self.minimises:
+            return 2
+        return 0 if self.draws_noise else self.steps
+
+
+def parse_attacks(texts: Sequence[str]) -> list[Attack]:
+    """Read attacks such as ``pgd``, ``pgd(steps=100)`` or ``LinfAdamPGD``.
+
+    Raises:
+        InputError: unknown names or arguments, one attack twice, attacks of different norms.
+    """
+    attacks = [_parse(text) for text in texts]
+    names = [attack.name for attack in attacks]
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise InputError(f"attack {name!r} is listed twice.")
+    for attack in attacks[1:]:
+        if attack.norm.p != attacks[0].norm.p:
+            raise InputError(
+                f"{attack.name} bounds the L{attack.norm.p} norm and {attacks[0].name} the L{attacks[0].norm.p} norm: "
+                "one ε cannot mean both. Sweep each norm by itself."
+            )
+    return attacks
+
+
+def _parse(text: str) -> Attack:
+    name, arguments = read_call(text, "attack")
+    kind = getattr(foolbox.attacks, SHORT.get(name, name), None) if not name.startswith("_") else None
+    if not (inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack)):
+        raise unknown("attack", name, [*SHORT, *_known()])
+    parameters = inspect.signature(kind.__init__).parameters
+    accepted = {key for key, value in parameters.items() if value.kind is not value.VAR_KEYWORD} - {"self", "args"}
+    for key in arguments:
+        if key not in accepted:
+            raise InputError(f"attack {text!r}: {unknown('argument', key, accepted)}")
+    own: dict[str, Any] = {k: v for k, v in arguments.items() if v != parameters[k].default}
+    if issubclass(kind, FlexibleDistanceMinimizationAttack):
+        own["distance"] = linf
+    try:
+        made = kind(**own)
+        made.distance  # noqa: B018  some raise here when it is unknown
+    except Exception as error:  # whatever the attack's constructor raises
+        raise InputError(f"attack {text!r}: {type(error).__name__}: {error}") from error
+    shown = ",".join(f"{key}={value!r}" for key, value in sorted(own.items()) if key != "distance")
+    return Attack(f"{name}({shown})" if shown else name, made)
+
+
+def _known() -> list[str]:
+    found = vars(foolbox.attacks).items()
+    return [
+        name
+        for name, kind in found
+        if inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack)
+    ]

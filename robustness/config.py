@@ -1,0 +1,60 @@
+"""Settings of the robustness section; the defaults are the published analysis. Imports no torch."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from ..analysis.errors import InputError
+from ..analysis.settings import setting
+
+ATTACKS = ("fgsm", "pgd", "bim", "uniform-noise", "deepfool")
+# The published script's; the paper prints no list.
+EPSILONS = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.1, 0.3, 0.5, 1.0)
+Protocol = Literal["paper", "nested", "nested-worst"]
+
+
+@dataclass(frozen=True)
+class RobustnessConfig:
+    attacks: tuple[str, ...] = setting(
+        ATTACKS,
+        "fgsm, pgd, bim, uniform-noise, deepfool, or any class of foolbox.attacks, with its arguments: "
+        "pgd(steps=100), LinfAdamPGD(steps=20). All of one norm.",
+        "published code",
+    )
+    epsilons: tuple[float, ...] = setting(
+        EPSILONS, "Largest perturbations, ascending, of images in [0, 1].", "published code"
+    )
+    protocol: Protocol = setting(
+        "paper",
+        "paper: every attack at every ε; nested: each attack at the images that it has not broken at a smaller ε; "
+        "nested-worst: at those that no attack has, for the worst case alone.",
+        "published code",
+    )
+    images: int | None = setting(None, "Attack the first so many test images; none: all.", "all: published code")
+    seed: int = setting(0, "Of random starts and noise, drawn for each image by itself.")
+    batch_size: int = setting(500, "Images attacked at once; results do not depend on it.")
+
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            raise InputError("attacks is empty; name at least one, such as pgd.")
+        check_epsilons(self.epsilons)
+        if self.images is not None and self.images < 2:
+            raise InputError(f"images must be at least 2, got {self.images}.")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {self.batch_size}.")
+        if self.seed < 0:
+            raise InputError(f"seed must be at least 0, got {self.seed}.")
+
+
+def check_epsilons(epsilons: tuple[float, ...]) -> None:
+    """Raises InputError unless they are finite, not negative and strictly ascending."""
+    if not epsilons:
+        raise InputError("epsilons is empty; give at least one, such as 0.03.")
+    for value in epsilons:
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"epsilons must be finite and at least 0, got {value}.")
+    for before, after in zip(epsilons, epsilons[1:], strict=False):
+        if after == before:
+            raise InputError(f"epsilons lists {after} twice.")
+        if after < before:
+            raise InputError(f"epsilons must ascend, but {after} follows {before}.")

@@ -1,0 +1,163 @@
+"""The section's tasks: one sweep for each classifier of the study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..analysis.data.dataset import Dataset
+from ..analysis.errors import InputError
+from ..analysis.interface import Estimate, Row, Task
+from ..analysis.settings import changed
+from ..analysis.store.results import row_of
+from ..analysis.store.runs import CHECKPOINT, Run
+from ..analysis.study.classifiers import Trained, classifiers
+from ..analysis.study.execute import Context
+from ..analysis.study.plan import Study
+from ..analysis.training.backend import Backend
+from ..analysis.training.classifier import load_classifier
+from ..analysis.training.config import ClassifierConfig
+from .attacks import Attack, parse_attacks
+from .config import Protocol, RobustnessConfig
+from .measures import NOT_RUN, WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
+from .sweep import Swept, sweep
+
+
+class RobustnessSection:
+    """Accuracy under attack at every ε, and its worst case over attacks (Fig. 1 and 5)."""
+
+    name = "robustness"
+    config = RobustnessConfig
+    uses: tuple[str, ...] = ("classifier",)
+
+    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+        """For each classifier one sweep over the test set."""
+        config: RobustnessConfig = study.settings[self.name]
+        trained_with: ClassifierConfig = study.settings["classifier"]
+        attacks = parse_attacks(config.attacks)
+        if config.images is not None and config.images > len(dataset.test):
+            raise InputError(f"robustness.images is {config.images}, but there are {len(dataset.test)} test images.")
+        return [
+            _task(config, trained_with, attacks, dataset, trained) for trained in classifiers(study, dataset, backend)
+        ]
+
+
+SECTION = RobustnessSection()
+
+
+def _task(
+    config: RobustnessConfig,
+    trained_with: ClassifierConfig,
+    attacks: Sequence[Attack],
+    dataset: Dataset,
+    trained: Trained,
+) -> Task:
+    own = {k: v for k, v in changed(config).items() if k not in ("batch_size", "attacks")}
+    return Task(
+        "robustness-sweep",
+        1,
+        f"attack {trained.augmentation}, seed {trained.seed}",
+        {"data": dataset.checksum, "attacks": [attack.name for attack in attacks], **own},
+        (trained.task,),
+        partial(_sweep, config, trained_with, trained),
+    )
+
+
+def _sweep(
+    config: RobustnessConfig,
+    trained_with: ClassifierConfig,
+    trained: Trained,
+    run: Run,
+    inputs: tuple[Run, ...],
+    context: Context,
+) -> Sequence[Row]:
+    dataset = context.dataset
+    model: torch.nn.Module = load_classifier(inputs[0], trained_with, dataset, context.backend)
+    if context.backend.compile:
+        model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
+    images, labels = dataset.test.images[: config.images], dataset.test.labels[: config.images]
+    context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", len(config.attacks) * len(images))
+    found = sweep(
+        model,
+        images,
+        labels,
+        attacks=config.attacks,
+        epsilons=config.epsilons,
+        protocol=config.protocol,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        checkpoint=run / CHECKPOINT,
+        progress=partial(_advance, run, context),
+    )
+    context.reporter.finish()
+    run.write_arrays(
+        {
+            "bits": found.bits,
+            "distance": found.distance,
+            "zero_gradient": found.zero_gradient,
+        }
+    )
+    return rows_of(
+        found,
+        parse_attacks(config.attacks),
+        protocol=config.protocol,
+        classes=len(dataset.classes),
+        run=run.path.name.removesuffix(".partial"),
+        study=context.study,
+        section=RobustnessSection.name,
+        dataset=dataset.name,
+        split="test",
+        augmentation=trained.augmentation,
+        model=trained_with.model,
+        seed=trained.seed,
+    )
+
+
+def _advance(run: Run, context: Context, images: int) -> None:
+    run.check_lease()
+    context.reporter.advance(steps=images)
+
+
+def rows_of(found: Swept, attacks: Sequence[Attack], *, protocol: Protocol, classes: int, **facts: Any) -> list[Row]:
+    """Accuracy at each ε and median ε of each attack and of the worst case, distances, and signs of masked gradients.
+
+    ``params`` of each row: protocol, attack, and epsilon where there is one.
+    """
+    rows: list[Row] = []
+    unit = f"L{attacks[0].norm.p}".replace("inf", "∞")
+
+    def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
+        if math.isfinite(estimate.value):  # a median that no ε of the sweep reaches is no row
+            params = {"protocol": protocol, **params}
+            rows.append(row_of(estimate, quantity=quantity, params=params, note=note, **facts))
+
+    for name in (*found.attacks, WORST):
+        if name != WORST and (found.bits[found.attacks.index(name)] == NOT_RUN).any():
+            continue  # under nested-worst the worst case alone is defined
+        broken = broken_by(found.bits, found.attacks, name)
+        for epsilon, estimate in zip(found.epsilons, accuracy(broken), strict=True):
+            add("accuracy", estimate, attack=name, epsilon=epsilon)
+        smallest = median(smallest_epsilon(broken, found.epsilons), unit)
+        add("median_epsilon", smallest, "the smallest ε of the sweep that breaks half of the images", attack=name)
+    for attack, distances in zip(attacks, found.distance, strict=True):
+        if attack.minimises and not np.isnan(distances[found.correct]).any():
+            own = np.where(found.correct, distances, 0.0)
+            add("median_distance", median(own, unit), "of the attack's own smallest perturbations", attack=attack.name)
+    for sign in masking_signs(
+        found.bits,
+        found.attacks,
+        found.epsilons,
+        found.zero_gradient,
+        gradient_attacks=[a.name for a in attacks if a.follows_gradient],
+        single_step=[a.name for a in attacks if a.follows_gradient and a.steps == 1],
+        noise=[a.name for a in attacks if a.draws_noise],
+        classes=classes,
+    ):
+        images = Estimate(sign.size, None, found.bits.shape[2], "none", "fraction")
+        add("masking_sign", images, sign.text)
+    return rows

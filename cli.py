@@ -52,7 +52,7 @@ RobustnessSettings = Annotated[
     RobustnessOverrides | None,  # type: ignore[valid-type]
     Parameter(name="--robustness", group=Group("Robustness section", sort_key=4)),
 ]
-ClassifierOverrides = overrides_of(ClassifierConfig)
+ClassifierOverrides = overrides_of(ClassifierConfig, model="--model", weights="--weights")
 ClassifierSettings = Annotated[
     ClassifierOverrides | None,  # type: ignore[valid-type]
     Parameter(name="--classifier", group=Group("Classifiers", sort_key=2)),

@@ -16,8 +16,11 @@ STUDY = Group("Study", sort_key=0)
 MACHINE = Group("Machine", sort_key=1)
 
 
-def overrides_of(kind: type) -> type:
-    """A dataclass like ``kind`` in which every field may be left out: None means that the study decides."""
+def overrides_of(kind: type, **short: str) -> type:
+    """A dataclass like ``kind`` in which every field may be left out: None means that the study decides.
+
+    ``short`` gives fields a second, short flag: ``model="--model"``.
+    """
     hints = get_type_hints(kind)
     fields = []
     for field in dataclasses.fields(kind):
@@ -26,7 +29,11 @@ def overrides_of(kind: type) -> type:
         hint = hints[field.name]
         several = get_origin(hint) is tuple  # --vae.milestones 0.5 0.9
         parameter = Parameter(
-            help=text, show_default=False, negative=None if hint is bool else (), consume_multiple=several
+            alias=short.get(field.name),
+            help=text,
+            show_default=False,
+            negative=None if hint is bool else (),
+            consume_multiple=several,
         )
         annotated: Any = Annotated[hint | None, parameter]
         fields.append((field.name, annotated, dataclasses.field(default=None)))

@@ -126,7 +126,7 @@ class Printed(NamedTuple):
     value: float
     sd: float
     decimals: int  # as printed
-    trials: int
+    trials: int | None  # None where it does not say
     source: str
 
 

@@ -18,9 +18,12 @@ from ..analysis.style import svg
 from . import paper
 from .gallery import mask_plot, spectrum_plot
 
-SECTIONS = ("vae",)  # in the order of the report; each has figures.py with tables() and plots()
+# In the order of the report: where each section's tables() and plots() are.
+SECTIONS = {"vae": "...vae.figures", "classifier": "..classifiers", "robustness": "...robustness.figures"}
 QUESTIONS = {
     "vae": "How much do the latents of a VAE trained on augmented images know of real images?",
+    "classifier": "How well do classifiers trained on augmented images classify?",
+    "robustness": "How small a change of an image turns a classifier’s answer?",
 }
 
 
@@ -45,10 +48,10 @@ def write_report(record: StudyRecord, path: Path) -> Path:
 def _content(record: StudyRecord) -> dict[str, Any]:
     sections = []
     measured = {row.section for row in record.rows()}
-    for name in SECTIONS:
+    for name, module in SECTIONS.items():
         if name not in measured:
             continue
-        figures = import_module(f"...{name}.figures", __name__)
+        figures = import_module(module, __name__)
         # The paper's values belong to its data set and to no other.
         printed = paper.VALUES.get(name, {}) if record.settings["data"] == paper.DATA_SET else {}
         sections.append(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from ..analysis.errors import InputError
@@ -10,7 +11,7 @@ from ..analysis.settings import setting
 ATTACKS = ("fgsm", "pgd", "bim", "uniform-noise", "deepfool")
 # The published script's; the paper prints no list.
 EPSILONS = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.1, 0.3, 0.5, 1.0)
-Protocol = Literal["paper", "nested", "nested-worst"]
+ProtocolName = Literal["paper", "nested", "nested-worst"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class RobustnessConfig:
     epsilons: tuple[float, ...] = setting(
         EPSILONS, "Largest perturbations, ascending, of images in [0, 1].", "published code"
     )
-    protocol: Protocol = setting(
+    protocol: ProtocolName = setting(  # noqa: RUF009  it takes the alias for a class
         "paper",
         "paper: every attack at every ε; nested: each attack at the images that it has not broken at a smaller ε; "
         "nested-worst: at those that no attack has, for the worst case alone.",
@@ -53,7 +54,7 @@ def check_epsilons(epsilons: tuple[float, ...]) -> None:
     for value in epsilons:
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"epsilons must be finite and at least 0, got {value}.")
-    for before, after in zip(epsilons, epsilons[1:], strict=False):
+    for before, after in pairwise(epsilons):
         if after == before:
             raise InputError(f"epsilons lists {after} twice.")
         if after < before:

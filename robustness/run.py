@@ -23,7 +23,7 @@ from ..analysis.training.backend import Backend
 from ..analysis.training.classifier import load_classifier
 from ..analysis.training.config import ClassifierConfig
 from .attacks import Attack, parse_attacks
-from .config import Protocol, RobustnessConfig
+from .config import ProtocolName, RobustnessConfig
 from .measures import NOT_RUN, WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
 from .sweep import Swept, sweep
 
@@ -123,7 +123,9 @@ def _advance(run: Run, context: Context, images: int) -> None:
     context.reporter.advance(steps=images)
 
 
-def rows_of(found: Swept, attacks: Sequence[Attack], *, protocol: Protocol, classes: int, **facts: Any) -> list[Row]:
+def rows_of(
+    found: Swept, attacks: Sequence[Attack], *, protocol: ProtocolName, classes: int, **facts: Any
+) -> list[Row]:
     """Accuracy at each ε and median ε of each attack and of the worst case, distances, and signs of masked gradients.
 
     ``params`` of each row: protocol, attack, and epsilon where there is one.

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from ..analysis.errors import InputError, unknown
 from ..analysis.models.classifier import check_classifier
 from .attacks import Attack, parse_attacks
-from .config import ATTACKS, EPSILONS, Protocol, check_epsilons
+from .config import ATTACKS, EPSILONS, ProtocolName, check_epsilons
 from .deepfool import deepfool
 from .draws import Draws
 
@@ -62,7 +62,7 @@ def sweep(
     *,
     attacks: Sequence[str] = ATTACKS,
     epsilons: Sequence[float] = EPSILONS,
-    protocol: Protocol = "paper",
+    protocol: ProtocolName = "paper",
     seed: int = 0,
     batch_size: int = 500,
     checkpoint: Path | None = None,
@@ -84,8 +84,8 @@ def sweep(
         InputError: what `parse_attacks`, `check_epsilons` and `check_classifier` refuse; images outside [0, 1]; labels
             that do not fit; a checkpoint of another sweep.
     """
-    if protocol not in get_args(Protocol):
-        raise unknown("protocol", protocol, get_args(Protocol))
+    if protocol not in get_args(ProtocolName):
+        raise unknown("protocol", protocol, get_args(ProtocolName))
     check_epsilons(tuple(epsilons))
     device = next((p.device for p in model.parameters()), images.device)
     _check_images(images, labels)
@@ -122,7 +122,7 @@ def _sweep_block(
     images: Tensor,
     labels: Tensor,
     numbers: np.ndarray[Any, Any],
-    protocol: Protocol,
+    protocol: ProtocolName,
     seed: int,
     batch_size: int,
     device: torch.device,
@@ -161,7 +161,7 @@ def _each_epsilon(state: _State, index: int, probe: Probe, block: Block, *, nest
 
 def _nested_worst(state: _State, todo: Sequence[int], probes: Sequence[Probe], block: Block) -> None:
     """All attacks, cheapest first, at each ε in turn, on the images that none has broken yet."""
-    everyone = np.ix_(todo, range(len(state.epsilons)), block.numbers)
+    everyone = np.ix_(np.array(todo), np.arange(len(state.epsilons)), block.numbers)
     state.bits[everyone] = np.where(block.correct.cpu().numpy(), NOT_RUN, BROKEN)
     rows = block.correct.nonzero().squeeze(1)
     cheapest_first = sorted(zip(todo, probes, strict=True), key=lambda pair: pair[1].attack.cost)

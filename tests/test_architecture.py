@@ -17,6 +17,7 @@ NOT_PACKAGES = {"tests", "benchmarks", "docs", "scripts", "examples"}
 ORDER = [
     {
         "analysis.interface",
+        "analysis.comparison",
         "analysis.errors",
         "analysis.plugins",
         "analysis.proportion",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
+from ..analysis.comparison import difference, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval, label, number, picture_grid
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, number, picture_grid
 from . import bounds_figures
 from .bounds_figures import of
 
@@ -33,7 +32,6 @@ COMPARED = {
     "mse": "MSE",
 }
 SELF, INDEPENDENT = '{"pair": "self"}', '{"pair": "independent"}'
-ENOUGH_SEEDS = 3
 
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 
@@ -74,10 +72,6 @@ def _trained(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     return [(name, pair, shown.get(name, text)) for name, pair, text in _lines(rows) if pair == INDEPENDENT]
 
 
-def _sd(values: pd.Series) -> float | None:
-    return float(values.std(ddof=1)) if len(values) > 1 else None
-
-
 def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
     header = ["Augmentation"]
     for heading, _ in QUANTITIES.values():
@@ -86,7 +80,7 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
     for augmentation, pair, name in _lines(rows):
         cells, found = [name], {q: of(rows, augmentation, pair, q) for q in QUANTITIES}
         for quantity, lines in found.items():
-            cells.append(number(lines["value"].mean(), _sd(lines["value"])))
+            cells.append(number(lines["value"].mean(), sd(lines["value"])))
             if printed:
                 paper = _printed(printed, augmentation, pair, quantity)
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
@@ -102,7 +96,7 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
     )
     if printed:
         sources = sorted({value.source for values in printed.values() for value in values.values()})
-        trials = max(value.trials for values in printed.values() for value in values.values())
+        trials = max(value.trials or 1 for values in printed.values() for value in values.values())
         caption += (
             f" The paper's values: {' and '.join(sources)}, CIFAR-10, 100 epochs, {trials} trials; it prints one FMix, "
             "which stands beside both variants."
@@ -127,7 +121,7 @@ def _differences(rows: pd.DataFrame) -> Table:
         for quantity in compared:
             ours = of(rows, augmentation, pair, quantity).set_index("seed")["value"]
             baseline = of(rows, "baseline", INDEPENDENT, quantity).set_index("seed")["value"]
-            cells.append(_difference((ours - baseline).dropna()))
+            cells.append(difference((ours - baseline).dropna()))
         body.append(tuple(cells))
     caption = (
         "Difference to the baseline's second training, which shares each seed's initial weights and order of images: "
@@ -136,18 +130,6 @@ def _differences(rows: pd.DataFrame) -> Table:
     )
     header = ("Augmentation", *compared.values())
     return Table("vae-differences", "Differences to the baseline", caption, header, tuple(body))
-
-
-def _difference(differences: pd.Series) -> str:
-    n = len(differences)
-    if n == 0:
-        return "no baseline"
-    mean = float(differences.mean())
-    if n < ENOUGH_SEEDS:
-        return f"{number(mean)} (cannot tell)"
-    half = float(student.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n))
-    arrow = " ↑" if mean - half > 0 else " ↓" if mean + half < 0 else ""
-    return interval(mean, mean - half, mean + half) + arrow
 
 
 def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
@@ -160,7 +142,7 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
             for y, (augmentation, pair, _) in enumerate(lines):
                 values = of(rows, augmentation, pair, quantity)["value"]
                 colour = palette[augmentation]
-                axis.errorbar(values.mean(), y, xerr=_sd(values) or 0, fmt="o", color=colour, capsize=3, zorder=3)
+                axis.errorbar(values.mean(), y, xerr=sd(values) or 0, fmt="o", color=colour, capsize=3, zorder=3)
                 axis.plot(values, np.full(len(values), y + 0.22), "|", color=colour, ms=6, zorder=3)
                 paper = _printed(printed, augmentation, pair, quantity)
                 if paper is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
+from torch import nn
 
 from ..data.dataset import Dataset
 from ..information.uncertainty import from_independent
@@ -15,11 +18,14 @@ from ..masks.policies import Policy
 from ..proportion import proportion
 from ..settings import changed
 from ..store.results import row_of
-from ..store.runs import Run
+from ..store.runs import MODEL, Run
 from ..training.backend import Backend, make_backend
-from ..training.classifier import check_data, load_classifier, predict, train_classifier
+from ..training.checkpoint import load_weights, save_weights
+from ..training.classifier import check_data, load_classifier, make_network, predict, train_classifier
 from ..training.config import ClassifierConfig
 from .plan import Study
+
+PRETRAINED = "pretrained"
 
 
 class Trained(NamedTuple):
@@ -46,15 +52,52 @@ SECTION = ClassifierSection()
 
 
 def classifiers(study: Study, dataset: Dataset, backend: Backend) -> list[Trained]:
-    """Every augmentation's classifiers, one a seed."""
+    """Every augmentation's classifiers, one a seed; or those whose weights the user brings.
+
+    Raises:
+        InputError: settings that do not fit the data, weights that are not there or not of this network.
+    """
     config: ClassifierConfig = study.settings[ClassifierSection.name]
     check_data(config, dataset)
+    if config.weights:
+        return _brought(config, dataset)
     precision = make_backend(str(backend.device), config.precision).precision
     return [
         Trained(_training(config, dataset, policy, seed, precision), policy.text, seed)
         for seed in study.seeds
         for policy in study.policies
     ]
+
+
+def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Trained]:
+    """Networks with given weights, named by ``NAME=`` or the file; several of one name are its seeds 0, 1, ….
+
+    They are loaded once here, so that weights that do not fit are known before anything runs.
+    """
+    found: list[Trained] = []
+    for text in config.weights:
+        name, given, file = text.rpartition("=")
+        path = None if file == PRETRAINED else Path(file)
+        name = name if given else PRETRAINED if path is None else path.stem
+        _load(config, dataset, path)
+        seed = sum(other.augmentation == name for other in found)
+        own = {k: v for k, v in changed(config).items() if k in ("model", "width")}
+        source = PRETRAINED if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+        settings = own | {"weights": source, "classes": len(dataset.classes), "name": name, "seed": seed}
+
+        def work(run: Run, inputs: tuple[Run, ...], context: Any, path: Path | None = path) -> Sequence[Row]:
+            save_weights(run / MODEL, _load(config, dataset, path))
+            return []
+
+        found.append(Trained(Task("classifier-load", 1, f"load {text}", settings, (), work), name, seed))
+    return found
+
+
+def _load(config: ClassifierConfig, dataset: Dataset, path: Path | None) -> nn.Module:
+    network = make_network(config, dataset, pretrained=path is None)
+    if path is not None:
+        load_weights(path, network)
+    return network
 
 
 def _training(config: ClassifierConfig, dataset: Dataset, policy: Policy, seed: int, precision: str) -> Task:

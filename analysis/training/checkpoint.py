@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,17 +30,60 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Load weights strictly. Raises InputError when the file is missing, damaged or another network's."""
-    try:
-        model.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise InputError(f"there are no weights at {path}.") from None
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
-    except RuntimeError as error:
+    """Load weights strictly: a safetensors file, or a state dict that ``torch.save`` wrote, which is not unpickled.
+
+    A state dict may stand under ``state_dict``, ``model_state_dict`` or ``model``, and its names may begin with
+    ``module.``, as DataParallel leaves them.
+
+    Raises:
+        InputError: the file is missing, damaged, holds no state dict, or another network's.
+    """
+    state = _read_state(path)
+    if state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    own = model.state_dict()
+    missing, unknown = [n for n in own if n not in state], [n for n in state if n not in own]
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    problems = [
+        f"{len(names)} {what} (such as {names[0]})"
+        for what, names in (("tensors are missing", missing), ("are unknown", unknown), ("have another shape", shapes))
+        if names
+    ]
+    if problems:
         raise InputError(
-            f"{path} holds the weights of another network: {str(error).splitlines()[-1].strip()}"
+            f"{path} holds the weights of another network than {type(model).__name__} as it was built: "
+            f"{'; '.join(problems)}. Give the model and the width that they were trained with."
+        )
+    model.load_state_dict(state)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"there are no weights at {path}.")
+    try:
+        if not zipfile.is_zipfile(path) and path.suffix not in (".pt", ".pth", ".ckpt"):
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} is no checkpoint of weights alone, and nothing else is unpickled. Save model.state_dict() with "
+            "torch.save or safetensors."
         ) from error
+    except Exception as error:  # safetensors, zipfile and torch each have their own
+        raise InputError(
+            f"{path} is damaged or no file of weights ({str(error).splitlines()[0]}). If a study wrote it, delete the "
+            f"folder {path.parent} and run the study again."
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not (isinstance(found, Mapping) and found and all(isinstance(value, Tensor) for value in found.values())):
+        raise InputError(f"{path} holds {type(found).__name__}, not a state dict (names → tensors).")
+    return dict(found)
 
 
 def save_checkpoint(

@@ -78,9 +78,15 @@ def train_classifier(
     )
 
 
-def make_network(config: ClassifierConfig, dataset: Dataset) -> nn.Module:
-    """The untrained network for this data's channels and classes."""
-    return build(config.model, classes=len(dataset.classes), channels=dataset.train.images.shape[1], width=config.width)
+def make_network(config: ClassifierConfig, dataset: Dataset, *, pretrained: bool = False) -> nn.Module:
+    """The network for this data's channels and classes, untrained unless ``pretrained``."""
+    return build(
+        config.model,
+        classes=len(dataset.classes),
+        channels=dataset.train.images.shape[1],
+        width=config.width,
+        pretrained=pretrained,
+    )
 
 
 def make_batches(config: ClassifierConfig, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:

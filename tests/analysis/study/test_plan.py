@@ -7,12 +7,14 @@ from mixlens.analysis.data.dataset import Dataset, Split
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Task
 from mixlens.analysis.settings import setting
+from mixlens.analysis.study.classifiers import SECTION as CLASSIFIER
 from mixlens.analysis.study.plan import PRESETS, Study, config_of, in_order, name_of, read_study
 from mixlens.analysis.training.backend import make_backend
+from mixlens.robustness.run import SECTION as ROBUSTNESS
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.run import SECTION, VAESection
 
-SECTIONS = {"vae": SECTION}
+SECTIONS = {"vae": SECTION, "classifier": CLASSIFIER, "robustness": ROBUSTNESS}
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def test_weights_that_are_missing_damaged_or_foreign_are_refused(tmp_path):
     content = path.read_bytes()
     for damaged in (content[:-10], content[:50], b"", b"\xff" * 99):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match="is damaged or not ours"):
+        with pytest.raises(InputError, match="is damaged or no file of weights"):
             load_weights(path, network())
 
 

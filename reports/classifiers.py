@@ -1,0 +1,90 @@
+"""Tables and figures of the classifiers themselves: test accuracy (Table 2) and training curves. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..analysis.comparison import difference, sd
+from ..analysis.interface import Printed
+from ..analysis.store.record import StudyRecord
+from ..analysis.store.results import table
+from ..analysis.style import INK, Plot, Table, colours, drawing, label, number
+
+PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+PANELS = {"train_loss": "training loss (nats)", "test_nll": "test loss (nats)", "test_accuracy": "test accuracy"}
+
+
+def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
+    """Test accuracy beside the paper's, and the difference to the baseline of the same seed."""
+    rows = table(row for row in record.rows() if row.section == "classifier")
+    body = []
+    baseline = _values(rows, "baseline", "accuracy")
+    for augmentation in dict.fromkeys(rows["augmentation"]):
+        accuracy, nll = 100 * _values(rows, augmentation, "accuracy"), _values(rows, augmentation, "nll")
+        cells = [label(augmentation), number(accuracy.mean(), sd(accuracy))]
+        if printed:
+            paper = printed.get(augmentation, {}).get("accuracy")
+            cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
+        cells.append("—" if augmentation == "baseline" else difference((accuracy - 100 * baseline).dropna()))
+        body.append((*cells, number(nll.mean(), sd(nll)), str(len(accuracy))))
+    error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
+    images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
+    caption = (
+        f"Accuracy in percent on {images} test images, mean ± standard deviation over training seeds; the standard "
+        f"error over images is at most {error:.2f} points. Differences are to the baseline of the same seed, with a "
+        "95% Student t interval over seeds. NLL: mean cross entropy in nats."
+    )
+    if printed:
+        sources = sorted({value.source for values in printed.values() for value in values.values()})
+        caption += f" The paper's: {' and '.join(sources)}, 200 epochs at width 64; it prints one FMix."
+    header = ("Augmentation", "Accuracy (%)", *(["paper"] if printed else []), "to the baseline", "NLL", "seeds")
+    return [Table("classifier-accuracy", "Test accuracy", caption, header, tuple(body))]
+
+
+def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
+    """Training curves, of classifiers that were trained here."""
+    rows = table(row for row in record.rows() if row.section == "classifier")
+    inputs = {task.name: task.inputs for task in record.tasks}
+    kinds = {task.name: task.kind for task in record.tasks}
+    accuracy = rows[rows["quantity"] == "accuracy"]
+    palette = colours(list(dict.fromkeys(rows["augmentation"])))
+    seen: set[str] = set()
+    with drawing():
+        figure = Figure(figsize=(8.6, 2.8), layout="constrained")
+        axes: np.ndarray = figure.subplots(1, len(PANELS))
+        for measured in accuracy.itertuples():
+            (trained,) = inputs[str(measured.run)]
+            if kinds[trained] != "classifier-train":
+                continue
+            history = pd.DataFrame(record.run(trained).read_history("epoch", *PANELS))
+            name = str(measured.augmentation)
+            for axis, (column, unit) in zip(axes, PANELS.items(), strict=True):
+                own = None if name in seen else label(name)
+                axis.plot(history["epoch"], history[column], color=palette[name], lw=1.1, label=own)
+                axis.set_xlabel("epoch")
+                axis.set_title(unit, color=INK)
+                axis.grid(axis="y")
+            seen.add(name)
+        if not seen:
+            return []
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    return [
+        Plot(
+            "classifier-curves",
+            "Training curves of the classifiers",
+            "One line per seed. The training loss is measured on augmented images and soft labels, so its level "
+            "compares within an augmentation only; test loss and accuracy are on the first 2,000 test images (or all, "
+            "if fewer).",
+            "Three line charts over epochs: training loss, test loss and test accuracy of every classifier.",
+            figure,
+        )
+    ]
+
+
+def _values(rows: pd.DataFrame, augmentation: str, quantity: str) -> pd.Series:
+    own = rows[(rows["augmentation"] == augmentation) & (rows["quantity"] == quantity)]
+    return own.set_index("seed")["value"]

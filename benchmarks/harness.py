@@ -21,8 +21,8 @@ Timings = dict[str, list[float]]
 TIMED_SECONDS = 0.02
 
 
-def arguments(description: str, precision: str = "fp32", **own: int) -> argparse.Namespace:
-    """The options of every benchmark and the whole numbers it adds; ``backend`` is made from device and threads."""
+def arguments(description: str, precision: str = "fp32", **own: int | str) -> argparse.Namespace:
+    """The options of every benchmark and the numbers and words it adds; ``backend`` is made from device and threads."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer cases, under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there")
@@ -30,7 +30,7 @@ def arguments(description: str, precision: str = "fp32", **own: int) -> argparse
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--repeats", type=int, help="timed runs of each function, at least 5")
     for name, default in own.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help="(default: %(default)s)")
+        parser.add_argument(f"--{name}", type=type(default), default=default, help="(default: %(default)s)")
     given = parser.parse_args()
     if given.repeats is not None and given.repeats < 5:
         parser.error("--repeats must be at least 5: fewer runs give no honest spread")

@@ -16,47 +16,18 @@ from functools import partial
 
 import torch
 from harness import arguments, interleave, record, show, write
+from loading import Pictures, endless
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from mixlens import FMix
 from mixlens.analysis.data import photos
-from mixlens.analysis.data.dataset import Dataset
 from mixlens.analysis.training.backend import Backend
 from mixlens.analysis.training.loop import Step
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.model import VAE
 from mixlens.vae.train import make_batches, make_optimizer, make_step
-
-
-class Pictures(TorchDataset[tuple[Tensor, int]]):
-    """The training images one by one through torchvision's transforms."""
-
-    def __init__(self, dataset: Dataset, config: VAEConfig) -> None:
-        self.images = dataset.train.images.permute(0, 2, 3, 1).contiguous().numpy()
-        self.labels = dataset.train.labels.tolist()
-        self.transform = transforms.Compose(
-            [
-                transforms.ToPILImage(),
-                transforms.ColorJitter(*[config.jitter] * 4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(dataset.mean, dataset.std),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.images[index]), self.labels[index]
-
-
-def endless(batches: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from batches()
 
 
 def trainer(
@@ -88,8 +59,9 @@ def main() -> None:
     dataset = photos.load()
     steps = 4 if given.quick else 20
     batches = make_batches(config, dataset, backend.generator("benchmark", "images"), backend)
+    augment = [transforms.ColorJitter(*[config.jitter] * 4), transforms.RandomHorizontalFlip()]
     loader = DataLoader(
-        Pictures(dataset, config), config.batch_size, shuffle=True, drop_last=True, num_workers=given.workers
+        Pictures(dataset, augment), config.batch_size, shuffle=True, drop_last=True, num_workers=given.workers
     )
 
     def loaded() -> Iterator[tuple[Tensor, Tensor]]:

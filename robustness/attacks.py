@@ -106,7 +106,11 @@ def _parse(text: str) -> Attack:
         made.distance  # noqa: B018  some raise here when it is unknown
     except Exception as error:  # whatever the attack's constructor raises
         raise InputError(f"attack {text!r}: {type(error).__name__}: {error}") from error
+    steps = getattr(made, "steps", 0)
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
+        raise InputError(f"attack {text!r}: steps must be a whole number of at least 0, got {steps!r}.")
     shown = ",".join(f"{key}={value!r}" for key, value in sorted(own.items()) if key != "distance")
+    name = {long: short for short, long in SHORT.items()}.get(kind.__name__, kind.__name__)
     return Attack(f"{name}({shown})" if shown else name, made)
 
 

@@ -31,7 +31,7 @@ class RobustnessConfig:
         "nested-worst: at those that no attack has, for the worst case alone.",
         "published code",
     )
-    images: int | None = setting(None, "Attack the first so many test images; none: all.", "all: published code")
+    images: int | None = setting(None, "Attack so many test images, evenly spaced; none: all.", "all: published code")
     seed: int = setting(0, "Of random starts and noise, drawn for each image by itself.")
     batch_size: int = setting(500, "Images attacked at once; results do not depend on it.")
 

@@ -1,7 +1,8 @@
 """DeepFool (Moosavi-Dezfooli et al. 2016) with shared work: Foolbox's iterates for a fraction of its passes.
 
 Foolbox runs a forward and a backward pass for every class at every step, on every image, until the slowest is done.
-Here a step is one forward pass with one backward pass for every class, on the images that are not misclassified yet.
+Here a step is one forward pass with one backward pass for every other class, on the images that are not misclassified
+yet, and a forward pass that tells which of them are now.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ def deepfool(attack: DeepFoolAttack, model: nn.Module, x: Tensor, labels: Tensor
     ``attack`` brings the norm's formulas, the number of steps and candidates, and the overshoot. The images should be
     classified correctly; others come back as they are. The loss "crossentropy" gives the same differences between
     classes as "logits", the default, up to rounding.
+
+    Raises:
+        ValueError: another loss, fewer than two candidates.
     """
+    if attack.loss not in ("logits", "crossentropy"):
+        raise ValueError(f"expected loss to be 'logits' or 'crossentropy', got {attack.loss!r}")
     with torch.no_grad():
         logits = model(x)
     candidates = logits.shape[1] if attack.candidates is None else min(attack.candidates, logits.shape[1])
+    if candidates < 2:
+        raise ValueError(f"expected at least 2 candidates, got {candidates}")
     ranked = logits.argsort(dim=1, descending=True)[:, :candidates]
     result, total = x.clone(), torch.zeros_like(x)
     fooled = logits.argmax(1) != labels

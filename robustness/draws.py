@@ -33,8 +33,8 @@ class Draws:
 
     def begin(self, images: Sequence[int], epsilon: float) -> None:
         """Which images, by their number in the data set, the next run attacks, and at which ε."""
-        self._images, self._epsilon, self._count = images, epsilon, 0
-        torch.manual_seed(stream_seed(*self._purpose, epsilon, "batch", *images[:1]))
+        self._images, self._epsilon, self._count = images, float(epsilon), 0
+        torch.manual_seed(stream_seed(*self._purpose, self._epsilon, "batch", *images[:1]))
 
     def _by_image(self, original: Callable[..., ep.Tensor]) -> Callable[..., ep.Tensor]:
         def draw(x: ep.Tensor, *arguments: Any) -> ep.Tensor:

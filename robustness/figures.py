@@ -50,7 +50,9 @@ def _rows(record: StudyRecord) -> pd.DataFrame:
     """The section's rows with columns of their own for attack and epsilon."""
     rows = table(row for row in record.rows() if row.section == "robustness")
     params = rows["params"].map(json.loads)
-    return rows.assign(**{key: params.map(lambda p, key=key: p.get(key)) for key in ("attack", "epsilon", "protocol")})
+    return rows.assign(
+        **{key: params.map(lambda p, key=key: p.get(key)) for key in ("attack", "epsilon", "protocol", "norm")}
+    )
 
 
 def _attacks(rows: pd.DataFrame) -> list[str]:
@@ -76,7 +78,7 @@ def _how(rows: pd.DataFrame) -> str:
 
 def _summary(rows: pd.DataFrame) -> Table:
     attacks = _attacks(rows)
-    unit = rows.loc[rows["quantity"] == "median_epsilon", "unit"].iloc[0] if len(rows) else ""
+    norm = ", ".join(dict.fromkeys(rows["norm"]))
     body = []
     for augmentation in _augmentations(rows):
         own = rows[rows["augmentation"] == augmentation]
@@ -90,7 +92,7 @@ def _summary(rows: pd.DataFrame) -> Table:
         "robustness-summary",
         "Accuracy, and the ε that breaks half of the images",
         "Mean ± standard deviation over training seeds; accuracy in percent of the attacked images. Median ε: the "
-        f"smallest of the sweep's ε ({unit} norm, images in [0, 1]) at which half of the images are broken. "
+        f"smallest of the sweep's ε ({norm} norm, images in [0, 1]) at which half of the images are broken. "
         f"{_how(rows)}.",
         ("Augmentation", "Accuracy (%)", *(f"{title(attack)}, median ε" for attack in attacks), "seeds"),
         tuple(body),
@@ -240,5 +242,7 @@ def _epsilon_axis(axes: np.ndarray[Any, Any], epsilons: Sequence[float]) -> None
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
         axis.set_ylim(0, 1)
-    for axis in axes[-1]:
-        axis.set_xlabel("ε")
+    for column in axes.T:
+        lowest = [axis for axis in column if axis.get_visible()][-1]
+        lowest.set_xlabel("ε")
+        lowest.tick_params(labelbottom=True)

@@ -54,13 +54,14 @@ def smallest_epsilon(broken: Bits, epsilons: Sequence[float]) -> Bits:
 def median(values: Bits, unit: str) -> Estimate:
     """The median over images (the lower one of two), with the distribution-free interval between order statistics.
 
-    The interval's ranks are those of Binomial(n, ½) at 2.5% on each side, so that it covers at least 95%; it is None
-    where it reaches images that nothing broke (inf).
+    The interval's ranks are those of Binomial(n, ½) at 2.5% on each side, so that it covers at least 95%. It is None
+    for fewer than six images, whose whole range covers less, and where it reaches images that nothing broke (inf).
     """
     ordered, n = np.sort(values), len(values)
     rank = int(binom.ppf((1 - LEVEL) / 2, n, 0.5))
-    low, high = float(ordered[max(rank - 1, 0)]), float(ordered[min(n - rank, n - 1)])
-    interval = Interval(low, high, LEVEL, "order statistics") if math.isfinite(high) else None
+    interval = None
+    if rank > 0 and math.isfinite(high := float(ordered[n - rank])):
+        interval = Interval(float(ordered[rank - 1]), high, LEVEL, "order statistics")
     return Estimate(float(ordered[(n - 1) // 2]), None, n, "none", unit, interval)
 
 

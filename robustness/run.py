@@ -24,7 +24,7 @@ from ..analysis.training.classifier import load_classifier
 from ..analysis.training.config import ClassifierConfig
 from .attacks import Attack, parse_attacks
 from .config import ProtocolName, RobustnessConfig
-from .measures import NOT_RUN, WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
+from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
 from .sweep import Swept, sweep
 
 
@@ -80,7 +80,8 @@ def _sweep(
     model: torch.nn.Module = load_classifier(inputs[0], trained_with, dataset, context.backend)
     if context.backend.compile:
         model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
-    images, labels = dataset.test.images[: config.images], dataset.test.labels[: config.images]
+    chosen = chosen_images(config, len(dataset.test))
+    images, labels = dataset.test.images[chosen], dataset.test.labels[chosen]
     context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", len(config.attacks) * len(images))
     found = sweep(
         model,
@@ -91,6 +92,7 @@ def _sweep(
         protocol=config.protocol,
         seed=config.seed,
         batch_size=config.batch_size,
+        numbers=chosen.tolist(),
         checkpoint=run / CHECKPOINT,
         progress=partial(_advance, run, context),
     )
@@ -100,6 +102,7 @@ def _sweep(
             "bits": found.bits,
             "distance": found.distance,
             "zero_gradient": found.zero_gradient,
+            "images": chosen.numpy(),
         }
     )
     return rows_of(
@@ -118,6 +121,11 @@ def _sweep(
     )
 
 
+def chosen_images(config: RobustnessConfig, available: int) -> torch.Tensor:
+    """The numbers of the attacked test images: all, or ``config.images`` evenly spaced (some data sets are sorted)."""
+    return torch.linspace(0, available - 1, config.images or available, dtype=torch.float64).round().long()
+
+
 def _advance(run: Run, context: Context, images: int) -> None:
     run.check_lease()
     context.reporter.advance(steps=images)
@@ -128,28 +136,28 @@ def rows_of(
 ) -> list[Row]:
     """Accuracy at each ε and median ε of each attack and of the worst case, distances, and signs of masked gradients.
 
-    ``params`` of each row: protocol, attack, and epsilon where there is one.
+    ``params`` of each row: protocol, norm, attack, and epsilon where there is one.
     """
     rows: list[Row] = []
-    unit = f"L{attacks[0].norm.p}".replace("inf", "∞")
+    norm = f"L{attacks[0].norm.p}".replace("inf", "∞")
 
     def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
         if math.isfinite(estimate.value):  # a median that no ε of the sweep reaches is no row
-            params = {"protocol": protocol, **params}
+            params = {"protocol": protocol, "norm": norm, **params}
             rows.append(row_of(estimate, quantity=quantity, params=params, note=note, **facts))
 
     for name in (*found.attacks, WORST):
-        if name != WORST and (found.bits[found.attacks.index(name)] == NOT_RUN).any():
-            continue  # under nested-worst the worst case alone is defined
+        if protocol == "nested-worst" and name != WORST:
+            continue  # the worst case alone is defined
         broken = broken_by(found.bits, found.attacks, name)
         for epsilon, estimate in zip(found.epsilons, accuracy(broken), strict=True):
             add("accuracy", estimate, attack=name, epsilon=epsilon)
-        smallest = median(smallest_epsilon(broken, found.epsilons), unit)
+        smallest = median(smallest_epsilon(broken, found.epsilons), norm)
         add("median_epsilon", smallest, "the smallest ε of the sweep that breaks half of the images", attack=name)
     for attack, distances in zip(attacks, found.distance, strict=True):
-        if attack.minimises and not np.isnan(distances[found.correct]).any():
+        if attack.minimises and protocol != "nested-worst" and not np.isnan(distances[found.correct]).any():
             own = np.where(found.correct, distances, 0.0)
-            add("median_distance", median(own, unit), "of the attack's own smallest perturbations", attack=attack.name)
+            add("median_distance", median(own, norm), "of the attack's own smallest perturbations", attack=attack.name)
     for sign in masking_signs(
         found.bits,
         found.attacks,

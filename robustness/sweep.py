@@ -13,6 +13,7 @@ are count as broken by every attack and are not attacked. Three protocols:
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,8 @@ from foolbox.attacks.deepfool import DeepFoolAttack
 from foolbox.attacks.gradient_descent_base import BaseGradientDescent
 from foolbox.criteria import Misclassification
 from foolbox.models import PyTorchModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError, unknown
@@ -65,6 +66,7 @@ def sweep(
     protocol: ProtocolName = "paper",
     seed: int = 0,
     batch_size: int = 500,
+    numbers: Sequence[int] | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> Swept:
@@ -77,6 +79,7 @@ def sweep(
         epsilons: ascending, in the norm of the attacks (L∞: pixel units).
         seed: of random starts and noise, which are drawn for each (attack, ε, image) by itself.
         batch_size: images attacked at once; results do not depend on it but for rounding.
+        numbers: the images' numbers in their data set, which seed their draws; their positions by default.
         checkpoint: a file that keeps what is done; a sweep that finds it goes on from there.
         progress: called with the number of images of each finished (attack, block).
 
@@ -95,11 +98,15 @@ def sweep(
         raise InputError(
             f"labels run from {int(labels.min())} to {int(labels.max())}, but the model has {classes} outputs."
         )
-    state = _State(parse_attacks(attacks), tuple(epsilons), len(images), checkpoint)
+    known = np.arange(len(images)) if numbers is None else np.asarray(numbers)
+    if known.shape != (len(images),):
+        raise InputError(f"numbers must be {len(images)} integers, one for each image, got {len(known)}.")
+    labels = labels.long()
+    state = _State(parse_attacks(attacks), tuple(float(value) for value in epsilons), known, protocol, seed, checkpoint)
     with frozen(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
         for start in range(0, len(images), BLOCK):
-            numbers = np.arange(start, min(start + BLOCK, len(images)))
-            _sweep_block(state, model, images, labels, numbers, protocol, seed, batch_size, device, progress)
+            rows = np.arange(start, min(start + BLOCK, len(images)))
+            _sweep_block(state, model, images, labels, rows, known, protocol, seed, batch_size, device, progress)
     return state.result()
 
 
@@ -121,6 +128,7 @@ def _sweep_block(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    rows: np.ndarray[Any, Any],
     numbers: np.ndarray[Any, Any],
     protocol: ProtocolName,
     seed: int,
@@ -128,10 +136,10 @@ def _sweep_block(
     device: torch.device,
     progress: Callable[[int], None],
 ) -> None:
-    todo = [index for index in range(len(state.attacks)) if not state.done[index, numbers].all()]
+    todo = [index for index in range(len(state.attacks)) if not state.done[index, rows].all()]
     if todo:
-        block = Block(model, _unit(images[numbers], device), labels[numbers].to(device), numbers, batch_size)
-        state.correct[numbers] = block.correct.cpu().numpy()
+        block = Block(model, _unit(images[rows], device), labels[rows].to(device), rows, numbers[rows], batch_size)
+        state.correct[rows] = block.correct.cpu().numpy()
         probes = [Probe(state.attacks[index], block, seed, batch_size) for index in todo]
         if protocol == "nested-worst":
             _nested_worst(state, todo, probes, block)
@@ -140,18 +148,18 @@ def _sweep_block(
             for index, probe in zip(todo, probes, strict=True):
                 _each_epsilon(state, index, probe, block, nested=protocol == "nested")
                 state.keep(block, [index], [probe])
-                progress(len(numbers))
-    progress(len(numbers) * (len(state.attacks) if protocol == "nested-worst" else len(state.attacks) - len(todo)))
+                progress(len(rows))
+    progress(len(rows) * (len(state.attacks) if protocol == "nested-worst" else len(state.attacks) - len(todo)))
 
 
 def _each_epsilon(state: _State, index: int, probe: Probe, block: Block, *, nested: bool) -> None:
     """One attack at every ε, on all images that are classified correctly or on those it has not broken yet."""
     bits = state.bits[index]
-    bits[:, block.numbers] = np.where(block.correct.cpu().numpy(), HELD, BROKEN)
+    bits[:, block.rows] = np.where(block.correct.cpu().numpy(), HELD, BROKEN)
     rows = block.correct.nonzero().squeeze(1)
     for k, epsilon in enumerate(state.epsilons):
         broken = probe.broken(rows, epsilon, within=nested)
-        hit = block.numbers[rows[broken].cpu().numpy()]
+        hit = block.rows[rows[broken].cpu().numpy()]
         if nested:
             bits[k:, hit] = BROKEN
             rows = rows[~broken]
@@ -161,15 +169,15 @@ def _each_epsilon(state: _State, index: int, probe: Probe, block: Block, *, nest
 
 def _nested_worst(state: _State, todo: Sequence[int], probes: Sequence[Probe], block: Block) -> None:
     """All attacks, cheapest first, at each ε in turn, on the images that none has broken yet."""
-    everyone = np.ix_(np.array(todo), np.arange(len(state.epsilons)), block.numbers)
+    everyone = np.ix_(np.array(todo), np.arange(len(state.epsilons)), block.rows)
     state.bits[everyone] = np.where(block.correct.cpu().numpy(), NOT_RUN, BROKEN)
     rows = block.correct.nonzero().squeeze(1)
     cheapest_first = sorted(zip(todo, probes, strict=True), key=lambda pair: pair[1].attack.cost)
     for k, epsilon in enumerate(state.epsilons):
         for index, probe in cheapest_first:
             broken = probe.broken(rows, epsilon, within=True)
-            state.bits[index, k, block.numbers[rows.cpu().numpy()]] = HELD
-            state.bits[index, k:, block.numbers[rows[broken].cpu().numpy()]] = BROKEN
+            state.bits[index, k, block.rows[rows.cpu().numpy()]] = HELD
+            state.bits[index, k:, block.rows[rows[broken].cpu().numpy()]] = BROKEN
             rows = rows[~broken]
 
 
@@ -177,9 +185,16 @@ class Block:
     """A few hundred images on the device, with what their attacks share: predictions, and the loss's first gradient."""
 
     def __init__(
-        self, model: nn.Module, x: Tensor, labels: Tensor, numbers: np.ndarray[Any, Any], batch_size: int
+        self,
+        model: nn.Module,
+        x: Tensor,
+        labels: Tensor,
+        rows: np.ndarray[Any, Any],
+        numbers: np.ndarray[Any, Any],
+        batch_size: int,
     ) -> None:
-        self.model, self.x, self.labels, self.numbers = model, x, labels, numbers
+        self.model, self.x, self.labels = model, x, labels
+        self.rows, self.numbers = rows, numbers  # where the images stand in the sweep, and in their data set
         self._batch_size = batch_size
         self._gradient: Tensor | None = None
         with torch.no_grad():
@@ -198,7 +213,7 @@ class Block:
 
     def zero_gradient(self) -> np.ndarray[Any, Any]:
         if self._gradient is None:
-            return np.full(len(self.numbers), NOT_RUN, np.int8)
+            return np.full(len(self.rows), NOT_RUN, np.int8)
         zero = self._gradient.flatten(1).abs().amax(1) == 0
         return torch.where(self.correct, zero, NOT_RUN).to(torch.int8).cpu().numpy()
 
@@ -217,7 +232,7 @@ class Probe:
         self._batch: tuple[Tensor, Tensor] | None = None  # images under attack, and their rows in the block
         # Of a minimising attack, once it has run on an image: the perturbed image and its distance.
         self._perturbed: Tensor | None = None
-        self.distance = torch.full((len(block.numbers),), float("nan"), device=block.x.device)
+        self.distance = torch.full((len(block.rows),), float("nan"), device=block.x.device)
 
     def broken(self, rows: Tensor, epsilon: float, *, within: bool) -> Tensor:
         """Which of the block's images ``rows`` (M,), all classified correctly, the attack breaks at ε: (M,) bool.
@@ -241,20 +256,11 @@ class Probe:
     def _batches(self, rows: Tensor) -> Sequence[Tensor]:
         return rows.split(self._batch_size) if len(rows) else ()
 
-    def _run(self, rows: Tensor, **arguments: float) -> Tensor:
-        """Foolbox's attack on these images."""
-        x, labels = self._block.x[rows], self._block.labels[rows]
-        self._draws.begin(self._block.numbers[rows.cpu().numpy()].tolist(), arguments.get("epsilon", 0.0))
-        self._batch = (x, rows)
-        try:
-            return self._foolbox.run(self._model, x, Misclassification(labels), **arguments)  # type: ignore[attr-defined]
-        except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
-            raise InputError(f"attack {self.attack.name!r} failed: {type(error).__name__}: {error}") from error
-
     def _broken(self, rows: Tensor, epsilon: float) -> Tensor:
         x, labels = self._block.x[rows], self._block.labels[rows]
-        perturbed = self._run(rows, epsilon=epsilon) if self._perturbed is None else self._perturbed[rows]
-        clipped = self.attack.norm.clip_perturbation(x, perturbed, epsilon)
+        with self._refusals():
+            perturbed = self._run(rows, epsilon=epsilon) if self._perturbed is None else self._perturbed[rows]
+            clipped = self.attack.norm.clip_perturbation(x, perturbed.to(x.dtype), epsilon)
         with torch.no_grad():
             return self._block.model(clipped).argmax(1) != labels
 
@@ -264,14 +270,30 @@ class Probe:
             self._perturbed = self._block.x.clone()
         for part in self._batches(rows):
             x, labels = self._block.x[part], self._block.labels[part]
-            if isinstance(self._foolbox, DeepFoolAttack):
-                perturbed, fooled = deepfool(self._foolbox, self._block.model, x, labels)
-            else:
-                perturbed = self._run(part)
-                with torch.no_grad():
-                    fooled = self._block.model(perturbed).argmax(1) != labels
+            with self._refusals():
+                if isinstance(self._foolbox, DeepFoolAttack):
+                    perturbed, fooled = deepfool(self._foolbox, self._block.model, x, labels)
+                else:
+                    perturbed = self._run(part).to(x.dtype)
+                    with torch.no_grad():
+                        fooled = self._block.model(perturbed).argmax(1) != labels
             self._perturbed[part] = perturbed
             self.distance[part] = self.attack.norm(x, perturbed).masked_fill(~fooled, float("inf"))
+
+    def _run(self, rows: Tensor, **arguments: float) -> Tensor:
+        """Foolbox's attack on these images."""
+        x, labels = self._block.x[rows], self._block.labels[rows]
+        self._draws.begin(self._block.numbers[rows.cpu().numpy()].tolist(), arguments.get("epsilon", 0.0))
+        self._batch = (x, rows)
+        return self._foolbox.run(self._model, x, Misclassification(labels), **arguments)  # type: ignore[attr-defined]
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """What Foolbox raises, as an error that names the attack."""
+        try:
+            yield
+        except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+            raise InputError(f"attack {self.attack.name!r} failed: {type(error).__name__}: {error}") from error
 
     def _value_and_grad(self, loss: Callable[..., ep.Tensor], x: ep.Tensor) -> tuple[Any, ep.Tensor]:
         """Foolbox's hook: at the images themselves, the gradient that all attacks share."""
@@ -291,9 +313,18 @@ class _State:
     """The arrays of a sweep, kept in a file if one is given."""
 
     def __init__(
-        self, attacks: Sequence[Attack], epsilons: tuple[float, ...], images: int, checkpoint: Path | None
+        self,
+        attacks: Sequence[Attack],
+        epsilons: tuple[float, ...],
+        numbers: np.ndarray[Any, Any],
+        protocol: str,
+        seed: int,
+        checkpoint: Path | None,
     ) -> None:
         self.attacks, self.epsilons, self._checkpoint = attacks, epsilons, checkpoint
+        names = [attack.name for attack in attacks]
+        self._identity = json.dumps([names, epsilons, numbers.tolist(), protocol, seed])
+        images = len(numbers)
         self.bits = np.full((len(attacks), len(epsilons), images), NOT_RUN, np.int8)
         self.done = np.zeros((len(attacks), images), bool)
         self.correct = np.zeros(images, bool)
@@ -305,12 +336,13 @@ class _State:
     def keep(self, block: Block, indices: Sequence[int], probes: Sequence[Probe]) -> None:
         """Mark the attacks as done on the block, take what they measured besides, and save."""
         for index, probe in zip(indices, probes, strict=True):
-            self.done[index, block.numbers] = True
-            self.distance[index, block.numbers] = probe.distance.cpu().numpy()
-        self.zero_gradient[block.numbers] = np.maximum(self.zero_gradient[block.numbers], block.zero_gradient())
+            self.done[index, block.rows] = True
+            self.distance[index, block.rows] = probe.distance.cpu().numpy()
+        self.zero_gradient[block.rows] = np.maximum(self.zero_gradient[block.rows], block.zero_gradient())
         if self._checkpoint is not None:
             aside = self._checkpoint.with_name(f"{self._checkpoint.name}.tmp")
-            save_file({name: torch.from_numpy(array) for name, array in self._arrays().items()}, aside)
+            tensors = {name: torch.from_numpy(array) for name, array in self._arrays().items()}
+            save_file(tensors, aside, {"sweep": self._identity})
             os.replace(aside, self._checkpoint)
 
     def result(self) -> Swept:
@@ -321,11 +353,11 @@ class _State:
         return {name: getattr(self, name) for name in ("bits", "done", "correct", "zero_gradient", "distance")}
 
     def _restore(self, path: Path) -> None:
-        own = self._arrays()
         try:
-            found = {name: tensor.numpy() for name, tensor in load_file(path).items()}
-            if {n: (a.shape, a.dtype) for n, a in found.items()} != {n: (a.shape, a.dtype) for n, a in own.items()}:
-                raise ValueError("it is of another sweep")
+            with safe_open(path, framework="np") as file:
+                if (file.metadata() or {}).get("sweep") != self._identity:
+                    raise ValueError("other attacks, ε, images, protocol or seed")
+                found = {name: file.get_tensor(name) for name in self._arrays()}
         except (SafetensorError, OSError, ValueError) as error:
             raise InputError(
                 f"{path} is no checkpoint of this sweep ({str(error).splitlines()[0]}). Delete it and start again."

@@ -11,6 +11,11 @@ class InputError(ValueError):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in one line; its type where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def unknown(kind: str, given: object, known: Iterable[str]) -> InputError:
     """An `InputError` for a name that is not among ``known``, with the nearest spelling if there is one."""
     names = sorted(known)

@@ -1,10 +1,12 @@
 """What a user names on the command line or in a study: ``name(key=value)``, and their own ``package.module:name``."""
 
 import ast
+import hashlib
 import json
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from .errors import InputError, unknown
@@ -39,6 +41,16 @@ def load_object(spec: str, kind: str) -> Any:
         raise unknown(f"name for the {kind} in module {module_name!r}:", name, public) from error
 
 
+def source_of(spec: str, kind: str) -> str:
+    """SHA-256 of the file that ``package.module:name`` comes from: an edit there makes it another object.
+
+    A change in what that file imports goes unnoticed.
+    """
+    load_object(spec, kind)
+    file = getattr(sys.modules[spec.partition(":")[0]], "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
+
+
 def read_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     """Read ``name`` or ``name(key=value, …)`` with plain literals. ``kind`` says in messages what is named.
 
@@ -65,11 +77,16 @@ def read_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split ``a,b(x=1,y=2),c`` at the commas outside parentheses."""
-    parts, depth = [""], 0
+    """Split ``a,b(x=1,y=2),c`` at the commas outside parentheses and quotes."""
+    parts, depth, quote = [""], 0, ""
     for letter in text:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        else:
+            depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0 and not quote:
             parts.append("")
         else:
             parts[-1] += letter

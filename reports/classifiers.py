@@ -35,9 +35,12 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     caption = (
         f"Accuracy in percent on {images} test images, mean ± standard deviation over training seeds; the standard "
-        f"error over images is at most {error:.2f} points. Differences are to the baseline of the same seed, with a "
+        f"error over images is at most {error:.2f} points. Differences are to the baseline {_partner(record)}, with a "
         "95% Student t interval over seeds. NLL: mean cross entropy in nats."
     )
+    printed = {
+        augmentation: values for augmentation, values in printed.items() if augmentation in set(rows["augmentation"])
+    }
     if printed:
         sources = sorted({value.source for values in printed.values() for value in values.values()})
         caption += f" The paper's: {' and '.join(sources)}, 200 epochs at width 64; it prints one FMix."
@@ -83,6 +86,12 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
             figure,
         )
     ]
+
+
+def _partner(record: StudyRecord) -> str:
+    """Networks that were brought along share nothing but their place in the list."""
+    brought = any(task.kind == "classifier-load" for task in record.tasks)
+    return "named in the same place" if brought else "of the same seed"
 
 
 def _values(rows: pd.DataFrame, augmentation: str, quantity: str) -> pd.Series:

@@ -79,6 +79,8 @@ def _sweep(
     dataset = context.dataset
     model: torch.nn.Module = load_classifier(inputs[0], trained_with, dataset, context.backend)
     if context.backend.compile:
+        # DeepFool goes backward through one graph several times, which donated buffers forbid.
+        torch._functorch.config.donated_buffer = False
         model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
     chosen = chosen_images(config, len(dataset.test))
     images, labels = dataset.test.images[chosen], dataset.test.labels[chosen]

@@ -32,7 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..analysis.errors import InputError, unknown
+from ..analysis.errors import InputError, first_line, unknown
 from ..analysis.models.classifier import check_classifier
 from .attacks import Attack, parse_attacks
 from .config import ATTACKS, EPSILONS, ProtocolName, check_epsilons
@@ -360,7 +360,7 @@ class _State:
                 found = {name: file.get_tensor(name) for name in self._arrays()}
         except (SafetensorError, OSError, ValueError) as error:
             raise InputError(
-                f"{path} is no checkpoint of this sweep ({str(error).splitlines()[0]}). Delete it and start again."
+                f"{path} is no checkpoint of this sweep ({first_line(error)}). Delete it and start again."
             ) from error
         for name, array in found.items():
             setattr(self, name, array.copy())

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +12,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
 from ..interface import Augmentation, MixedBatch
-from ..plugins import load_object, read_call
+from ..plugins import load_object, read_call, source_of
 from .cutmix import CutMix
 from .fmix import FMix
 from .mixup import MixUp
@@ -85,9 +82,7 @@ class Policy:
         use = self.settings["use"]
         if ":" not in use:
             return dict(self.settings)
-        load_object(use, "augmentation")
-        file = getattr(sys.modules[use.partition(":")[0]], "__file__", None)
-        return {**self.settings, "source": hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()}
+        return {**self.settings, "source": source_of(use, "augmentation")}
 
     @property
     def is_baseline(self) -> bool:
@@ -105,7 +100,7 @@ class Policy:
             made = _call(load_object(use, "augmentation"), arguments, self.text)
             if not callable(made):
                 raise InputError(f"augmentation {self.text!r}: its factory gave {type(made).__name__}, not a callable.")
-            return OwnAugmentation(self.text, made, _takes_step(made))
+            return OwnAugmentation(self.text, made, _takes_step(made), num_classes)
         arguments.setdefault("mode", mode)
         mixes = [_call(_SINGLE[name][0], {**_SINGLE[name][1], **arguments, "num_classes": num_classes}, self.text)
                  for name in use.split("+")]  # fmt: skip
@@ -119,6 +114,7 @@ class OwnAugmentation:
     name: str
     mix: Callable[..., Any]
     takes_step: bool
+    num_classes: int
 
     def __call__(
         self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None
@@ -135,6 +131,14 @@ class OwnAugmentation:
             raise InputError(
                 f"augmentation {self.name!r} turned {x.dtype} images {tuple(x.shape)} into {mixed.dtype} "
                 f"{tuple(mixed.shape)}; it must keep shape and type."
+            )
+        soft = isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == (len(x), self.num_classes)
+        hard = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == (len(x),)
+        if not (soft or hard):
+            found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+            raise InputError(
+                f"augmentation {self.name!r} returned {found} as labels of {len(x)} images; expected floats "
+                f"({len(x)}, {self.num_classes}), how much of each class is in each image, or integers ({len(x)},)."
             )
         return mixed, labels
 

@@ -17,6 +17,7 @@ BUILT_IN: dict[str, Callable[..., nn.Module]] = {
     "preact-resnet18": PreActResNet18,
     "preact-resnet18-official": partial(PreActResNet18, official=True),
 }
+LIBRARIES = ("torchvision", "timm")  # whose networks are named library:NAME
 
 
 def build(spec: str, *, classes: int, channels: int, width: int, pretrained: bool = False) -> nn.Module:
@@ -49,8 +50,11 @@ def build(spec: str, *, classes: int, channels: int, width: int, pretrained: boo
     factory = load_object(spec, "model")
     if not callable(factory):
         raise InputError(f"model {spec!r}: expected a function to call, found {type(factory).__name__}.")
+    parameters = _parameters(factory)
+    if pretrained and "pretrained" not in parameters:
+        raise InputError(f"model {spec!r}: its factory takes no argument 'pretrained'; give a file of weights.")
     known = {"num_classes": classes, "in_channels": channels, "width": width, "pretrained": pretrained}
-    return _made(spec, factory, {name: value for name, value in known.items() if name in _parameters(factory)})
+    return _made(spec, factory, {name: value for name, value in known.items() if name in parameters})
 
 
 def _torchvision(spec: str, name: str, classes: int, pretrained: bool) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 PROBES = 8  # images a network is tried on
 
@@ -65,10 +65,10 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
     try:
         with torch.no_grad():
             logits, again = model(x), model(x)
-    except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
+    except Exception as error:  # whatever the network raises
         raise InputError(
-            f"the model failed on images of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]} State the side "
-            "that it takes with --classifier.size."
+            f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)} If it takes another size, "
+            "state its side with --classifier.size."
         ) from error
     if not isinstance(logits, Tensor):
         raise InputError(f"the model returns {type(logits).__name__}; expected one tensor of logits (B, classes).")

@@ -12,8 +12,8 @@ GROWTH = (1, 2, 4, 8)  # channels of the four stages, in units of the width
 class PreActBlock(nn.Module):
     """BN–ReLU–conv–BN–ReLU–conv added to the input, which a 1×1 convolution projects where the shape changes.
 
-    ``activated`` blocks add to BN–ReLU of their input rather than to the input itself: those with a projection, and the
-    network's first, whose input nothing has activated yet.
+    ``activated`` blocks add to BN–ReLU of their input rather than to the input itself: those with a projection, and of
+    He et al.'s network the first, whose input nothing has activated yet.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, activated: bool) -> None:
@@ -38,8 +38,8 @@ class PreActResNet18(nn.Module):
     """Images (B, channels, H, W) → logits (B, classes). 11.2 million parameters at the default width.
 
     ``official`` is the network of the published FMix code, which differs from He et al.: BN–ReLU stands between the
-    stem and the first block, whose own follows; that block adds to its input; and the last sum is pooled as it is,
-    without BN–ReLU.
+    stem and the first block, whose own follows; every block adds to its activated input, so that no path is an
+    identity; and the last sum is pooled as it is, without BN–ReLU.
     """
 
     def __init__(self, classes: int, *, width: int = 64, channels: int = 3, official: bool = False) -> None:
@@ -53,7 +53,7 @@ class PreActResNet18(nn.Module):
             for number in range(BLOCKS_PER_STAGE):
                 stride = 2 if number == 0 and stages else 1
                 first = not (stages or blocks)
-                blocks.append(PreActBlock(inputs, growth * width, stride, activated=first and not official))
+                blocks.append(PreActBlock(inputs, growth * width, stride, activated=first or official))
                 inputs = growth * width
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)

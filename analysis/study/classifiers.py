@@ -12,16 +12,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..data.dataset import Dataset
+from ..errors import InputError
 from ..information.uncertainty import from_independent
 from ..interface import Row, Task
 from ..masks.policies import Policy
+from ..models.build import LIBRARIES
+from ..plugins import source_of
 from ..proportion import proportion
 from ..settings import changed
 from ..store.results import row_of
 from ..store.runs import MODEL, Run
 from ..training.backend import Backend, make_backend
 from ..training.checkpoint import load_weights, save_weights
-from ..training.classifier import check_data, load_classifier, make_network, predict, train_classifier
+from ..training.classifier import check_data, load_classifier, make_network, predict, train_classifier, try_network
 from ..training.config import ClassifierConfig
 from .plan import Study
 
@@ -61,6 +64,7 @@ def classifiers(study: Study, dataset: Dataset, backend: Backend) -> list[Traine
     check_data(config, dataset)
     if config.weights:
         return _brought(config, dataset)
+    try_network(config, dataset, make_network(config, dataset))
     precision = make_backend(str(backend.device), config.precision).precision
     return [
         Trained(_training(config, dataset, policy, seed, precision), policy.text, seed)
@@ -76,14 +80,20 @@ def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Trained]:
     """
     found: list[Trained] = []
     for text in config.weights:
-        name, given, file = text.rpartition("=")
+        name, given, file = ("", "", text) if Path(text).is_file() else text.rpartition("=")
+        if given and not Path(file).is_file():  # the file's own name may hold the sign
+            name, _, file = text.partition("=")
+        if not file or (given and not name):
+            raise InputError(f"weights must be FILE, NAME=FILE or {PRETRAINED!r}, got {text!r}.")
         path = None if file == PRETRAINED else Path(file)
         name = name if given else PRETRAINED if path is None else path.stem
-        _load(config, dataset, path)
+        try_network(config, dataset, _load(config, dataset, path))
         seed = sum(other.augmentation == name for other in found)
-        own = {k: v for k, v in changed(config).items() if k in ("model", "width")}
+        own = {k: v for k, v in changed(config).items() if k in ("model", "width", "size", "mean", "std")}
         source = PRETRAINED if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
-        settings = own | {"weights": source, "classes": len(dataset.classes), "name": name, "seed": seed}
+        settings = (
+            own | _source(config) | {"weights": source, "classes": len(dataset.classes), "name": name, "seed": seed}
+        )
 
         def work(run: Run, inputs: tuple[Run, ...], context: Any, path: Path | None = path) -> Sequence[Row]:
             save_weights(run / MODEL, _load(config, dataset, path))
@@ -91,6 +101,12 @@ def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Trained]:
 
         found.append(Trained(Task("classifier-load", 1, f"load {text}", settings, (), work), name, seed))
     return found
+
+
+def _source(config: ClassifierConfig) -> dict[str, str]:
+    """What else determines a network of the user's own: the file that makes it."""
+    library, own, _ = config.model.partition(":")
+    return {"source": source_of(config.model, "model")} if own and library not in LIBRARIES else {}
 
 
 def _load(config: ClassifierConfig, dataset: Dataset, path: Path | None) -> nn.Module:
@@ -102,7 +118,7 @@ def _load(config: ClassifierConfig, dataset: Dataset, path: Path | None) -> nn.M
 
 def _training(config: ClassifierConfig, dataset: Dataset, policy: Policy, seed: int, precision: str) -> Task:
     own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode")}
-    settings = own | {"seed": seed, "data": dataset.checksum, "precision": precision}
+    settings = own | _source(config) | {"seed": seed, "data": dataset.checksum, "precision": precision}
     if not policy.is_baseline:
         settings |= {"augmentation": policy.fingerprint()}
         if config.mix_mode != ClassifierConfig.mix_mode and ":" not in policy.settings["use"]:

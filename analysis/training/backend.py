@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Generator, nn
 
-from ..errors import InputError, unknown
+from ..errors import InputError, first_line, unknown
 
 Precision = Literal["fp32", "bf16"]
 Module = TypeVar("Module", bound=nn.Module)
@@ -45,6 +45,20 @@ class Backend:
     def generator(self, *purpose: object) -> Generator:
         """A generator on the device, seeded by what it is for: ``backend.generator(seed, "noise")``."""
         return Generator(device=self.device).manual_seed(stream_seed(*purpose))
+
+    @contextlib.contextmanager
+    def global_draws(self, *purpose: object) -> Iterator[dict[str, Generator]]:
+        """Seeds PyTorch's own generators, from which dropout draws, for the duration, and puts them back.
+
+        Yields them by name, so that a training can checkpoint them.
+        """
+        cuda = self.device.type == "cuda"
+        index = self.device.index if self.device.index is not None else torch.cuda.current_device() if cuda else 0
+        with torch.random.fork_rng(devices=[index] if cuda else []):
+            torch.manual_seed(stream_seed(*purpose))
+            yield {"global": torch.default_generator} | (
+                {"global-cuda": torch.cuda.default_generators[index]} if cuda else {}
+            )
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
@@ -103,9 +117,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Try --device cpu."
-        ) from error
+        raise InputError(f"device {name!r} is not usable here: {first_line(error)}. Try --device cpu.") from error
     return device
 
 

@@ -20,13 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
-    """Weights and buffers, as float32 on the CPU."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    _replace(path, tensors, {})
+    """Weights and buffers, on the CPU."""
+    _replace(path, model.state_dict(), {})
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -39,9 +38,9 @@ def load_weights(path: Path, model: nn.Module) -> None:
         InputError: the file is missing, damaged, holds no state dict, or another network's.
     """
     state = _read_state(path)
-    if state and all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
     own = model.state_dict()
+    if all(name.startswith("module.") for name in state) and not all(name.startswith("module.") for name in own):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
     missing, unknown = [n for n in own if n not in state], [n for n in state if n not in own]
     shapes = [
         f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
@@ -75,13 +74,14 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # safetensors, zipfile and torch each have their own
         raise InputError(
-            f"{path} is damaged or no file of weights ({str(error).splitlines()[0]}). If a study wrote it, delete the "
+            f"{path} is damaged or no file of weights ({first_line(error)}). If a study wrote it, delete the "
             f"folder {path.parent} and run the study again."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
-    if not (isinstance(found, Mapping) and found and all(isinstance(value, Tensor) for value in found.values())):
+    named = isinstance(found, Mapping) and all(isinstance(name, str) for name in found)
+    if not (named and found and all(isinstance(value, Tensor) for value in found.values())):
         raise InputError(f"{path} holds {type(found).__name__}, not a state dict (names → tensors).")
     return dict(found)
 
@@ -109,7 +109,7 @@ def save_checkpoint(
         "optimizer": {"groups": state["param_groups"], "scalars": scalars},
         "history": list(history),
     }
-    _replace(path, {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {"mixlens": json.dumps(metadata)})
+    _replace(path, tensors, {"mixlens": json.dumps(metadata)})
 
 
 def load_checkpoint(
@@ -146,7 +146,9 @@ def load_checkpoint(
     return history
 
 
-def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def _replace(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    # Copies, since tied weights share memory, which the format does not hold.
+    tensors = {n: t.detach().to("cpu", memory_format=torch.contiguous_format, copy=True) for n, t in tensors.items()}
     aside = path.with_name(f"{path.name}.tmp")
     save_file(tensors, aside, metadata)
     os.replace(aside, path)
@@ -154,5 +156,5 @@ def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -
 
 def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} is damaged or not ours ({str(error).splitlines()[0]}). Delete the folder {path.parent} and run again."
+        f"{path} is damaged or not ours ({first_line(error)}). Delete the folder {path.parent} and run again."
     )

@@ -14,9 +14,9 @@ from ..errors import InputError
 from ..interface import Augmentation
 from ..masks.policies import Policy
 from ..models.build import build
-from ..models.classifier import Classifier, resize
+from ..models.classifier import PROBES, Classifier, check_classifier, resize
 from ..store.runs import MODEL, Run
-from .backend import Backend, stream_seed
+from .backend import Backend
 from .checkpoint import load_weights
 from .config import ClassifierConfig
 from .loop import Step, fit
@@ -45,8 +45,7 @@ def train_classifier(
     """
     check_data(config, dataset)
     mix = policy.build(len(dataset.classes), config.mix_mode)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed("classifier", "weights", seed))
+    with backend.global_draws("classifier", "weights", seed):
         network = make_network(config, dataset)
     network = backend.prepare(network)
     generators = {purpose: backend.generator("classifier", purpose, seed) for purpose in ("images", "mixing")}
@@ -63,19 +62,20 @@ def train_classifier(
         accuracy = (logits.argmax(1) == held_out.labels).float().mean()
         return {"accuracy": accuracy.item(), "nll": F.cross_entropy(logits, held_out.labels).item()}
 
-    fit(
-        network,
-        make_optimizer(config, network),
-        make_step(network, mix, generators, backend, config.size),
-        make_batches(config, dataset, generators["images"], backend),
-        epochs=config.epochs,
-        schedule=make_schedule(config),
-        generators=generators,
-        evaluate=evaluate,
-        run=run,
-        reporter=reporter,
-        label=label,
-    )
+    with backend.global_draws("classifier", "network", seed) as dropout:
+        fit(
+            network,
+            make_optimizer(config, network),
+            make_step(network, mix, generators, backend, config.size),
+            make_batches(config, dataset, generators["images"], backend),
+            epochs=config.epochs,
+            schedule=make_schedule(config),
+            generators=generators | dropout,
+            evaluate=evaluate,
+            run=run,
+            reporter=reporter,
+            label=label,
+        )
 
 
 def make_network(config: ClassifierConfig, dataset: Dataset, *, pretrained: bool = False) -> nn.Module:
@@ -139,6 +139,20 @@ def make_schedule(config: ClassifierConfig) -> Callable[[float], float]:
 def scaling(config: ClassifierConfig, dataset: Dataset) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation per channel that the network's images are normalised with."""
     return config.mean or dataset.mean, config.std or dataset.std
+
+
+def try_network(config: ClassifierConfig, dataset: Dataset, network: nn.Module) -> None:
+    """Look at a few images with a network, so that one that does not fit the data is known before hours of training.
+
+    It is left in eval mode and frozen. Raises InputError.
+    """
+    few = dataset.test.images[:PROBES].float().div_(255)
+    classes = check_classifier(Classifier(network, *scaling(config, dataset), size=config.size), few)
+    if classes != len(dataset.classes):
+        raise InputError(
+            f"model {config.model!r} has {classes} outputs, but data set {dataset.name!r} has "
+            f"{len(dataset.classes)} classes."
+        )
 
 
 def load_classifier(run: Run, config: ClassifierConfig, dataset: Dataset, backend: Backend) -> Classifier:

@@ -151,7 +151,6 @@ def test_unbalanced_parentheses_lose_no_letter(text):
 
 
 # "," and ")" within quotes are read_call's to understand; split_list counts them.
-@pytest.mark.xfail(strict=True, reason="split_list counts parentheses within quotes")
 @pytest.mark.parametrize("text", ["a(x=')',y=1)", "a(x='(')"])
 def test_parentheses_within_quotes_do_not_count(text):
     assert split_list(f"{text},b") == [text, "b"]

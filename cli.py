@@ -64,6 +64,7 @@ Config = Annotated[str | None, Parameter(group=STUDY)]
 def run(
     study: str,
     *,
+    sections: Annotated[str | None, Parameter(group=STUDY)] = None,
     common: Common | None = None,
     classifier: ClassifierSettings = None,
     vae: VAESettings = None,
@@ -77,9 +78,11 @@ def run(
     ----------
     study
         A preset (demo, cpu, paper) or a YAML file.
+    sections
+        Only these sections of it, e.g. vae,robustness.
     """
-    settings = {"classifier": given(classifier), "vae": given(vae), "robustness": given(robustness)}
-    return _run(study, common, settings)
+    settings: dict[str, Any] = {"classifier": given(classifier), "vae": given(vae), "robustness": given(robustness)}
+    return _run(study, common, settings | ({} if sections is None else {"sections": sections}))
 
 
 @app.command

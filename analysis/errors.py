@@ -16,9 +16,12 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def unknown(kind: str, given: object, known: Iterable[str]) -> InputError:
-    """An `InputError` for a name that is not among ``known``, with the nearest spelling if there is one."""
+def unknown(kind: str, given: object, known: Iterable[str], more: Iterable[str] = ()) -> InputError:
+    """An `InputError` for a name that is not among ``known``, with the nearest spelling if there is one.
+
+    ``more`` are names too many to list, which may be meant as well.
+    """
     names = sorted(known)
-    nearest = get_close_matches(str(given), names, n=1, cutoff=0.5)
+    nearest = get_close_matches(str(given), [*names, *more], n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return InputError(f"unknown {kind} {given!r}.{hint} Known: {', '.join(names)}.")
+    return InputError(f"unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}.")

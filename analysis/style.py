@@ -87,6 +87,7 @@ def number(value: float, spread: float | None = None, decimals: int | None = Non
         return "∞" if value == math.inf else "−∞" if value == -math.inf else "not a number"
     if spread is None or not math.isfinite(spread):
         return _signed(f"{value:.4g}")
+    spread = _without_rounding(spread, value)
     if decimals is None:
         decimals = max(0, 1 - math.floor(math.log10(spread))) if spread > 0 else 4
     return f"{_signed(f'{value:.{decimals}f}')} ± {spread:.{decimals}f}"
@@ -94,10 +95,15 @@ def number(value: float, spread: float | None = None, decimals: int | None = Non
 
 def interval(value: float, low: float, high: float) -> str:
     """A difference with its interval, all with their sign: ``+1.2 [+0.5, +1.9]``; digits by the interval's width."""
-    half = (high - low) / 2
+    half = _without_rounding((high - low) / 2, value)
     digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 2
     shown = [_signed(f"{number:+.{digits}f}") for number in (value, low, high)]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def _without_rounding(spread: float, value: float) -> float:
+    """Zero for a spread that is nothing but the last digits of equal numbers."""
+    return 0.0 if spread < 1e-12 * abs(value) else spread
 
 
 def _signed(text: str) -> str:

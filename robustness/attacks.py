@@ -19,7 +19,7 @@ from foolbox.attacks.gradient_descent_base import BaseGradientDescent
 from foolbox.distances import LpDistance, linf
 
 from ..analysis.errors import InputError, unknown
-from ..analysis.plugins import read_call
+from ..analysis.plugins import read_call, split_list
 
 SHORT = {
     "fgsm": "LinfFastGradientAttack",
@@ -74,7 +74,9 @@ def parse_attacks(texts: Sequence[str]) -> list[Attack]:
     Raises:
         InputError: unknown names or arguments, one attack twice, attacks of different norms.
     """
-    attacks = [_parse(text) for text in texts]
+    attacks = [_parse(part) for text in texts for part in split_list(text)]
+    if not attacks:
+        raise InputError("no attack is named; give at least one, such as pgd.")
     names = [attack.name for attack in attacks]
     for position, name in enumerate(names):
         if name in names[:position]:
@@ -92,7 +94,7 @@ def _parse(text: str) -> Attack:
     name, arguments = read_call(text, "attack")
     kind = getattr(foolbox.attacks, SHORT.get(name, name), None) if not name.startswith("_") else None
     if not (inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack)):
-        raise unknown("attack", name, [*SHORT, *_known()])
+        raise InputError(f"{unknown('attack', name, SHORT, _known())} Or any class of foolbox.attacks by its name.")
     parameters = inspect.signature(kind.__init__).parameters
     accepted = {key for key, value in parameters.items() if value.kind is not value.VAR_KEYWORD} - {"self", "args"}
     for key in arguments:

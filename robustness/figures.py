@@ -86,7 +86,8 @@ def _summary(rows: pd.DataFrame) -> Table:
         cells = [label(augmentation), number(clean.mean(), sd(clean)) if len(clean) else "—"]
         for attack in attacks:
             found = own[(own["quantity"] == "median_epsilon") & (own["attack"] == attack)]["value"]
-            cells.append(number(found.mean(), sd(found)) if len(found) else "> all")
+            reached = "" if len(found) == own["seed"].nunique() else f" (in {len(found)} of {own['seed'].nunique()})"
+            cells.append(number(found.mean(), sd(found)) + reached if len(found) else "> all")
         body.append((*cells, str(own["seed"].nunique())))
     return Table(
         "robustness-summary",

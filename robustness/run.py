@@ -58,6 +58,8 @@ def _task(
     trained: Trained,
 ) -> Task:
     own = {k: v for k, v in changed(config).items() if k not in ("batch_size", "attacks")}
+    if config.images == len(dataset.test):
+        del own["images"]  # all of them, which is the default
     return Task(
         "robustness-sweep",
         1,
@@ -82,9 +84,10 @@ def _sweep(
         # DeepFool goes backward through one graph several times, which donated buffers forbid.
         torch._functorch.config.donated_buffer = False
         model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
+    attacks = parse_attacks(config.attacks)
     chosen = chosen_images(config, len(dataset.test))
     images, labels = dataset.test.images[chosen], dataset.test.labels[chosen]
-    context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", len(config.attacks) * len(images))
+    context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", len(attacks) * len(images))
     found = sweep(
         model,
         images,
@@ -109,7 +112,7 @@ def _sweep(
     )
     return rows_of(
         found,
-        parse_attacks(config.attacks),
+        attacks,
         protocol=config.protocol,
         classes=len(dataset.classes),
         run=run.path.name.removesuffix(".partial"),

@@ -100,7 +100,9 @@ def sweep(
         )
     known = np.arange(len(images)) if numbers is None else np.asarray(numbers)
     if known.shape != (len(images),):
-        raise InputError(f"numbers must be {len(images)} integers, one for each image, got {len(known)}.")
+        raise InputError(f"numbers must be {len(images)} integers, one for each image, got {known.shape}.")
+    if checkpoint is not None and not checkpoint.parent.is_dir():
+        raise InputError(f"there is no folder {checkpoint.parent} for the checkpoint.")
     labels = labels.long()
     state = _State(parse_attacks(attacks), tuple(float(value) for value in epsilons), known, protocol, seed, checkpoint)
     with frozen(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -323,7 +325,7 @@ class _State:
     ) -> None:
         self.attacks, self.epsilons, self._checkpoint = attacks, epsilons, checkpoint
         names = [attack.name for attack in attacks]
-        self._identity = json.dumps([names, epsilons, numbers.tolist(), protocol, seed])
+        self._identity = json.dumps([names, epsilons, numbers.tolist(), protocol, int(seed)])
         images = len(numbers)
         self.bits = np.full((len(attacks), len(epsilons), images), NOT_RUN, np.int8)
         self.done = np.zeros((len(attacks), images), bool)

@@ -12,7 +12,9 @@ import pytest
 
 from mixlens.cli import main
 
+DEMO = ["run", "demo", "--sections", "vae"]
 TINY = ["--train-size", "64", "--vae.epochs", "1", "--vae.latents", "4", "--vae.batch-size", "32", "--quiet"]
+
 TINY += ["--vae.critic-steps", "20", "--vae.oracle-samples", "0"]
 
 
@@ -20,7 +22,7 @@ TINY += ["--vae.critic-steps", "20", "--vae.oracle-samples", "0"]
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished two-seed study of photographs, in an output folder."""
     out = tmp_path_factory.mktemp("runs")
-    assert main(["run", "demo", "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(out), *TINY]) == 0
+    assert main([*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(out), *TINY]) == 0
     return out
 
 
@@ -51,7 +53,7 @@ def test_a_study_leaves_a_report_rows_and_a_record(study: Path) -> None:
 def test_running_again_trains_nothing_and_gives_the_same_rows(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (study / "demo" / "rows.csv").read_bytes()
     times = {path: path.stat().st_mtime_ns for path in (study / "runs").glob("*/model.safetensors")}
-    assert main(["run", "demo", "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(study), *TINY]) == 0
+    assert main([*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(study), *TINY]) == 0
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert (study / "demo" / "rows.csv").read_bytes() == before
     assert main(["report", str(study / "demo")]) == 0
@@ -143,8 +145,7 @@ def test_diverged_training_fails_alone_and_exits_with_1(tmp_path: Path, monkeypa
     )
     monkeypatch.chdir(tmp_path)
     arguments = [
-        "run",
-        "demo",
+        *DEMO,
         "--seeds",
         "2",
         "--augmentations",
@@ -176,7 +177,7 @@ def test_an_augmentation_that_fails_says_so_before_anything_is_trained(
 
 def test_an_edited_augmentation_is_trained_anew(tmp_path: Path) -> None:
     code = tmp_path / "my_mix.py"
-    arguments = [sys.executable, "-m", "mixlens", "run", "demo", "--seeds", "1", "--augmentations", "my_mix:make"]
+    arguments = [sys.executable, "-m", "mixlens", *DEMO, "--seeds", "1", "--augmentations", "my_mix:make"]
     counts = []
     for strength in (0.1, 0.1, 0.9):
         code.write_text(
@@ -198,7 +199,7 @@ def test_an_unfinished_study_can_be_reported(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "train_vae", interrupted)
-    arguments = ["run", "demo", "--seeds", "3", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY]
+    arguments = [*DEMO, "--seeds", "3", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY]
     assert main(arguments) == 130
     assert main(["report", str(copy / "demo")]) == 0
     page = (copy / "demo" / "report.html").read_text(encoding="utf-8")
@@ -213,7 +214,7 @@ def test_the_folder_of_the_study_is_tried_before_training(capsys: pytest.Capture
 
 
 def test_the_recorded_precision_is_the_one_used(tmp_path: Path) -> None:
-    arguments = ["run", "demo", "--seeds", "1", "--augmentations", "baseline", "--out", str(tmp_path), *TINY]
+    arguments = [*DEMO, "--seeds", "1", "--augmentations", "baseline", "--out", str(tmp_path), *TINY]
     assert main([*arguments, "--vae.precision", "bf16"]) == 0
     for kind, precision in (("vae-train", "bf16"), ("vae-measure", "fp32")):
         for run in (tmp_path / "runs").glob(f"{kind}-*"):
@@ -222,10 +223,10 @@ def test_the_recorded_precision_is_the_one_used(tmp_path: Path) -> None:
 
 def test_names_from_a_users_config_are_escaped_in_the_report(tmp_path: Path) -> None:
     arguments = ["--augmentations", "baseline", "--seeds", "1", "--out", str(tmp_path), *TINY]
-    assert main(["run", "demo", "--name", "a&b 'c'", *arguments]) == 0
+    assert main([*DEMO, "--name", "a&b 'c'", *arguments]) == 0
     page = (tmp_path / "a&b 'c'" / "report.html").read_text(encoding="utf-8")
     assert "<h1>a&amp;b &#39;c&#39;</h1>" in page
-    assert main(["run", "demo", "--name", "<b>", *arguments]) == 2  # no folder name everywhere
+    assert main([*DEMO, "--name", "<b>", *arguments]) == 2  # no folder name everywhere
 
 
 def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
@@ -385,5 +386,5 @@ def test_an_interrupt_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mixlens.analysis.study.execute.execute", interrupted)
-    assert main(["run", "demo", "--out", str(tmp_path), *TINY]) == 130
+    assert main([*DEMO, "--out", str(tmp_path), *TINY]) == 130
     assert "same command again" in capsys.readouterr().err

@@ -23,7 +23,18 @@ def command(*arguments: str) -> list[str]:
 
 
 def test_a_study_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    settings = ["run", "demo", "--seeds", "1", "--augmentations", "baseline,fmix", "--train-size", "512"]
+    settings = [
+        "run",
+        "demo",
+        "--sections",
+        "vae",
+        "--seeds",
+        "1",
+        "--augmentations",
+        "baseline,fmix",
+        "--train-size",
+        "512",
+    ]
     settings += ["--vae.epochs", "4", "--vae.latents", "8", "--vae.oracle-samples", "300", "--threads", "1", "--quiet"]
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     subprocess.run(command(*settings, "--out", str(straight)), check=True, env=ONE_THREAD, capture_output=True)

@@ -1,0 +1,70 @@
+import math
+
+import pytest
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.settings import changed, from_mapping
+from mixlens.robustness.config import ATTACKS, EPSILONS, RobustnessConfig, check_epsilons
+
+
+def test_the_defaults_are_the_published_analysis():
+    config = RobustnessConfig()
+    assert config.attacks == ATTACKS == ("fgsm", "pgd", "bim", "uniform-noise", "deepfool")
+    assert config.epsilons == EPSILONS
+    assert len(EPSILONS) == 14
+    assert (EPSILONS[0], EPSILONS[-1]) == (0.0, 1.0)
+    assert config.protocol == "paper"
+    assert config.images is None
+    assert not changed(config)
+
+
+@pytest.mark.parametrize(
+    ("epsilons", "words"),
+    [
+        ((), "epsilons is empty"),
+        ((-0.1, 0.1), r"at least 0, got -0\.1"),
+        ((0.0, math.nan), "finite and at least 0, got nan"),
+        ((math.inf,), "finite and at least 0, got inf"),
+        ((0.0, 0.2, 0.1), r"must ascend, but 0\.1 follows 0\.2"),
+        ((0.0, 0.1, 0.1), r"lists 0\.1 twice"),
+    ],
+)
+def test_epsilons_that_are_refused(epsilons, words):
+    for check in (check_epsilons, lambda given: RobustnessConfig(epsilons=given)):
+        with pytest.raises(InputError, match=words):
+            check(epsilons)
+
+
+@pytest.mark.parametrize("epsilons", [(0.0,), (0.5,), (0.0, 1e-9, 8 / 255, 1.0, 20.0)])
+def test_epsilons_that_are_taken(epsilons):
+    assert RobustnessConfig(epsilons=epsilons).epsilons == epsilons
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"attacks": ()}, "attacks is empty"),
+        ({"images": 1}, "images must be at least 2, got 1"),
+        ({"images": -5}, "images must be at least 2, got -5"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+    ],
+)
+def test_other_settings_that_are_refused(values, words):
+    with pytest.raises(InputError, match=words):
+        RobustnessConfig(**values)
+
+
+def test_the_least_that_is_taken():
+    config = RobustnessConfig(images=2, batch_size=1, seed=0, attacks=("fgsm",))
+    assert (config.images, config.batch_size, config.seed) == (2, 1, 0)
+
+
+def test_from_a_study_file():
+    config = from_mapping(RobustnessConfig, {"epsilons": [0, "1e-3"], "attacks": "pgd", "batch-size": 7}, "robustness")
+    assert config.epsilons == (0.0, 0.001)
+    assert all(isinstance(epsilon, float) for epsilon in config.epsilons)
+    assert config.attacks == ("pgd",)
+    assert config.batch_size == 7
+    with pytest.raises(InputError, match=r"papre.*Did you mean 'paper'"):
+        from_mapping(RobustnessConfig, {"protocol": "papre"}, "robustness")

@@ -1,0 +1,403 @@
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import binom
+from scipy.stats import t as student
+from torch import nn
+
+from mixlens.analysis.comparison import difference
+from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.store.record import read_record, write_record
+from mixlens.analysis.store.results import read_rows
+from mixlens.analysis.store.runs import Store
+from mixlens.analysis.study.classifiers import SECTION as CLASSIFIERS
+from mixlens.analysis.study.execute import Context, execute, task_records
+from mixlens.analysis.study.plan import read_study
+from mixlens.analysis.style import interval, number
+from mixlens.analysis.training.backend import make_backend
+from mixlens.analysis.training.progress import Reporter
+from mixlens.reports.html import write_report
+from mixlens.robustness.figures import plots, tables, title
+from mixlens.robustness.measures import SIGNIFICANT, WORST
+from mixlens.robustness.run import SECTION
+
+BACKEND = make_backend("cpu", "fp32")
+SECTIONS = {"classifier": CLASSIFIERS, "robustness": SECTION}
+TEST_IMAGES = 48
+EPSILONS = [0.0, 0.01, 0.03, 0.1]
+NAMES = ["robustness-summary", "robustness-worst-case", "robustness-differences", "robustness-signs"]
+
+
+def split(count, seed):
+    """Four noisy checkerboards of 8 × 8 pixels: learnt in a moment, broken by small perturbations."""
+    patterns = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(count) % 4
+    noise = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    clean = nn.functional.interpolate(patterns, size=8)[labels]
+    return Split((0.3 * clean + 0.7 * noise).mul(255).byte(), labels)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Runs shared by all studies here: what was trained once is not trained again."""
+    return tmp_path_factory.mktemp("figures")
+
+
+@pytest.fixture(scope="module")
+def study(root):
+    """Makes a study's record: three seeds of the baseline and MixUp under the attacks of the paper, unless told."""
+    data = Dataset("tiny", split(64, 1), split(TEST_IMAGES, 2), ("a", "b", "c", "d"), (0.5,) * 3, (0.25,) * 3)
+    known = {}
+
+    def make(**values):
+        if str(values) in known:
+            return known[str(values)]
+        classifier = {"width": 4, "epochs": 6, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
+        attacks = ["fgsm", "pgd(steps=3)", "bim", "uniform-noise", "deepfool"]
+        robustness = {"epsilons": EPSILONS, "attacks": attacks} | values.get("robustness", {})
+        base = {
+            "name": f"s{len(known)}",
+            "augmentations": ["baseline", "mixup"],
+            "seeds": 3,
+            "sections": ["robustness"],
+        }
+        settings = {"classifier": classifier | {"crop": 0, "flip": False}, "robustness": robustness}
+        chosen = read_study(None, SECTIONS, {**base, **values, **settings})
+        tasks, store = SECTION.tasks(chosen, data, BACKEND), Store(root / "runs")
+        outcome = execute(tasks, store, Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
+        assert not outcome.failed
+        write_record(
+            root / chosen.name,
+            name=chosen.name,
+            command="mixlens robustness",
+            settings=chosen.describe(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            runs=store.root,
+            tasks=task_records(tasks, store, outcome),
+        )
+        return known.setdefault(str(values), read_record(root / chosen.name))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def full(study):
+    return study()
+
+
+def of(record):
+    """The record's tables by name."""
+    made = tables(record, {})
+    assert [table.name for table in made] == NAMES
+    for table in made:
+        assert all(len(row) == len(table.header) for row in table.rows), table.name
+        assert table.title
+        assert table.caption
+        assert "nan" not in " ".join([*table.header, *(cell for row in table.rows for cell in row)])
+    return {table.name.removeprefix("robustness-"): table for table in made}
+
+
+def values(record, quantity="accuracy"):
+    """One line for each row: augmentation, seed, attack, epsilon, value."""
+    rows = [row for row in record.rows() if row.quantity == quantity]
+    return pd.DataFrame(
+        [
+            (row.augmentation, row.seed, row.params["attack"], row.params.get("epsilon"), row.value, row.run)
+            for row in rows
+        ],
+        columns=["augmentation", "seed", "attack", "epsilon", "value", "run"],
+    )
+
+
+def pick(found, **wanted):
+    """The lines of a table in which these columns hold these values."""
+    for column, value in wanted.items():
+        found = found[found[column] == value]
+    return found
+
+
+def spread(found, decimals=None):
+    return number(found.mean(), found.std(ddof=1) if len(found) > 1 else None, decimals)
+
+
+# tables
+
+
+def test_the_summary(full):
+    table = of(full)["summary"]
+    accuracy, medians = values(full), values(full, "median_epsilon")
+    assert table.header[:3] == ("Augmentation", "Accuracy (%)", "FGSM, median ε")
+    assert table.header[-2:] == ("Worst case, median ε", "seeds")
+    assert [row[0] for row in table.rows] == ["Baseline", "MixUp"]
+    shown = ["fgsm", "pgd(steps=3)", "bim", "uniform-noise", "deepfool", WORST]
+    for row, augmentation in zip(table.rows, ("baseline", "mixup"), strict=True):
+        clean = pick(accuracy, augmentation=augmentation, epsilon=0, attack=WORST)["value"]
+        assert row[1] == spread(100 * clean)
+        for cell, attack in zip(row[2:-1], shown, strict=True):
+            found = pick(medians, augmentation=augmentation, attack=attack)["value"]
+            reached = f" (in {len(found)} of 3)" if len(found) < 3 else ""
+            assert cell == (spread(found) + reached if len(found) else "> all")
+        assert row[-1] == "3"
+    assert "> all" in table.rows[0] + table.rows[1], "no noise of this size breaks half of the images"
+    assert "48 test images, protocol paper" in table.caption
+    assert "L∞ norm" in table.caption
+
+
+def test_the_worst_case(full):
+    table = of(full)["worst-case"]
+    accuracy = pick(values(full), attack=WORST)
+    assert table.header == ("ε", "Baseline", "MixUp")
+    assert [row[0] for row in table.rows] == ["0", "0.01", "0.03", "0.1"]
+    for row, epsilon in zip(table.rows, EPSILONS, strict=True):
+        for cell, augmentation in zip(row[1:], ("baseline", "mixup"), strict=True):
+            found = 100 * pick(accuracy, augmentation=augmentation, epsilon=epsilon)["value"]
+            assert cell == spread(found, 1)
+    rows = [row for row in full.rows() if row.params.get("attack") == WORST and row.quantity == "accuracy"]
+    assert f"at most ± {50 * max(row.ci_high - row.ci_low for row in rows):.1f} points" in table.caption
+
+
+def broken(record, augmentation, seed, attack, epsilon):
+    """From the stored bits, by hand."""
+    found = pick(values(record), augmentation=augmentation, seed=seed)
+    bits = record.run(found["run"].iloc[0]).read_arrays("bits")["bits"][:, EPSILONS.index(epsilon)] == 1
+    attacks = list(dict.fromkeys(found["attack"]))
+    return bits.any(0) if attack == WORST else bits[attacks.index(attack)]
+
+
+def test_differences_to_the_baseline(full):
+    table = of(full)["differences"]
+    accuracy = pick(values(full), augmentation="baseline")
+    assert [row[0] for row in table.rows] == ["MixUp"]
+    attacks = list(dict.fromkeys(accuracy["attack"]))
+    assert len(table.header) == 1 + len(attacks)
+    for heading, cell, attack in zip(table.header[1:], table.rows[0][1:], attacks, strict=True):
+        curve = pick(accuracy, attack=attack).groupby("epsilon")["value"].mean()
+        epsilon = (curve - curve[0.0] / 2).abs().idxmin()
+        assert heading == f"{title(attack)}, ε = {epsilon:g}"
+        changes, told = [], 0
+        for seed in range(3):
+            own, base = (broken(full, name, seed, attack, epsilon) for name in ("mixup", "baseline"))
+            changes.append(100 * ((int(base.sum()) - int(own.sum())) / TEST_IMAGES))
+            discordant, fewer = (own != base).sum(), min((own & ~base).sum(), (~own & base).sum())
+            p = min(1.0, 2 * binom.cdf(fewer, discordant, 0.5)) if discordant else 1.0
+            told += p < SIGNIFICANT
+        changes = pd.Series(changes)
+        mean, half = changes.mean(), student.ppf(0.975, 2) * changes.std(ddof=1) / math.sqrt(3)
+        text, _, count = cell.partition("; ")
+        arrow = " ↑" if mean - half > 0 else " ↓" if mean + half < 0 else ""
+        assert text == interval(mean, mean - half, mean + half) + arrow
+        assert count == f"{told}/3"
+
+
+def test_signs(full):
+    table = of(full)["signs"]
+    rows = [row for row in full.rows() if row.quantity == "masking_sign"]
+    if rows:
+        assert [row[1] for row in table.rows] == [row.note for row in rows]
+    else:
+        assert table.rows == (("all", "none found", "—"),)
+
+
+def test_signs_at_the_end_of_the_scale(study):
+    """Twenty steps of nothing do not reach ε = 1: images are left unbroken where any image is allowed."""
+    weak = {"attacks": ["pgd(steps=3,rel_stepsize=1e-6)", "uniform-noise"], "epsilons": [0.0, 1.0]}
+    record = study(seeds=1, robustness=weak)
+    signs = of(record)["signs"].rows
+    rows = [row for row in record.rows() if row.quantity == "masking_sign"]
+    assert rows
+    assert {row[0] for row in signs} <= {"Baseline, seed 0", "MixUp, seed 0"}
+    assert [(row[1], row[2]) for row in signs] == [(row.note, f"{100 * row.value:.1f}%") for row in rows]
+
+
+# plots
+
+
+def lines(axis):
+    return {line.get_label(): line.get_xydata() for line in axis.get_lines() if not line.get_label().startswith("_")}
+
+
+def test_curves(full):
+    worst, attacks = plots(full, {})
+    assert (worst.name, attacks.name) == ("robustness-worst", "robustness-attacks")
+    accuracy = values(full)
+    for plot, shown in (
+        (worst, ["uniform-noise", "deepfool", WORST]),
+        (attacks, ["fgsm", "pgd(steps=3)", "bim", "uniform-noise", "deepfool", WORST]),
+    ):
+        assert isinstance(plot.figure, Figure)
+        axes = [axis for axis in plot.figure.axes if axis.get_visible()]
+        assert [axis.get_title(loc="left") for axis in axes] == [title(attack) for attack in shown]
+        for axis, attack in zip(axes, shown, strict=True):
+            found = lines(axis)
+            assert list(found) == ["Baseline", "MixUp"]
+            for name, augmentation in (("Baseline", "baseline"), ("MixUp", "mixup")):
+                own = pick(accuracy, augmentation=augmentation, attack=attack)
+                mean = own.groupby("epsilon")["value"].mean()
+                assert np.allclose(found[name], np.column_stack([EPSILONS, mean[EPSILONS]]))
+            assert axis.get_ylim() == (0, 1)
+        assert "standard deviation over training seeds" in plot.caption
+        assert all(title(attack) in plot.alt for attack in shown)
+
+
+def bands(axis):
+    """Highest and lowest of each band at each ε."""
+    found = []
+    for collection in axis.collections:
+        points = collection.get_paths()[0].vertices
+        found.append({x: (ys.min(), ys.max()) for x in EPSILONS if len(ys := points[np.isclose(points[:, 0], x), 1])})
+    return found
+
+
+def test_bands_are_the_standard_deviation_over_seeds(full):
+    _, plot = plots(full, {})
+    accuracy = pick(values(full), augmentation="baseline", attack="fgsm").groupby("epsilon")["value"]
+    band = bands(plot.figure.axes[0])[0]
+    for epsilon, (low, high) in band.items():
+        mean, sd = accuracy.mean()[epsilon], accuracy.std(ddof=1)[epsilon]
+        assert (low, high) == pytest.approx((mean - sd, mean + sd))
+    assert set(band) == set(EPSILONS)
+
+
+def test_with_a_single_seed_bands_are_wilsons(study):
+    record = study(seeds=1)
+    for plot in plots(record, {}):
+        assert "Wilson's 95% interval over images" in plot.caption
+    rows = {
+        row.params["epsilon"]: row
+        for row in record.rows()
+        if row.quantity == "accuracy" and row.augmentation == "baseline" and row.params["attack"] == "fgsm"
+    }
+    for epsilon, (low, high) in bands(plots(record, {})[1].figure.axes[0])[0].items():
+        assert (low, high) == pytest.approx((rows[epsilon].ci_low, rows[epsilon].ci_high))
+    made = of(record)
+    assert "±" not in "".join(made["worst-case"].rows[0]), "no spread of one seed"
+    assert all("(cannot tell)" in cell for cell in made["differences"].rows[0][1:])
+    assert made["summary"].rows[0][-1] == "1"
+
+
+def test_the_axis_is_linear_to_the_first_epsilon(full):
+    for plot in plots(full, {}):
+        axis = [axis for axis in plot.figure.axes if axis.get_visible()][-1]
+        assert axis.get_xscale() == "symlog"
+        assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "0.01", "0.1"]
+        assert axis.get_xlabel() == "ε"
+
+
+def test_every_column_has_an_epsilon_axis(study):
+    """Five panels in two rows of three: the third of the first row has none below it."""
+    attacks = ["L2PGD(steps=3)", "FGM", "L2DeepFoolAttack(steps=20,candidates=3)", "L2AdditiveUniformNoiseAttack"]
+    (plot,) = plots(study(seeds=1, robustness={"attacks": attacks, "epsilons": [0.0, 0.2, 1.0]}), {})
+    assert [axis.get_visible() for axis in plot.figure.axes] == [True] * 5 + [False]
+    assert [text.get_text() for text in plot.figure.axes[2].get_xticklabels()] == ["0", "1"]
+
+
+# studies of other shapes
+
+
+def drawn(record, folder):
+    """Writes the whole report, and returns the section's tables."""
+    page = write_report(record, folder / "report.html").read_text(encoding="utf-8")
+    assert "Worst case over all attacks" in page
+    return of(record)
+
+
+def test_no_baseline(study, tmp_path):
+    made = drawn(study(seeds=1, augmentations=["mixup"]), tmp_path)
+    assert made["summary"].rows[0][0] == "MixUp"
+    assert made["differences"].rows == (("MixUp",),)
+
+
+def test_the_baseline_alone(study, tmp_path):
+    made = drawn(study(seeds=1, augmentations=["baseline"]), tmp_path)
+    assert made["differences"].rows == ()
+    assert made["worst-case"].header == ("ε", "Baseline")
+
+
+def test_nested_worst(study, tmp_path):
+    epsilons = [0.0, 0.01, 0.02, 0.03, 0.1]
+    record = study(seeds=1, robustness={"protocol": "nested-worst", "epsilons": epsilons})
+    made = drawn(record, tmp_path)
+    assert made["summary"].header == ("Augmentation", "Accuracy (%)", "Worst case, median ε", "seeds")
+    assert len(made["worst-case"].rows) == 5
+    (plot,) = plots(record, {})
+    assert plot.name == "robustness-attacks"
+    assert [axis.get_title(loc="left") for axis in plot.figure.axes] == ["Worst case"]
+    nested = of(study(seeds=1, robustness={"protocol": "nested", "epsilons": epsilons}))
+    assert made["worst-case"].rows == nested["worst-case"].rows
+    assert "protocol nested;" in nested["worst-case"].caption
+
+
+def test_nested_worst_with_an_attack_that_met_every_image(study):
+    """The cheapest attack is run on every image at the first ε, and is not the first of the bits."""
+    record = study(seeds=1, robustness={"protocol": "nested-worst", "epsilons": [0.1]})
+    assert of(record)["differences"].rows[0][0] == "MixUp"
+
+
+def test_without_epsilon_0(study, tmp_path):
+    made = drawn(study(seeds=1, robustness={"epsilons": [0.01, 0.1]}), tmp_path)
+    assert made["summary"].rows[0][1] == "—", "clean accuracy was not measured"
+    assert [row[0] for row in made["worst-case"].rows] == ["0.01", "0.1"]
+
+
+def test_epsilon_0_alone(study):
+    record = study(seeds=1, augmentations=["mixup", "baseline"], robustness={"epsilons": [0.0], "attacks": ["fgsm"]})
+    (plot,) = plots(record, {})
+    plot.figure.draw_without_rendering()
+    assert [len(data) for data in lines(plot.figure.axes[0]).values()] == [1, 1]
+
+
+def test_when_nothing_breaks_half_of_the_images(study):
+    record = study(seeds=1, augmentations=["mixup"], robustness={"epsilons": [0.0, 1e-6]})
+    assert values(record)["value"].min() > 0.5, "a network that is mostly right"
+    assert set(of(record)["summary"].rows[0][2:-1]) == {"> all"}
+
+
+def test_attacks_of_ones_own(study, tmp_path):
+    attacks = ["L2PGD(steps=3)", "FGM", "L2DeepFoolAttack(steps=20,candidates=3)", "L2AdditiveUniformNoiseAttack"]
+    record = study(seeds=1, robustness={"attacks": attacks, "epsilons": [0.0, 0.2, 1.0]})
+    made = drawn(record, tmp_path)
+    headings = made["summary"].header[2:-1]
+    assert headings[0] == "L2ProjectedGradientDescentAttack (steps=3), median ε"
+    assert headings[2] == "L2DeepFoolAttack (candidates=3,steps=20), median ε"
+    assert "(L2 norm" in made["summary"].caption
+    (plot,) = plots(record, {})
+    assert plot.name == "robustness-attacks", "the paper's panels have other attacks"
+
+
+def test_a_seed_of_the_baseline_is_missing(study):
+    """Two studies in one: MixUp's third seed has no partner and is left out of the differences."""
+    record = study()
+    lost = pick(values(record), augmentation="baseline", seed=2)["run"].iloc[0]
+    partial = type(record)(**{**vars(record), "tasks": tuple(task for task in record.tasks if task.name != lost)})
+    cells = of(partial)["differences"].rows[0][1:]
+    assert all(cell.endswith("/2") and "(cannot tell)" in cell for cell in cells)
+
+
+@pytest.mark.parametrize(("count", "n"), [(11, 24), (9997, 10000)])
+def test_seeds_that_agree_exactly_show_no_rounding(count, n):
+    equal = pd.Series([100 * (count / n)] * 3)
+    assert max(len(difference(equal)), len(spread(equal))) < 40
+    assert len(spread(equal)) < 20
+
+
+@pytest.mark.parametrize(
+    ("attack", "shown"),
+    [
+        ("fgsm", "FGSM"),
+        ("pgd(steps=100)", "PGD (steps=100)"),
+        (WORST, "Worst case"),
+        ("LinfAdamPGD(steps=20)", "LinfAdamPGD (steps=20)"),
+    ],
+)
+def test_titles(attack, shown):
+    assert title(attack) == shown
+
+
+def test_the_rows_are_the_runs(full):
+    for task in full.done("robustness-sweep"):
+        assert read_rows(full.run(task.name))

@@ -1,0 +1,390 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.proportion import proportion
+from mixlens.analysis.store.results import read_rows
+from mixlens.analysis.store.runs import CHECKPOINT, Store
+from mixlens.analysis.study.classifiers import SECTION as CLASSIFIERS
+from mixlens.analysis.study.execute import Context, execute
+from mixlens.analysis.study.plan import config_of, in_order, name_of, read_study
+from mixlens.analysis.training.backend import make_backend
+from mixlens.analysis.training.classifier import load_classifier
+from mixlens.analysis.training.progress import Reporter
+from mixlens.robustness import sweep as module
+from mixlens.robustness.attacks import parse_attacks
+from mixlens.robustness.config import ATTACKS, RobustnessConfig
+from mixlens.robustness.measures import BROKEN, NOT_RUN, WORST
+from mixlens.robustness.run import SECTION, chosen_images, rows_of
+from mixlens.robustness.sweep import Swept, sweep
+
+BACKEND = make_backend("cpu", "fp32")
+SECTIONS = {"classifier": CLASSIFIERS, "robustness": SECTION}
+TEST_IMAGES = 24
+EPSILONS = [0.0, 0.02, 0.1]
+
+
+def split(count, seed):
+    """Four noisy checkerboards of 8 × 8 pixels: learnt in a moment, broken by small perturbations."""
+    patterns = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(count) % 4
+    noise = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    clean = nn.functional.interpolate(patterns, size=8)[labels]
+    return Split((0.3 * clean + 0.7 * noise).mul(255).byte(), labels)
+
+
+def dataset():
+    return Dataset("tiny", split(64, 1), split(TEST_IMAGES, 2), ("a", "b", "c", "d"), (0.5,) * 3, (0.25,) * 3)
+
+
+def study(**values):
+    classifier = {
+        "width": 4,
+        "epochs": 12,
+        "learning_rate": 0.05,
+        "batch_size": 16,
+        "precision": "fp32",
+        "crop": 0,
+        "flip": False,
+    }
+    robustness = {"epsilons": EPSILONS, "attacks": ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"]}
+    classifier |= values.pop("classifier", {})
+    robustness |= values.pop("robustness", {})
+    base = {"name": "tiny-study", "augmentations": ["baseline", "mixup"], "seeds": [0], "sections": ["robustness"]}
+    return read_study(None, SECTIONS, {**base, **values, "classifier": classifier, "robustness": robustness})
+
+
+def plan(**values):
+    return SECTION.tasks(study(**values), dataset(), BACKEND)
+
+
+def work(root, **values):
+    chosen, data = study(**values), dataset()
+    tasks = SECTION.tasks(chosen, data, BACKEND)
+    outcome = execute(tasks, Store(root), Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
+    return tasks, outcome
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("robustness") / "out"
+
+
+@pytest.fixture(scope="module")
+def done(root):
+    """One seed of the baseline and MixUp, trained and attacked once for all tests here."""
+    return work(root)
+
+
+# the plan
+
+
+def test_the_tasks_of_a_study():
+    tasks = plan(augmentations=["baseline", "mixup", "fmix"], seeds=[0, 1])
+    assert [task.kind for task in tasks] == ["robustness-sweep"] * 6
+    assert [task.kind for task in in_order(tasks)].count("classifier-train") == 6
+    assert len({task.label for task in in_order(tasks)}) == 12
+    assert tasks[0].label == "attack baseline, seed 0"
+    for task in tasks:
+        assert len(task.inputs) == 1
+
+
+def test_the_classifiers_are_those_of_the_classifier_section():
+    chosen, data = study(), dataset()
+    own = {name_of(task.inputs[0]) for task in SECTION.tasks(chosen, data, BACKEND)}
+    assert own == {name_of(task.inputs[0]) for task in CLASSIFIERS.tasks(chosen, data, BACKEND)}
+
+
+def key(**robustness):
+    return name_of(plan(robustness=robustness)[0])
+
+
+def test_what_belongs_to_a_tasks_key():
+    same = key()
+    assert key(batch_size=3) == same, "results do not depend on it"
+    assert key(attacks=["uniform-noise", "pgd(steps = 3)", "fgsm()", "deepfool(steps=50)"]) == same, "spelling"
+    assert key(protocol="paper") == same, "a default"
+    for other in (
+        {"attacks": ["fgsm", "pgd(steps=3)", "uniform-noise", "deepfool"]},  # their order, as bits are in it
+        {"attacks": ["uniform-noise", "pgd(steps=4)", "fgsm", "deepfool"]},
+        {"attacks": ["fgsm"]},
+        {"epsilons": [0.0, 0.02]},
+        {"protocol": "nested"},
+        {"seed": 1},
+        {"images": 12},
+    ):
+        assert key(**other) != same, other
+
+
+def test_the_key_names_all_attacks_and_the_data():
+    config = config_of(plan()[0])["config"]
+    assert config == {
+        "data": dataset().checksum,
+        "attacks": ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"],
+        "epsilons": EPSILONS,
+    }
+
+
+@pytest.mark.parametrize(
+    ("robustness", "words"),
+    [
+        ({"images": TEST_IMAGES + 1}, r"robustness\.images is 25, but there are 24 test images"),
+        ({"attacks": ["fgms"]}, "Did you mean 'fgsm'"),
+        ({"attacks": ["fgsm", "fgsm"]}, "listed twice"),
+        ({"attacks": ["fgsm", "L2PGD"]}, "one ε cannot mean both"),
+        ({"attacks": []}, "robustness: attacks is empty"),
+        ({"epsilons": [0.2, 0.1]}, "robustness: epsilons must ascend"),
+    ],
+)
+def test_mistakes_are_known_before_anything_is_trained(robustness, words):
+    with pytest.raises(InputError, match=words):
+        plan(robustness=robustness)
+
+
+def test_as_many_images_as_there_are():
+    assert plan(robustness={"images": TEST_IMAGES})
+
+
+# the rows
+
+
+def test_rows_are_what_the_stored_bits_say(done):
+    tasks, outcome = done
+    attacks = ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"]
+    for task, augmentation in zip(tasks, ("baseline", "mixup"), strict=True):
+        run = outcome.done[name_of(task)]
+        bits = run.read_arrays("bits", "distance", "zero_gradient")["bits"]
+        assert bits.shape == (4, 3, TEST_IMAGES)
+        held = {name: bits[index] != BROKEN for index, name in enumerate(attacks)}
+        held[WORST] = np.all(list(held.values()), axis=0)
+        rows = read_rows(run)
+        for row in rows:
+            assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "robustness", "tiny", "test")
+            assert (row.model, row.seed, row.n) == ("preact-resnet18", 0, TEST_IMAGES)
+            assert (row.augmentation, row.run, row.bound) == (augmentation, name_of(task), "none")
+            assert row.params["protocol"] == "paper"
+            assert math.isfinite(row.value)
+        accuracy = {(row.params["attack"], row.params["epsilon"]): row for row in rows if row.quantity == "accuracy"}
+        assert set(accuracy) == {(name, epsilon) for name in held for epsilon in EPSILONS}
+        for (name, epsilon), row in accuracy.items():
+            count = int(held[name][EPSILONS.index(epsilon)].sum())
+            expected = proportion(count, TEST_IMAGES)
+            assert (row.value, row.stderr, row.unit) == (expected.value, expected.stderr, "fraction")
+            assert (row.ci_low, row.ci_high) == expected.interval[:2]
+        for row in (row for row in rows if row.quantity == "median_epsilon"):
+            broken = 1 - held[row.params["attack"]].mean(1)
+            assert row.value == EPSILONS[int((broken >= 0.5).argmax())]
+            assert (row.unit, row.params.keys()) == ("L∞", {"protocol", "norm", "attack"})
+
+
+def test_medians_are_rows_only_where_half_of_the_images_are_broken(done):
+    for task in done[0]:
+        rows = read_rows(done[1].done[name_of(task)])
+        last = {r.params["attack"]: r.value for r in rows if r.quantity == "accuracy" and r.params["epsilon"] == 0.1}
+        reached = {r.params["attack"] for r in rows if r.quantity == "median_epsilon"}
+        assert reached == {attack for attack, value in last.items() if value <= 0.5}
+
+
+def test_the_bits_are_those_of_a_sweep_of_the_trained_network(done):
+    tasks, outcome = done
+    chosen, data = study(), dataset()
+    for task in tasks:
+        model = load_classifier(outcome.done[name_of(task.inputs[0])], chosen.settings["classifier"], data, BACKEND)
+        attacks = chosen.settings["robustness"].attacks
+        found = sweep(model, data.test.images, data.test.labels, attacks=attacks, epsilons=EPSILONS)
+        arrays = outcome.done[name_of(task)].read_arrays()
+        assert np.array_equal(arrays["bits"], found.bits)
+        assert np.array_equal(arrays["distance"], found.distance, equal_nan=True)
+        assert np.array_equal(arrays["zero_gradient"], found.zero_gradient)
+
+
+def test_clean_accuracy_is_the_classifier_sections(done, root):
+    chosen, data = study(), dataset()
+    tasks = CLASSIFIERS.tasks(chosen, data, BACKEND)
+    outcome = execute(tasks, Store(root), Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
+    for measured, attacked in zip(tasks, done[0], strict=True):
+        (accuracy,) = (row for row in read_rows(outcome.done[name_of(measured)]) if row.quantity == "accuracy")
+        clean = [
+            row.value
+            for row in read_rows(done[1].done[name_of(attacked)])
+            if row.quantity == "accuracy" and row.params["epsilon"] == 0
+        ]
+        assert clean == [accuracy.value] * 5
+
+
+def test_some_of_the_images_evenly_spaced(root, done):
+    """The same networks, images and draws: the same bits."""
+    tasks, outcome = work(root, robustness={"images": 10})
+    assert outcome.fresh == 2
+    for task, whole in zip(tasks, done[0], strict=True):
+        run = outcome.done[name_of(task)]
+        chosen = run.read_arrays("images")["images"]
+        assert chosen.tolist() == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23]
+        before = done[1].done[name_of(whole)].read_arrays()
+        assert before["images"].tolist() == list(range(TEST_IMAGES))
+        assert np.array_equal(run.read_arrays()["bits"], before["bits"][:, :, chosen])
+        assert {row.n for row in read_rows(run)} == {10}
+
+
+@pytest.mark.parametrize("available", [2, 3, 24, 101])
+def test_chosen_images_differ_and_reach_from_end_to_end(available):
+    assert chosen_images(RobustnessConfig(), available).tolist() == list(range(available))
+    for count in range(2, available + 1):
+        chosen = chosen_images(RobustnessConfig(images=count), available)
+        assert (len(chosen), chosen[0], chosen[-1]) == (count, 0, available - 1)
+        gaps = chosen.diff()
+        assert gaps.min() >= 1
+        assert gaps.max() - gaps.min() <= 1
+
+
+def test_a_second_execute_does_no_work(done, root):
+    _, outcome = work(root, robustness={"batch_size": 5})
+    assert outcome.fresh == 0
+
+
+def test_the_batch_size_changes_nothing(done, tmp_path):
+    tasks, outcome = work(tmp_path, augmentations=["baseline"], robustness={"batch_size": 5})
+    expected = done[1].done[name_of(tasks[0])]
+    assert np.array_equal(outcome.done[name_of(tasks[0])].read_arrays()["bits"], expected.read_arrays()["bits"])
+
+
+def test_a_killed_sweep_goes_on_from_its_checkpoint(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 10)
+    swept = []
+    original = module._sweep_block
+
+    def recorded(state, *arguments):
+        swept.append(int(state.done.sum()))
+        return original(state, *arguments)
+
+    monkeypatch.setattr(module, "_sweep_block", recorded)
+    advance = Reporter.advance
+
+    def killed(self, *told, **counts):
+        advance(self, *told, **counts)
+        if counts.get("steps") == 10 and swept == [0, 40]:  # the second block's first attack
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reporter, "advance", killed)
+        with pytest.raises(KeyboardInterrupt):
+            work(tmp_path, augmentations=["baseline"])
+    (left,) = tmp_path.glob("robustness-sweep-*.partial")
+    assert (left / CHECKPOINT).exists()
+    swept.clear()
+    tasks, outcome = work(tmp_path, augmentations=["baseline"])
+    assert swept[:2] == [50, 50], "what was done is not done again"
+    run = outcome.done[name_of(tasks[0])]
+    expected = done[1].done[name_of(tasks[0])]
+    assert np.array_equal(run.read_arrays()["bits"], expected.read_arrays()["bits"])
+    assert read_rows(run) == read_rows(expected)
+    assert not (run / CHECKPOINT).exists()
+
+
+# rows_of by hand
+
+
+def swept_of(bits, attacks, epsilons, distance=None, correct=None):
+    bits = np.asarray(bits, np.int8)
+    images = bits.shape[2]
+    distance = np.full((len(attacks), images), np.nan, np.float32) if distance is None else distance
+    correct = np.ones(images, bool) if correct is None else np.asarray(correct)
+    return Swept(tuple(attacks), tuple(epsilons), bits, correct, np.full(images, NOT_RUN, np.int8), distance)
+
+
+def facts(found, protocol="paper"):
+    attacks = parse_attacks(found.attacks)
+    known = dict.fromkeys(("run", "study", "section", "dataset", "split", "augmentation", "model"), "")
+    return rows_of(found, attacks, protocol=protocol, classes=10, seed=0, **known)
+
+
+def test_medians_of_images_that_are_wrong_as_they_are():
+    """Two thirds are wrong: the median ε is 0, and so is DeepFool's median distance."""
+    bits = np.zeros((1, 2, 9))
+    bits[:, :, :6] = 1
+    distance = np.array([[np.nan] * 6 + [0.1, 0.2, 0.3]], np.float32)
+    rows = facts(swept_of(bits, ["deepfool"], [0.0, 0.05], distance, [False] * 6 + [True] * 3))
+    values = {(row.quantity, row.params.get("attack")): row.value for row in rows if row.quantity != "accuracy"}
+    assert values == {
+        ("median_epsilon", "deepfool"): 0.0,
+        ("median_epsilon", WORST): 0.0,
+        ("median_distance", "deepfool"): 0.0,
+    }
+
+
+def test_median_distance():
+    distance = np.array([[0.5, 0.1, np.inf, 0.2, 0.3, np.nan, np.inf]], np.float32)
+    correct = [True] * 5 + [False, True]
+    rows = facts(swept_of(np.zeros((1, 1, 7)), ["deepfool"], [0.05], distance, correct))
+    (found,) = (row for row in rows if row.quantity == "median_distance")
+    assert found.value == pytest.approx(0.3), "of 0, 0.1, 0.2, 0.3, 0.5, ∞, ∞"
+    assert (found.unit, found.n, found.ci_low) == ("L∞", 7, None)
+    assert not [row for row in rows if row.quantity == "median_epsilon"]
+
+
+def test_an_infinite_median_distance_is_no_row():
+    distance = np.array([[0.1, np.inf, np.inf]], np.float32)
+    rows = facts(swept_of(np.zeros((1, 1, 3)), ["deepfool"], [0.05], distance))
+    assert {row.quantity for row in rows} == {"accuracy"}
+
+
+def test_the_unit_is_the_norms():
+    bits = np.ones((1, 1, 4))
+    for attack, unit in (("fgsm", "L∞"), ("FGM", "L2"), ("L1PGD", "L1")):
+        assert {row.unit for row in facts(swept_of(bits, [attack], [0.1])) if row.quantity == "median_epsilon"} == {
+            unit
+        }
+
+
+def test_signs_of_masked_gradients_are_rows():
+    bits = np.zeros((2, 2, 100), np.int8)
+    bits[0, 0, :60] = 1  # noise
+    bits[1, 0, :20] = 1  # one gradient step
+    bits[:, 1, :90] = 1
+    found = swept_of(bits, ["uniform-noise", "fgsm"], [0.1, 1.0])
+    rows = [row for row in facts(found) if row.quantity == "masking_sign"]
+    texts = {row.note: row.value for row in rows}
+    assert texts == {
+        "random noise breaks more images than gradient attacks at ε = 0.1": pytest.approx(0.4),
+        f"{WORST}: images are left unbroken at ε = 1, where any image is allowed": pytest.approx(0.1),
+    }
+    assert all(row.params == {"protocol": "paper", "norm": "L∞"} for row in rows)
+
+
+# nested-worst
+
+
+def nested_worst(root, epsilons):
+    tasks, outcome = work(root, robustness={"protocol": "nested-worst", "epsilons": epsilons})
+    return [outcome.done[name_of(task)] for task in tasks]
+
+
+def test_nested_worst_gives_the_worst_case_alone(done, root):
+    for run in nested_worst(root, [0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0]):
+        rows = read_rows(run)
+        assert {row.params["attack"] for row in rows if row.quantity != "masking_sign"} == {WORST}
+        assert {row.params["protocol"] for row in rows} == {"nested-worst"}
+        assert [row.quantity for row in rows][:7] == ["accuracy"] * 7
+        bits = run.read_arrays()["bits"]
+        assert (bits == NOT_RUN).any()
+        values = [row.value for row in rows if row.quantity == "accuracy"]
+        assert values == (~(bits == BROKEN).any(0)).mean(1).tolist()
+        assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("epsilons", [[0.1], [0.0, 0.1], [0.0, 1e-6, 2e-6]], ids=str)
+def test_nested_worst_gives_the_worst_case_alone_whatever_the_bits(done, root, epsilons):
+    attacks = set()
+    for run in nested_worst(root, epsilons):
+        attacks |= {row.params["attack"] for row in read_rows(run) if row.quantity == "accuracy"}
+    assert attacks == {WORST}
+
+
+def test_the_published_attacks_are_the_default():
+    chosen = read_study(None, SECTIONS, {"sections": ["robustness"]})
+    assert chosen.settings["robustness"].attacks == ATTACKS

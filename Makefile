@@ -37,10 +37,12 @@ format: $(STAMP)  ## reformat the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(STAMP)  ## quick benchmarks of masks, VAE training and information estimators
+benchmarks: $(STAMP)  ## quick benchmarks of masks, training, information estimators and attack sweeps
 	$(BIN)/python benchmarks/masks.py --quick
 	$(BIN)/python benchmarks/vae.py --quick
+	$(BIN)/python benchmarks/training.py --quick
 	$(BIN)/python benchmarks/information.py --quick
+	$(BIN)/python benchmarks/robustness.py --quick --width 8
 
 clean:  ## remove the environment and caches; studies in mixlens-runs/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -137,12 +137,13 @@ def environment(backend: Backend) -> dict[str, Any]:
 
     name = torch.cuda.get_device_name(backend.device) if backend.device.type == "cuda" else _processor()
     return {
-        "mixlens": _version(),
+        "mixlens": _version("mixlens"),
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "numpy": numpy.__version__,
+        "foolbox": _version("foolbox"),
         "platform": platform.system(),
         "device": backend.device.type,
         "hardware": name,
@@ -153,11 +154,11 @@ def environment(backend: Backend) -> dict[str, Any]:
     }
 
 
-def _version() -> str:
+def _version(package: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("mixlens")
+        return version(package)
     except PackageNotFoundError:
         return "not installed"
 

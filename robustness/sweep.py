@@ -13,9 +13,10 @@ are count as broken by every attack and are not attacked. Three protocols:
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ from .deepfool import deepfool
 from .draws import Draws
 
 HELD, BROKEN, NOT_RUN = 0, 1, -1
-BLOCK = 500  # images between two saves
+BLOCK = {"cpu": 500, "cuda": 5000}  # images between two saves; larger ones fill a GPU when few are left to attack
 
 
 @dataclass(frozen=True)
@@ -92,23 +93,34 @@ def sweep(
     check_epsilons(tuple(epsilons))
     device = next((p.device for p in model.parameters()), images.device)
     _check_images(images, labels)
-    few = _unit(images[:8], device)
-    classes = check_classifier(model, few)
-    if int(labels.max()) >= classes or int(labels.min()) < 0:
-        raise InputError(
-            f"labels run from {int(labels.min())} to {int(labels.max())}, but the model has {classes} outputs."
-        )
+    _check_labels(labels, check_classifier(model, _unit(images[:8], device)))
     known = np.arange(len(images)) if numbers is None else np.asarray(numbers)
     if known.shape != (len(images),):
         raise InputError(f"numbers must be {len(images)} integers, one for each image, got {known.shape}.")
-    if checkpoint is not None and not checkpoint.parent.is_dir():
-        raise InputError(f"there is no folder {checkpoint.parent} for the checkpoint.")
-    labels = labels.long()
-    state = _State(parse_attacks(attacks), tuple(float(value) for value in epsilons), known, protocol, seed, checkpoint)
+    chosen = parse_attacks(attacks)
+    state = _State([attack.name for attack in chosen], tuple(float(value) for value in epsilons), len(images))
+    if checkpoint is not None:
+        state.keep_in(checkpoint, _identity(model, images, labels, known, protocol, seed))
+    size = BLOCK.get(device.type, BLOCK["cuda"])
     with frozen(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for start in range(0, len(images), BLOCK):
-            rows = np.arange(start, min(start + BLOCK, len(images)))
-            _sweep_block(state, model, images, labels, rows, known, protocol, seed, batch_size, device, progress)
+        for start in range(0, len(images), size):
+            rows = np.arange(start, min(start + size, len(images)))
+            todo = [index for index in range(len(chosen)) if not state.done[index, rows].all()]
+            if len(todo) < len(chosen):  # a resumed sweep
+                progress(len(rows) * (len(chosen) - len(todo)))
+            if not todo:
+                continue
+            block = Block(model, _unit(images[rows], device), labels[rows].long().to(device), known[rows], batch_size)
+            probes = {index: Probe(chosen[index], block, seed, batch_size) for index in todo}
+            if protocol == "nested-worst":
+                _nested_worst(state, rows, probes, block)
+                state.finish(rows, probes, block)
+                progress(len(rows) * len(todo))
+                continue
+            for index, probe in probes.items():
+                _each_epsilon(state, rows, index, probe, block, nested=protocol == "nested")
+                state.finish(rows, {index: probe}, block)
+                progress(len(rows))
     return state.result()
 
 
@@ -125,78 +137,43 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _sweep_block(
-    state: _State,
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    rows: np.ndarray[Any, Any],
-    numbers: np.ndarray[Any, Any],
-    protocol: ProtocolName,
-    seed: int,
-    batch_size: int,
-    device: torch.device,
-    progress: Callable[[int], None],
+def _each_epsilon(
+    state: _State, rows: np.ndarray[Any, Any], index: int, probe: Probe, block: Block, *, nested: bool
 ) -> None:
-    todo = [index for index in range(len(state.attacks)) if not state.done[index, rows].all()]
-    if todo:
-        block = Block(model, _unit(images[rows], device), labels[rows].to(device), rows, numbers[rows], batch_size)
-        state.correct[rows] = block.correct.cpu().numpy()
-        probes = [Probe(state.attacks[index], block, seed, batch_size) for index in todo]
-        if protocol == "nested-worst":
-            _nested_worst(state, todo, probes, block)
-            state.keep(block, todo, probes)
-        else:
-            for index, probe in zip(todo, probes, strict=True):
-                _each_epsilon(state, index, probe, block, nested=protocol == "nested")
-                state.keep(block, [index], [probe])
-                progress(len(rows))
-    progress(len(rows) * (len(state.attacks) if protocol == "nested-worst" else len(state.attacks) - len(todo)))
-
-
-def _each_epsilon(state: _State, index: int, probe: Probe, block: Block, *, nested: bool) -> None:
     """One attack at every ε, on all images that are classified correctly or on those it has not broken yet."""
     bits = state.bits[index]
-    bits[:, block.rows] = np.where(block.correct.cpu().numpy(), HELD, BROKEN)
-    rows = block.correct.nonzero().squeeze(1)
+    bits[:, rows] = np.where(block.correct.cpu().numpy(), HELD, BROKEN)
+    left = block.correct.nonzero().squeeze(1)  # positions in the block
     for k, epsilon in enumerate(state.epsilons):
-        broken = probe.broken(rows, epsilon, within=nested)
-        hit = block.rows[rows[broken].cpu().numpy()]
+        broken = probe.broken(left, epsilon, within=nested)
+        hit = rows[left[broken].cpu().numpy()]
         if nested:
             bits[k:, hit] = BROKEN
-            rows = rows[~broken]
+            left = left[~broken]
         else:
             bits[k, hit] = BROKEN
 
 
-def _nested_worst(state: _State, todo: Sequence[int], probes: Sequence[Probe], block: Block) -> None:
+def _nested_worst(state: _State, rows: np.ndarray[Any, Any], probes: Mapping[int, Probe], block: Block) -> None:
     """All attacks, cheapest first, at each ε in turn, on the images that none has broken yet."""
-    everyone = np.ix_(np.array(todo), np.arange(len(state.epsilons)), block.rows)
-    state.bits[everyone] = np.where(block.correct.cpu().numpy(), NOT_RUN, BROKEN)
-    rows = block.correct.nonzero().squeeze(1)
-    cheapest_first = sorted(zip(todo, probes, strict=True), key=lambda pair: pair[1].attack.cost)
+    state.bits[:, :, rows] = np.where(block.correct.cpu().numpy(), NOT_RUN, BROKEN)
+    left = block.correct.nonzero().squeeze(1)  # positions in the block
+    cheapest_first = sorted(probes.items(), key=lambda item: item[1].attack.cost)
     for k, epsilon in enumerate(state.epsilons):
         for index, probe in cheapest_first:
-            broken = probe.broken(rows, epsilon, within=True)
-            state.bits[index, k, block.rows[rows.cpu().numpy()]] = HELD
-            state.bits[index, k:, block.rows[rows[broken].cpu().numpy()]] = BROKEN
-            rows = rows[~broken]
+            broken = probe.broken(left, epsilon, within=True)
+            state.bits[index, k, rows[left.cpu().numpy()]] = HELD
+            state.bits[index, k:, rows[left[broken].cpu().numpy()]] = BROKEN
+            left = left[~broken]
 
 
 class Block:
     """A few hundred images on the device, with what their attacks share: predictions, and the loss's first gradient."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        labels: Tensor,
-        rows: np.ndarray[Any, Any],
-        numbers: np.ndarray[Any, Any],
-        batch_size: int,
+        self, model: nn.Module, x: Tensor, labels: Tensor, numbers: np.ndarray[Any, Any], batch_size: int
     ) -> None:
-        self.model, self.x, self.labels = model, x, labels
-        self.rows, self.numbers = rows, numbers  # where the images stand in the sweep, and in their data set
+        self.model, self.x, self.labels, self.numbers = model, x, labels, numbers  # numbers in their data set
         self._batch_size = batch_size
         self._gradient: Tensor | None = None
         with torch.no_grad():
@@ -207,17 +184,20 @@ class Block:
         """∇ₓ cross entropy at the images (0 where they are misclassified), in one pass for all attacks and ε."""
         if self._gradient is None:
             self._gradient = torch.zeros_like(self.x)
-            for rows in self.correct.nonzero().squeeze(1).split(self._batch_size):
+            for rows in _batches(self.correct.nonzero().squeeze(1), self._batch_size):
                 x = self.x[rows].requires_grad_()
                 loss = nn.functional.cross_entropy(self.model(x), self.labels[rows], reduction="sum")
                 self._gradient[rows] = torch.autograd.grad(loss, x)[0]
         return self._gradient
 
     def zero_gradient(self) -> np.ndarray[Any, Any]:
-        if self._gradient is None:
-            return np.full(len(self.rows), NOT_RUN, np.int8)
-        zero = self._gradient.flatten(1).abs().amax(1) == 0
+        """int8: 1 where the gradient is exactly zero, −1 for images that are misclassified."""
+        zero = self.gradient.flatten(1).abs().amax(1) == 0
         return torch.where(self.correct, zero, NOT_RUN).to(torch.int8).cpu().numpy()
+
+
+def _batches(rows: Tensor, size: int) -> Sequence[Tensor]:
+    return rows.split(size) if len(rows) else ()
 
 
 class Probe:
@@ -234,7 +214,7 @@ class Probe:
         self._batch: tuple[Tensor, Tensor] | None = None  # images under attack, and their rows in the block
         # Of a minimising attack, once it has run on an image: the perturbed image and its distance.
         self._perturbed: Tensor | None = None
-        self.distance = torch.full((len(block.rows),), float("nan"), device=block.x.device)
+        self.distance = torch.full((len(block.numbers),), float("nan"), device=block.x.device)
 
     def broken(self, rows: Tensor, epsilon: float, *, within: bool) -> Tensor:
         """Which of the block's images ``rows`` (M,), all classified correctly, the attack breaks at ε: (M,) bool.
@@ -251,12 +231,9 @@ class Probe:
             self._minimise(rows[self.distance[rows].isnan()])
             if within:
                 broken = self.distance[rows] <= epsilon
-        for part in self._batches((~broken).nonzero().squeeze(1)):
+        for part in _batches((~broken).nonzero().squeeze(1), self._batch_size):
             broken[part] = self._broken(rows[part], epsilon)
         return broken
-
-    def _batches(self, rows: Tensor) -> Sequence[Tensor]:
-        return rows.split(self._batch_size) if len(rows) else ()
 
     def _broken(self, rows: Tensor, epsilon: float) -> Tensor:
         x, labels = self._block.x[rows], self._block.labels[rows]
@@ -270,7 +247,7 @@ class Probe:
         """Run a minimising attack on images that it has not met."""
         if self._perturbed is None:
             self._perturbed = self._block.x.clone()
-        for part in self._batches(rows):
+        for part in _batches(rows, self._batch_size):
             x, labels = self._block.x[part], self._block.labels[part]
             with self._refusals():
                 if isinstance(self._foolbox, DeepFoolAttack):
@@ -314,42 +291,40 @@ def _plain_loss(attack: Any) -> bool:
 class _State:
     """The arrays of a sweep, kept in a file if one is given."""
 
-    def __init__(
-        self,
-        attacks: Sequence[Attack],
-        epsilons: tuple[float, ...],
-        numbers: np.ndarray[Any, Any],
-        protocol: str,
-        seed: int,
-        checkpoint: Path | None,
-    ) -> None:
-        self.attacks, self.epsilons, self._checkpoint = attacks, epsilons, checkpoint
-        names = [attack.name for attack in attacks]
-        self._identity = json.dumps([names, epsilons, numbers.tolist(), protocol, int(seed)])
-        images = len(numbers)
+    def __init__(self, attacks: Sequence[str], epsilons: tuple[float, ...], images: int) -> None:
+        self.attacks, self.epsilons = attacks, epsilons
         self.bits = np.full((len(attacks), len(epsilons), images), NOT_RUN, np.int8)
         self.done = np.zeros((len(attacks), images), bool)
         self.correct = np.zeros(images, bool)
         self.zero_gradient = np.full(images, NOT_RUN, np.int8)
         self.distance = np.full((len(attacks), images), np.nan, np.float32)
-        if checkpoint is not None and checkpoint.exists():
-            self._restore(checkpoint)
+        self._path: Path | None = None
+        self._identity = ""
 
-    def keep(self, block: Block, indices: Sequence[int], probes: Sequence[Probe]) -> None:
-        """Mark the attacks as done on the block, take what they measured besides, and save."""
-        for index, probe in zip(indices, probes, strict=True):
-            self.done[index, block.rows] = True
-            self.distance[index, block.rows] = probe.distance.cpu().numpy()
-        self.zero_gradient[block.rows] = np.maximum(self.zero_gradient[block.rows], block.zero_gradient())
-        if self._checkpoint is not None:
-            aside = self._checkpoint.with_name(f"{self._checkpoint.name}.tmp")
+    def keep_in(self, path: Path, identity: str) -> None:
+        """Save to this file from now on, and go on from it if it is there. Raises InputError if it cannot be that."""
+        if not path.parent.is_dir():
+            raise InputError(f"there is no folder {path.parent} for the checkpoint.")
+        self._path, self._identity = path, json.dumps([self.attacks, self.epsilons, identity])
+        if path.exists():
+            self._restore(path)
+
+    def finish(self, rows: np.ndarray[Any, Any], probes: Mapping[int, Probe], block: Block) -> None:
+        """Mark the attacks as done on the images, take what they measured besides, and save."""
+        self.correct[rows] = block.correct.cpu().numpy()
+        for index, probe in probes.items():
+            self.done[index, rows] = True
+            self.distance[index, rows] = probe.distance.cpu().numpy()
+        if any(probe.attack.follows_gradient for probe in probes.values()):
+            self.zero_gradient[rows] = block.zero_gradient()
+        if self._path is not None:
+            aside = self._path.with_name(f"{self._path.name}.tmp")
             tensors = {name: torch.from_numpy(array) for name, array in self._arrays().items()}
             save_file(tensors, aside, {"sweep": self._identity})
-            os.replace(aside, self._checkpoint)
+            os.replace(aside, self._path)
 
     def result(self) -> Swept:
-        names = tuple(attack.name for attack in self.attacks)
-        return Swept(names, self.epsilons, self.bits, self.correct, self.zero_gradient, self.distance)
+        return Swept(tuple(self.attacks), self.epsilons, self.bits, self.correct, self.zero_gradient, self.distance)
 
     def _arrays(self) -> dict[str, np.ndarray[Any, Any]]:
         return {name: getattr(self, name) for name in ("bits", "done", "correct", "zero_gradient", "distance")}
@@ -358,7 +333,7 @@ class _State:
         try:
             with safe_open(path, framework="np") as file:
                 if (file.metadata() or {}).get("sweep") != self._identity:
-                    raise ValueError("other attacks, ε, images, protocol or seed")
+                    raise ValueError("other attacks, ε, images, protocol, seed or weights")
                 found = {name: file.get_tensor(name) for name in self._arrays()}
         except (SafetensorError, OSError, ValueError) as error:
             raise InputError(
@@ -366,6 +341,23 @@ class _State:
             ) from error
         for name, array in found.items():
             setattr(self, name, array.copy())
+
+
+def _identity(
+    model: nn.Module, images: Tensor, labels: Tensor, numbers: np.ndarray[Any, Any], protocol: str, seed: int
+) -> str:
+    """SHA-256 of everything but attacks and ε that determines a sweep's result."""
+    digest = hashlib.sha256(json.dumps([numbers.tolist(), protocol, int(seed)]).encode())
+    for tensor in (images, labels, *model.state_dict().values()):
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    if int(labels.max()) >= classes or int(labels.min()) < 0:
+        raise InputError(
+            f"labels run from {int(labels.min())} to {int(labels.max())}, but the model has {classes} outputs."
+        )
 
 
 def _check_images(images: Tensor, labels: Tensor) -> None:

@@ -154,6 +154,7 @@ def passes(found: Swept, protocol: str, deepfool: int) -> tuple[int, int, int]:
                 met = correct
             elif protocol == "nested":
                 met = correct & (bits[k - 1] != BROKEN if k else True)
+                met &= ~(found.distance[index] <= epsilon)  # its own perturbation is that small: no test
             else:
                 held = (found.bits[:, k] != BROKEN).all(0)
                 met = correct & (held | ((bits[k] == BROKEN) & ~broken_before))

@@ -21,6 +21,8 @@ PANELS = {"train_loss": "training loss (nats)", "test_nll": "test loss (nats)", 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Test accuracy beside the paper's, and the difference to the baseline of the same seed."""
     rows = table(row for row in record.rows() if row.section == "classifier")
+    shown = set(rows["augmentation"])
+    printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
     body = []
     baseline = _values(rows, "baseline", "accuracy")
     for augmentation in dict.fromkeys(rows["augmentation"]):
@@ -38,9 +40,6 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
         f"error over images is at most {error:.2f} points. Differences are to the baseline {_partner(record)}, with a "
         "95% Student t interval over seeds. NLL: mean cross entropy in nats."
     )
-    printed = {
-        augmentation: values for augmentation, values in printed.items() if augmentation in set(rows["augmentation"])
-    }
     if printed:
         sources = sorted({value.source for values in printed.values() for value in values.values()})
         caption += f" The paper's: {' and '.join(sources)}, 200 epochs at width 64; it prints one FMix."

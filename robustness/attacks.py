@@ -15,7 +15,13 @@ from foolbox.attacks.base import (
     FlexibleDistanceMinimizationAttack,
     MinimizationAttack,
 )
+from foolbox.attacks.carlini_wagner import L2CarliniWagnerAttack
+from foolbox.attacks.ddn import DDNAttack
+from foolbox.attacks.deepfool import DeepFoolAttack
+from foolbox.attacks.ead import EADAttack
+from foolbox.attacks.fast_minimum_norm import FMNAttackLp
 from foolbox.attacks.gradient_descent_base import BaseGradientDescent
+from foolbox.attacks.newtonfool import NewtonFoolAttack
 from foolbox.distances import LpDistance, linf
 
 from ..analysis.errors import InputError, unknown
@@ -27,6 +33,17 @@ SHORT = {
     "bim": "LinfBasicIterativeAttack",
     "uniform-noise": "LinfAdditiveUniformNoiseAttack",
     "deepfool": "LinfDeepFoolAttack",
+}
+GRADIENT_MINIMISERS = (DeepFoolAttack, FMNAttackLp, DDNAttack, L2CarliniWagnerAttack, EADAttack, NewtonFoolAttack)
+NOT_ARGUMENTS = ("distance", "tensorboard", "init_attack")  # objects and files, which no text names
+UNUSABLE = {
+    "SpatialAttack": "it has no ε that a sweep could bound",
+    "GenAttack": "it is targeted, and a sweep's attacks are untargeted",
+    "DatasetAttack": "it has to be fed with other images",
+    "BinarizationRefinementAttack": "it refines the result of another attack",
+    "PointwiseAttack": "it bounds no norm by an ε",
+    "L0FMNAttack": "the L0 norm cannot be clipped to an ε",
+    "L0BrendelBethgeAttack": "the L0 norm cannot be clipped to an ε",
 }
 
 
@@ -45,7 +62,18 @@ class Attack:
     @property
     def follows_gradient(self) -> bool:
         """Whether it descends by the loss's gradient: FGSM, BIM, PGD and their kin."""
-        return isinstance(self.foolbox, BaseGradientDescent)
+        return isinstance(self.foolbox, BaseGradientDescent) and self.steps > 0
+
+    @property
+    def iterates_gradient(self) -> bool:
+        """Whether it takes many steps along gradients of any kind: PGD, BIM, DeepFool, FMN, DDN, Carlini–Wagner …"""
+        return isinstance(self.foolbox, (BaseGradientDescent, *GRADIENT_MINIMISERS)) and self.steps > 1
+
+    @property
+    def by_image(self) -> bool:
+        """Whether an image's result is its own: Foolbox's other attacks draw, or stop, for a batch as a whole."""
+        own = (BaseGradientDescent, BaseAdditiveNoiseAttack, BaseRepeatedAdditiveNoiseAttack, DeepFoolAttack)
+        return isinstance(self.foolbox, own)
 
     @property
     def steps(self) -> int:
@@ -62,10 +90,10 @@ class Attack:
 
     @property
     def cost(self) -> float:
-        """For ordering alone: gradient steps at each ε; what runs once for all ε counts as two."""
+        """For ordering alone, about the passes at each ε; what runs once for all ε counts as two steps."""
         if self.minimises:
-            return 2
-        return 0 if self.draws_noise else self.steps
+            return 4
+        return getattr(self.foolbox, "repeats", 1) if self.draws_noise else 2 * self.steps
 
 
 def parse_attacks(texts: Sequence[str]) -> list[Attack]:
@@ -92,11 +120,17 @@ def parse_attacks(texts: Sequence[str]) -> list[Attack]:
 
 def _parse(text: str) -> Attack:
     name, arguments = read_call(text, "attack")
+    if name in UNUSABLE:
+        raise InputError(f"attack {name!r} cannot be swept: {UNUSABLE[name]}.")
     kind = getattr(foolbox.attacks, SHORT.get(name, name), None) if not name.startswith("_") else None
     if not (inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack)):
         raise InputError(f"{unknown('attack', name, SHORT, _known())} Or any class of foolbox.attacks by its name.")
     parameters = inspect.signature(kind.__init__).parameters
-    accepted = {key for key, value in parameters.items() if value.kind is not value.VAR_KEYWORD} - {"self", "args"}
+    accepted = {key for key, value in parameters.items() if value.kind is not value.VAR_KEYWORD} - {
+        "self",
+        "args",
+        *NOT_ARGUMENTS,
+    }
     for key in arguments:
         if key not in accepted:
             raise InputError(f"attack {text!r}: {unknown('argument', key, accepted)}")
@@ -121,5 +155,5 @@ def _known() -> list[str]:
     return [
         name
         for name, kind in found
-        if inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack)
+        if inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack) and name not in UNUSABLE
     ]

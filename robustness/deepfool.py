@@ -41,6 +41,8 @@ def deepfool(attack: DeepFoolAttack, model: nn.Module, x: Tensor, labels: Tensor
             break
         losses, gradients = _class_gradients(model, result[active], ranked[active])
         distances = attack.get_distances(ep.astensor(losses), ep.astensor(gradients)).raw
+        if not distances.isfinite().all():
+            raise ValueError("the classes' gradients by the images are NaN or infinite")
         best = distances.argmin(1)
         rows = torch.arange(len(active), device=x.device)
         step = attack.get_perturbations(

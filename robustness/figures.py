@@ -33,7 +33,7 @@ COLUMNS = 3
 def tables(record: StudyRecord, printed: Mapping[str, Mapping[str, Printed]]) -> list[Table]:
     """Accuracy and median ε; the worst case at every ε; differences to the baseline; signs of masked gradients."""
     rows = _rows(record)
-    return [_summary(rows), _worst(rows), _differences(record, rows), _signs(rows)]
+    return [_summary(rows), _worst(rows), *_differences(record, rows), _signs(rows)]
 
 
 def plots(record: StudyRecord, printed: Mapping[str, Mapping[str, Printed]]) -> list[Plot]:
@@ -82,8 +82,8 @@ def _summary(rows: pd.DataFrame) -> Table:
     body = []
     for augmentation in _augmentations(rows):
         own = rows[rows["augmentation"] == augmentation]
-        clean = own[(own["quantity"] == "accuracy") & (own["epsilon"] == 0) & (own["attack"] == WORST)]["value"] * 100
-        cells = [label(augmentation), number(clean.mean(), sd(clean)) if len(clean) else "—"]
+        clean = 100 * own.loc[own["quantity"] == "clean_accuracy", "value"]
+        cells = [label(augmentation), number(clean.mean(), sd(clean))]
         for attack in attacks:
             found = own[(own["quantity"] == "median_epsilon") & (own["attack"] == attack)]["value"]
             reached = "" if len(found) == own["seed"].nunique() else f" (in {len(found)} of {own['seed'].nunique()})"
@@ -93,7 +93,8 @@ def _summary(rows: pd.DataFrame) -> Table:
         "robustness-summary",
         "Accuracy, and the ε that breaks half of the images",
         "Mean ± standard deviation over training seeds; accuracy in percent of the attacked images. Median ε: the "
-        f"smallest of the sweep's ε ({norm} norm, images in [0, 1]) at which half of the images are broken. "
+        f"median over images of the smallest ε of the sweep ({norm} norm, images in [0, 1]) that breaks them, 0 for "
+        "those that are wrong as they are. "
         f"{_how(rows)}.",
         ("Augmentation", "Accuracy (%)", *(f"{title(attack)}, median ε" for attack in attacks), "seeds"),
         tuple(body),
@@ -122,48 +123,99 @@ def _worst(rows: pd.DataFrame) -> Table:
     )
 
 
-def _differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
-    """Against the baseline of the same seed, at the ε where the baseline is nearest to half of its images broken."""
-    attacks, columns, body = _attacks(rows), {}, []
+def _differences(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
+    """Each attack against the baseline, and the worst case of every pair: on the same images, network by network."""
+    attacks = _attacks(rows)
     accuracy = rows[rows["quantity"] == "accuracy"]
-    baseline = accuracy[accuracy["augmentation"] == "baseline"]
-    for attack in attacks:
-        curve = baseline[baseline["attack"] == attack].groupby("epsilon")["value"].mean()
-        if len(curve):
-            columns[attack] = float((curve - curve.get(0.0, 1.0) / 2).abs().idxmin())
-    runs = {key: str(group["run"].iloc[0]) for key, group in accuracy.groupby(["augmentation", "seed"], sort=False)}
+    runs = {key: str(own["run"].iloc[0]) for key, own in accuracy.groupby(["augmentation", "seed"], sort=False)}
     epsilons = list(dict.fromkeys(accuracy.sort_values("epsilon")["epsilon"]))
     cache: dict[str, np.ndarray[Any, Any]] = {}
-    for augmentation in _augmentations(rows):
-        if augmentation == "baseline":
-            continue
-        seeds = [s for (name, s) in runs if name == augmentation and ("baseline", s) in runs]
-        cells = []
-        for attack, epsilon in columns.items():
-            changes, ps = [], []
-            for seed in seeds:
-                broken = []
-                for name in (augmentation, "baseline"):
-                    run = runs[name, seed]
-                    if run not in cache:
-                        cache[run] = record.run(run).read_arrays("bits")["bits"]
-                    broken.append(_broken(cache[run], attacks, attack)[epsilons.index(epsilon)])
-                change, p = paired(broken[0], broken[1])
-                changes.append(100 * change)
-                ps.append(p)
-            told = sum(p < SIGNIFICANT for p in ps)
-            cells.append(f"{difference(pd.Series(changes))}; {told}/{len(ps)}")
-        body.append((label(augmentation), *cells))
-    return Table(
-        "robustness-differences",
-        "Differences to the baseline (points of accuracy)",
-        "On the same images, against the baseline of the same seed, at the ε where the baseline has lost half of its "
-        "accuracy: mean over seeds with its 95% Student t interval, each by itself (not corrected for their number); "
-        "with fewer than three seeds one cannot tell what another training would give. After the semicolon: in how "
-        f"many of the seeds McNemar's exact test tells the two networks apart at {SIGNIFICANT:.0%}.",
-        ("Augmentation", *(f"{title(attack)}, ε = {epsilon:g}" for attack, epsilon in columns.items())),
-        tuple(body),
+
+    def compare(first: str, second: str, attack: str, epsilon: float) -> str:
+        changes, ps = [], []
+        for seed in [seed for (name, seed) in runs if name == first and (second, seed) in runs]:
+            broken = []
+            for name in (first, second):
+                run = runs[name, seed]
+                if run not in cache:
+                    cache[run] = record.run(run).read_arrays("bits")["bits"]
+                broken.append(_broken(cache[run], attacks, attack)[epsilons.index(epsilon)])
+            change, p = paired(broken[0], broken[1])
+            changes.append(100 * change)
+            ps.append(p)
+        if not changes:
+            return "—"
+        up, down = (sum(p < SIGNIFICANT and sign * c > 0 for p, c in zip(ps, changes, strict=True)) for sign in (1, -1))
+        return f"{difference(pd.Series(changes))}; {up} up, {down} down of {len(ps)}"
+
+    augmentations, reference = _augmentations(rows), _reference(rows)
+    words = (
+        f"mean over {_replicates(record)} with its 95% Student t interval, each by itself (not corrected for their "
+        "number); with fewer than three one cannot tell what another training would give. After the semicolon: how "
+        f"many networks McNemar's exact test, on these images, finds more or less accurate than their partners at "
+        f"{SIGNIFICANT:.0%}. {_how(accuracy)}."
     )
+    tables = []
+    columns = {attack: _half(accuracy, reference, attack) for attack in attacks}
+    if reference == "baseline" and len(augmentations) > 1:
+        body = [
+            (label(name), *(compare(name, "baseline", attack, at[0]) if at else "—" for attack, at in columns.items()))
+            for name in augmentations
+            if name != "baseline"
+        ]
+        tables.append(
+            Table(
+                "robustness-differences",
+                "Differences to the baseline (points of accuracy)",
+                "On the same images, at the ε at which the baseline's accuracy is nearest to half of what it is "
+                f"unattacked (its accuracy there stands in the column's head): {words}",
+                ("Augmentation", *(_head(attack, at) for attack, at in columns.items())),
+                tuple(body),
+            )
+        )
+    worst = columns.get(WORST)
+    if worst and len(augmentations) > 2:
+        body = [
+            (label(row), *("" if row == column else compare(row, column, WORST, worst[0]) for column in augmentations))
+            for row in augmentations
+        ]
+        tables.append(
+            Table(
+                "robustness-pairs",
+                f"Worst case at ε = {worst[0]:g}, every pair (points of accuracy)",
+                f"The row's accuracy minus the column's: {words}",
+                ("Augmentation", *map(label, augmentations)),
+                tuple(body),
+            )
+        )
+    return tables
+
+
+def _reference(rows: pd.DataFrame) -> str:
+    """Whose curve chooses the ε of comparisons: the baseline's, or the first network's where there is none."""
+    names = _augmentations(rows)
+    return "baseline" if "baseline" in names else names[0]
+
+
+def _half(accuracy: pd.DataFrame, reference: str, attack: str) -> tuple[float, float] | None:
+    """The ε > 0 at which the reference's accuracy is nearest to half of its first one, and that accuracy."""
+    own = accuracy[(accuracy["augmentation"] == reference) & (accuracy["attack"] == attack)]
+    curve = own.groupby("epsilon")["value"].mean()
+    attacked = curve[curve.index > 0]
+    if attacked.empty:
+        return None
+    epsilon = float((attacked - curve.iloc[0] / 2).abs().idxmin())
+    return epsilon, float(attacked[epsilon])
+
+
+def _head(attack: str, at: tuple[float, float] | None) -> str:
+    return f"{title(attack)}, ε = {at[0]:g} ({100 * at[1]:.0f}%)" if at else title(attack)
+
+
+def _replicates(record: StudyRecord) -> str:
+    """What a network's partner is: networks that were brought along share nothing but their place in the list."""
+    brought = any(task.kind == "classifier-load" for task in record.tasks)
+    return "networks, paired by their place in the list," if brought else "training seeds"
 
 
 def _broken(bits: np.ndarray[Any, Any], attacks: Sequence[str], attack: str) -> np.ndarray[Any, Any]:
@@ -181,7 +233,8 @@ def _signs(rows: pd.DataFrame) -> Table:
         "Signs of masked gradients",
         "Where gradients do not show the way to what breaks a network, its accuracy under gradient attacks says little "
         "(Athalye et al. 2018; Carlini et al. 2019). A difference between attacks is a sign where McNemar's exact test "
-        f"rejects it at {SIGNIFICANT:.0%}, corrected for the number of ε. Finding none proves nothing.",
+        f"rejects it at {SIGNIFICANT:.0%}, corrected for the number of ε. The last column: the fraction of all images "
+        "that shows it. Finding none proves nothing.",
         ("Network", "Sign", "Images"),
         tuple(body) or (("all", "none found", "—"),),
     )
@@ -209,7 +262,12 @@ def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str)
             row[0].set_ylabel("accuracy")
         figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
     seeds = rows.groupby("augmentation")["seed"].nunique()
-    band = "standard deviation over training seeds" if seeds.min() > 1 else "Wilson's 95% interval over images"
+    kinds = [(seeds > 1, "standard deviation over training seeds"), (seeds == 1, "Wilson's 95% interval over images")]
+    band = ", ".join(
+        words + ("" if which.all() else f" ({', '.join(label(name) for name in seeds.index[which])})")
+        for which, words in kinds
+        if which.any()
+    )
     return Plot(
         name,
         heading,

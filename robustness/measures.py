@@ -6,7 +6,7 @@ Everything here reads the int8 array [attack, ε, image] of `mixlens.robustness.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..analysis.errors import InputError
 from ..analysis.interface import Estimate, Interval
 from ..analysis.proportion import LEVEL, mcnemar, proportion
 
-BROKEN, NOT_RUN = 1, -1
+HELD, BROKEN, NOT_RUN = 0, 1, -1
 WORST = "worst case"
 SIGNIFICANT = 0.01  # of a warning, over all ε together
 
@@ -45,7 +45,7 @@ def accuracy(broken: Bits) -> list[Estimate]:
 
 
 def smallest_epsilon(broken: Bits, epsilons: Sequence[float]) -> Bits:
-    """For each image the smallest ε of the sweep at which it is broken (0: wrong as it is; inf: at none)."""
+    """For each image the smallest ε of the sweep at which it is broken (the first if wrong as it is; inf: at none)."""
     grid = np.append(np.asarray(epsilons, float), math.inf)
     first = np.where(broken.any(0), broken.argmax(0), len(epsilons))
     return grid[first]
@@ -72,10 +72,12 @@ def paired(first: Bits, second: Bits) -> tuple[float, float]:
 
 
 class Sign(NamedTuple):
-    """A sign of masked gradients, and the fraction of the images that shows it."""
+    """A sign of masked gradients."""
 
+    kind: str  # "noise", "single step", "zero gradient", "left over", "noise at 1"
     text: str
-    size: float
+    size: float  # fraction of all images that shows it
+    params: Mapping[str, Any]  # the attack and the ε, where there are
 
 
 def masking_signs(
@@ -84,9 +86,10 @@ def masking_signs(
     epsilons: Sequence[float],
     zero_gradient: Bits,
     *,
-    gradient_attacks: Sequence[str],
+    iterated: Sequence[str],
     single_step: Sequence[str],
     noise: Sequence[str],
+    whole_range: bool,
     classes: int,
 ) -> list[Sign]:
     """Signs that gradients do not show the way to what breaks the network (Athalye et al. 2018; Carlini et al. 2019).
@@ -96,37 +99,47 @@ def masking_signs(
 
     Args:
         zero_gradient: (images,) 1 where the loss's gradient is exactly zero, −1 where it was not computed.
-        gradient_attacks, single_step, noise: which of the attacks are of these kinds.
+        iterated, single_step, noise: which of the attacks take many gradient steps, one, or none.
+        whole_range: whether ε = 1 allows every image (L∞, images in [0, 1]).
     """
     signs: list[Sign] = []
     defined = [a for a in attacks if not (bits[list(attacks).index(a)] == NOT_RUN).any()]
     broken = {attack: broken_by(bits, attacks, attack) for attack in defined}
-    iterated = [a for a in gradient_attacks if a in broken and a not in single_step]
+    positive = [k for k, epsilon in enumerate(epsilons) if epsilon > 0]
 
-    def beaten(weak: Sequence[str], strong: Sequence[str], what: str) -> None:
-        weaker, stronger = ([broken[a] for a in names if a in broken] for names in (weak, strong))
-        if not (weaker and stronger):
+    def beaten(kind: str, attack: str, rivals: Sequence[str], what: str) -> None:
+        """At the largest ε at which the rivals together break more images than the attack, if at any."""
+        if attack not in broken or not (stronger := [broken[rival] for rival in rivals if rival in broken]):
             return
-        either, best = np.any(weaker, axis=0), np.any(stronger, axis=0)
-        for k in np.flatnonzero(np.asarray(epsilons) > 0)[::-1]:
-            difference, p = paired(best[k], either[k])
-            if difference > 0 and p < SIGNIFICANT / len(epsilons):
-                signs.append(Sign(f"{what} at ε = {epsilons[k]:g}", difference))
+        best = np.any(stronger, axis=0)
+        for k in reversed(positive):
+            difference, p = paired(best[k], broken[attack][k])
+            if difference < 0 and p < SIGNIFICANT / len(epsilons):
+                text = f"{what} breaks more images than {attack} at ε = {epsilons[k]:g}"
+                signs.append(Sign(kind, text, -difference, {"attack": attack, "epsilon": epsilons[k]}))
                 return
 
-    beaten(noise, [a for a in gradient_attacks if a in broken], "random noise breaks more images than gradient attacks")
-    beaten([a for a in single_step if a in broken], iterated, "one gradient step breaks more images than many steps")
+    for attack in iterated:
+        beaten("noise", attack, noise, "random noise")
+        beaten("single step", attack, single_step, "a single gradient step")
     if (zero_gradient == 1).any():
-        fraction = float((zero_gradient == 1).sum() / (zero_gradient != NOT_RUN).sum())
-        signs.append(Sign("the loss's gradient is exactly zero on some of the images that were right", fraction))
-    if 1.0 in epsilons:
-        last = list(epsilons).index(1.0)
-        for attack in [*iterated, WORST]:
-            held = float((~broken_by(bits, attacks, attack)[last]).mean())
-            if held > 0:
-                signs.append(Sign(f"{attack}: images are left unbroken at ε = 1, where any image is allowed", held))
-        for attack in [a for a in noise if a in broken]:
-            found = proportion(int((~broken[attack][last]).sum()), broken[attack].shape[1])
-            if found.interval is not None and found.interval.low > 1 / classes:
-                signs.append(Sign(f"{attack}: accuracy at ε = 1 is above chance", found.value))
+        text = "the loss's gradient is exactly zero on images that are classified correctly"
+        signs.append(Sign("zero gradient", text, float((zero_gradient == 1).mean()), {}))
+    last = next((k for k in positive if epsilons[k] >= 1), None)
+    if not whole_range or last is None:
+        return signs
+    for attack in [*(a for a in iterated if a in broken), WORST]:
+        held = float((~broken_by(bits, attacks, attack)[last]).mean())
+        if held > 0:
+            text = f"{attack} leaves images unbroken at ε = {epsilons[last]:g}, where any image is allowed"
+            signs.append(Sign("left over", text, held, {"attack": attack, "epsilon": epsilons[last]}))
+    for attack in [a for a in noise if a in broken]:
+        held_images = int((~broken[attack][last]).sum())
+        found = proportion(held_images, broken[attack].shape[1])
+        if found.interval is not None and found.interval.low > 1 / classes:
+            text = (
+                f"accuracy under {attack} at ε = {epsilons[last]:g} is above chance (weak: clipped noise leaves the "
+                "image in its mean)"
+            )
+            signs.append(Sign("noise at 1", text, found.value, {"attack": attack, "epsilon": epsilons[last]}))
     return signs

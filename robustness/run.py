@@ -13,6 +13,7 @@ import torch
 from ..analysis.data.dataset import Dataset
 from ..analysis.errors import InputError
 from ..analysis.interface import Estimate, Row, Task
+from ..analysis.proportion import proportion
 from ..analysis.settings import changed
 from ..analysis.store.results import row_of
 from ..analysis.store.runs import CHECKPOINT, Run
@@ -25,7 +26,8 @@ from ..analysis.training.config import ClassifierConfig
 from .attacks import Attack, parse_attacks
 from .config import ProtocolName, RobustnessConfig
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
-from .sweep import Swept, sweep
+from .state import ARRAYS, Swept
+from .sweep import sweep
 
 
 class RobustnessSection:
@@ -36,21 +38,22 @@ class RobustnessSection:
     uses: tuple[str, ...] = ("classifier",)
 
     def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
-        """For each classifier one sweep over the test set."""
+        """For each classifier one sweep over the test set, and what is measured on its bits."""
         config: RobustnessConfig = study.settings[self.name]
         trained_with: ClassifierConfig = study.settings["classifier"]
         attacks = parse_attacks(config.attacks)
         if config.images is not None and config.images > len(dataset.test):
             raise InputError(f"robustness.images is {config.images}, but there are {len(dataset.test)} test images.")
         return [
-            _task(config, trained_with, attacks, dataset, trained) for trained in classifiers(study, dataset, backend)
+            _measurement(config, trained_with, attacks, dataset, trained)
+            for trained in classifiers(study, dataset, backend)
         ]
 
 
 SECTION = RobustnessSection()
 
 
-def _task(
+def _measurement(
     config: RobustnessConfig,
     trained_with: ClassifierConfig,
     attacks: Sequence[Attack],
@@ -60,13 +63,23 @@ def _task(
     own = {k: v for k, v in changed(config).items() if k not in ("batch_size", "attacks")}
     if config.images == len(dataset.test):
         del own["images"]  # all of them, which is the default
-    return Task(
+    if not all(attack.by_image for attack in attacks):
+        own["batch_size"] = config.batch_size
+    swept = Task(
         "robustness-sweep",
-        1,
+        2,
         f"attack {trained.augmentation}, seed {trained.seed}",
         {"data": dataset.checksum, "attacks": [attack.name for attack in attacks], **own},
         (trained.task,),
         partial(_sweep, config, trained_with, trained),
+    )
+    return Task(
+        "robustness-measure",
+        1,
+        f"measure robustness, {trained.augmentation}, seed {trained.seed}",
+        {"data": dataset.checksum},
+        (swept,),
+        partial(_measure, config, trained_with, trained),
     )
 
 
@@ -78,20 +91,20 @@ def _sweep(
     inputs: tuple[Run, ...],
     context: Context,
 ) -> Sequence[Row]:
+    """Leaves the sweep's arrays, from which everything else is computed."""
     dataset = context.dataset
     model: torch.nn.Module = load_classifier(inputs[0], trained_with, dataset, context.backend)
     if context.backend.compile:
         # DeepFool goes backward through one graph several times, which donated buffers forbid.
         torch._functorch.config.donated_buffer = False
         model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
-    attacks = parse_attacks(config.attacks)
     chosen = chosen_images(config, len(dataset.test))
-    images, labels = dataset.test.images[chosen], dataset.test.labels[chosen]
-    context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", len(attacks) * len(images))
+    total = len(parse_attacks(config.attacks)) * len(chosen)
+    context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", total)
     found = sweep(
         model,
-        images,
-        labels,
+        dataset.test.images[chosen],
+        dataset.test.labels[chosen],
         attacks=config.attacks,
         epsilons=config.epsilons,
         protocol=config.protocol,
@@ -102,23 +115,37 @@ def _sweep(
         progress=partial(_advance, run, context),
     )
     context.reporter.finish()
-    run.write_arrays(
-        {
-            "bits": found.bits,
-            "distance": found.distance,
-            "zero_gradient": found.zero_gradient,
-            "images": chosen.numpy(),
-        }
-    )
+    run.write_arrays({name: getattr(found, name) for name in ARRAYS} | {"images": chosen.numpy()})
+    return []
+
+
+def _advance(run: Run, context: Context, images: int) -> None:
+    run.check_lease()
+    context.reporter.advance(steps=images)
+
+
+def _measure(
+    config: RobustnessConfig,
+    trained_with: ClassifierConfig,
+    trained: Trained,
+    run: Run,
+    inputs: tuple[Run, ...],
+    context: Context,
+) -> Sequence[Row]:
+    arrays = inputs[0].read_arrays(*ARRAYS)
+    attacks = parse_attacks(config.attacks)
+    names = tuple(attack.name for attack in attacks)
+    found = Swept(names, config.epsilons, **{name: arrays[name] for name in ARRAYS})
+    run.write_arrays({"bits": found.bits, "images": arrays["images"]})
     return rows_of(
         found,
         attacks,
         protocol=config.protocol,
-        classes=len(dataset.classes),
+        classes=len(context.dataset.classes),
         run=run.path.name.removesuffix(".partial"),
         study=context.study,
         section=RobustnessSection.name,
-        dataset=dataset.name,
+        dataset=context.dataset.name,
         split="test",
         augmentation=trained.augmentation,
         model=trained_with.model,
@@ -131,15 +158,10 @@ def chosen_images(config: RobustnessConfig, available: int) -> torch.Tensor:
     return torch.linspace(0, available - 1, config.images or available, dtype=torch.float64).round().long()
 
 
-def _advance(run: Run, context: Context, images: int) -> None:
-    run.check_lease()
-    context.reporter.advance(steps=images)
-
-
 def rows_of(
     found: Swept, attacks: Sequence[Attack], *, protocol: ProtocolName, classes: int, **facts: Any
 ) -> list[Row]:
-    """Accuracy at each ε and median ε of each attack and of the worst case, distances, and signs of masked gradients.
+    """Clean accuracy; accuracy at each ε and median ε of each attack and the worst case; distances; signs of masking.
 
     ``params`` of each row: protocol, norm, attack, and epsilon where there is one.
     """
@@ -151,14 +173,15 @@ def rows_of(
             params = {"protocol": protocol, "norm": norm, **params}
             rows.append(row_of(estimate, quantity=quantity, params=params, note=note, **facts))
 
+    add("clean_accuracy", proportion(int(found.correct.sum()), len(found.correct)))
     for name in (*found.attacks, WORST):
         if protocol == "nested-worst" and name != WORST:
             continue  # the worst case alone is defined
         broken = broken_by(found.bits, found.attacks, name)
         for epsilon, estimate in zip(found.epsilons, accuracy(broken), strict=True):
             add("accuracy", estimate, attack=name, epsilon=epsilon)
-        smallest = median(smallest_epsilon(broken, found.epsilons), norm)
-        add("median_epsilon", smallest, "the smallest ε of the sweep that breaks half of the images", attack=name)
+        smallest = np.where(found.correct, smallest_epsilon(broken, found.epsilons), 0.0)
+        add("median_epsilon", median(smallest, norm), "of the smallest ε that breaks each image", attack=name)
     for attack, distances in zip(attacks, found.distance, strict=True):
         if attack.minimises and protocol != "nested-worst" and not np.isnan(distances[found.correct]).any():
             own = np.where(found.correct, distances, 0.0)
@@ -168,11 +191,12 @@ def rows_of(
         found.attacks,
         found.epsilons,
         found.zero_gradient,
-        gradient_attacks=[a.name for a in attacks if a.follows_gradient],
+        iterated=[a.name for a in attacks if a.iterates_gradient],
         single_step=[a.name for a in attacks if a.follows_gradient and a.steps == 1],
         noise=[a.name for a in attacks if a.draws_noise],
+        whole_range=norm == "L∞",
         classes=classes,
     ):
         images = Estimate(sign.size, None, found.bits.shape[2], "none", "fraction")
-        add("masking_sign", images, sign.text)
+        add("masking_sign", images, sign.text, sign=sign.kind, **sign.params)
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import InputError, first_line
@@ -32,8 +32,12 @@ class Classifier(nn.Module):
         self.network = network
         self.size = size
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("side", torch.tensor(size or 0), persistent=False)  # so that all that matters is a tensor
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network((resize(x, self.size) - self.mean) / self.std)
@@ -57,10 +61,9 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
             outputs that change from one call to the next.
     """
     for name, module in model.named_modules():
-        if module.training and isinstance(module, _BatchNorm | _DropoutNd | nn.RReLU):
-            raise InputError(
-                f"the model's {name or 'root'} ({type(module).__name__}) is in training mode: call eval()."
-            )
+        if module.training and isinstance(module, _NormBase | _DropoutNd | nn.RReLU):
+            kind = type(module).__name__
+            raise InputError(f"the model's {name or 'root'} ({kind}) is in training mode: call eval().")
     x = images[:PROBES]
     try:
         with torch.no_grad():
@@ -81,7 +84,7 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
         raise InputError("the model returns NaN or infinity on images of the data set.")
     if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all():
         raise InputError("the model returns probabilities (each row sums to 1); return logits, before the softmax.")
-    if not torch.equal(logits, again):
+    if not torch.allclose(logits, again, rtol=1e-4, atol=1e-4 * logits.abs().max().item()):
         raise InputError(
             "the model returns other logits when it sees the same images again: it draws random numbers in eval mode "
             "(dropout called as a function?). Attacks and calibration need a fixed network."

@@ -62,15 +62,22 @@ class Backend:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """Sets the deterministic switch for the duration of a task, and puts it back."""
+        """Sets the deterministic switch, and fp32 that is no TF32, for the duration of a task, and puts them back."""
         before = torch.are_deterministic_algorithms_enabled()
+        exact = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+        rounding = [part.fp32_precision for part in exact]
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
+        if self.precision == "fp32" and self.device.type == "cuda":
+            for part in exact:
+                part.fp32_precision = "ieee"  # by default convolutions round to TF32's ten bits
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
+            for part, value in zip(exact, rounding, strict=True):
+                part.fp32_precision = value
 
 
 def stream_seed(*purpose: object) -> int:

@@ -73,10 +73,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             "torch.save or safetensors."
         ) from error
     except Exception as error:  # safetensors, zipfile and torch each have their own
-        raise InputError(
-            f"{path} is damaged or no file of weights ({first_line(error)}). If a study wrote it, delete the "
-            f"folder {path.parent} and run the study again."
-        ) from error
+        ours = (path.parent / "config.json").exists()
+        remedy = f" Delete the folder {path.parent} and run the study again." if ours else ""
+        raise InputError(f"{path} is damaged or no file of weights ({first_line(error)}).{remedy}") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]

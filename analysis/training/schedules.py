@@ -19,7 +19,10 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Up from 1/``start`` to 1 and down to 0, each half a cosine (Smith and Topin 2018, as PyTorch's OneCycleLR)."""
+    """Up from 1/``start`` to 1 and down to 0, each half a cosine (Smith and Topin 2018).
+
+    The rates of PyTorch's OneCycleLR, which ends at 1/10⁴ of its first rate rather than at 0; momentum stays.
+    """
 
     epochs: int
     warm_up: float = 0.3  # of all epochs

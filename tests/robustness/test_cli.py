@@ -201,7 +201,7 @@ def test_a_network_that_cannot_be_attacked_is_one_clear_message(here, capsys, fa
     assert words in failing(capsys, *OWN, *BATCH, *FEW, *arguments, "--out", str(here))
 
 
-@pytest.mark.parametrize("attack", ["deepfool(candidates=1)", "bim(rel_stepsize='far')", "GenAttack"])
+@pytest.mark.parametrize("attack", ["deepfool(candidates=1)", "bim(rel_stepsize='far')"])
 def test_an_attack_that_fails_is_one_clear_message(here, capsys, attack):
     arguments = ["--augmentations", "baseline", "--seeds", "1", "--robustness.attacks", attack, "--out", str(here)]
     message = failing(capsys, *OWN, *BATCH, *arguments)

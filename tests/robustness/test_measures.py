@@ -164,7 +164,7 @@ def clean_bits():
 
 def signs(bits, zero_gradient=None, attacks=ATTACKS, epsilons=EPSILONS, **kinds):
     zero = np.zeros(IMAGES, np.int8) if zero_gradient is None else zero_gradient
-    given = {"gradient_attacks": ("step", "steps"), "single_step": ("step",), "noise": ("noise",), "classes": 10}
+    given = {"iterated": ("steps",), "single_step": ("step",), "noise": ("noise",), "whole_range": True, "classes": 10}
     return masking_signs(bits, attacks, epsilons, zero, **(given | kinds))
 
 
@@ -176,7 +176,8 @@ def test_noise_that_beats_gradients():
     bits = clean_bits()
     bits[0, 1, :130] = BROKEN
     (sign,) = signs(bits)
-    assert sign.text == "random noise breaks more images than gradient attacks at ε = 0.1"
+    assert sign.text == "random noise breaks more images than steps at ε = 0.1"
+    assert (sign.kind, sign.params) == ("noise", {"attack": "steps", "epsilon": 0.1})
     assert sign.size == pytest.approx((130 - 90) / IMAGES)
 
 
@@ -184,7 +185,7 @@ def test_one_step_that_beats_many():
     bits = clean_bits()
     bits[1, 1, :130] = BROKEN
     (sign,) = signs(bits)
-    assert sign.text == "one gradient step breaks more images than many steps at ε = 0.1"
+    assert sign.text == "a single gradient step breaks more images than steps at ε = 0.1"
     assert sign.size == pytest.approx((130 - 90) / IMAGES)
 
 
@@ -224,7 +225,7 @@ def test_zero_gradients():
     zero[:10], zero[10:48] = NOT_RUN, 1
     (sign,) = signs(clean_bits(), zero)
     assert "gradient is exactly zero" in sign.text
-    assert sign.size == pytest.approx(38 / 190), "of those for which it was computed"
+    assert sign.size == pytest.approx(38 / IMAGES)
     assert signs(clean_bits(), np.full(IMAGES, NOT_RUN, np.int8)) == []
 
 
@@ -235,16 +236,17 @@ def test_images_held_where_any_image_is_allowed():
     bits[0, 2] = [BROKEN] * 195 + [0] * 5
     told = {sign.text: sign.size for sign in signs(bits) if "ε = 1," in sign.text}
     expected = {"steps": 50 / IMAGES, WORST: 5 / IMAGES}
-    assert told == {
-        f"{k}: images are left unbroken at ε = 1, where any image is allowed": v for k, v in expected.items()
-    }
+    assert told == {f"{k} leaves images unbroken at ε = 1, where any image is allowed": v for k, v in expected.items()}
+    assert not any(sign.kind == "left over" for sign in signs(bits, whole_range=False)), "not in another norm"
 
 
 def test_accuracy_above_chance_in_full_noise():
     bits = clean_bits()
     bits[0, 2, 100:] = 0
     (sign,) = signs(bits)
-    assert (sign.text, sign.size) == ("noise: accuracy at ε = 1 is above chance", 0.5)
+    assert (sign.kind, sign.size) == ("noise at 1", 0.5)
+    assert sign.text.startswith("accuracy under noise at ε = 1 is above chance (weak")
+    assert signs(bits, whole_range=False) == []
     assert signs(bits, classes=2) == [], "half is chance with two classes"
     bits[0, 2, 100:] = [BROKEN] * 75 + [0] * 25
     assert signs(bits) == [], "12.5% of 200 images is not above 10% with certainty"
@@ -258,22 +260,29 @@ def test_without_epsilon_1_its_signs_are_not_asked():
     assert not any("ε = 1" in sign.text for sign in signs(bits, epsilons=(0.0, 0.1, 0.9), noise=()))
 
 
+def test_each_iterated_attack_is_compared_by_itself():
+    """BIM breaks most; that PGD breaks fewer than one step is a sign all the same."""
+    bits = np.concatenate([clean_bits(), clean_bits()[2:]])
+    bits[1, 1, :130], bits[2, 1, :150] = BROKEN, BROKEN
+    (sign,) = signs(bits, attacks=(*ATTACKS, "weak"), iterated=("steps", "weak"))
+    assert sign.params == {"attack": "weak", "epsilon": 0.1}
+
+
 def test_attacks_that_were_not_run_everywhere_take_no_part():
     bits = clean_bits()
     bits[0, 1, :130] = bits[1, 1, :130] = BROKEN
-    assert len(signs(bits)) == 1  # one step beats many; noise, which breaks the same, does not beat one step
+    assert [sign.kind for sign in signs(bits)] == ["noise", "single step"]
     bits[1, 2, -1] = NOT_RUN
-    assert [sign.text[:12] for sign in signs(bits)] == ["random noise"], "the single step is left out"
+    assert [sign.kind for sign in signs(bits)] == ["noise"], "the single step is left out"
     bits[:, 2, -1] = NOT_RUN
     bits[2, 2, -1] = BROKEN
     bits[2, 1, -1] = NOT_RUN
     assert signs(bits) == []
 
 
-@pytest.mark.parametrize("missing", ["gradient_attacks", "noise", "single_step"])
+@pytest.mark.parametrize("missing", ["iterated", "noise", "single_step"])
 def test_kinds_of_attacks_that_are_not_there(missing):
     bits = clean_bits()
     bits[0, 1, :130] = bits[1, 1, :130] = BROKEN
-    bits[0, 1, :170] = BROKEN
-    texts = [sign.text[:12] for sign in signs(bits, **{missing: ()})]
-    assert texts == {"gradient_attacks": [], "noise": ["one gradient"], "single_step": ["random noise"]}[missing]
+    kinds = [sign.kind for sign in signs(bits, **{missing: ()})]
+    assert kinds == {"iterated": [], "noise": ["single step"], "single_step": ["noise"]}[missing]

@@ -86,27 +86,29 @@ def done(root):
 
 def test_the_tasks_of_a_study():
     tasks = plan(augmentations=["baseline", "mixup", "fmix"], seeds=[0, 1])
-    assert [task.kind for task in tasks] == ["robustness-sweep"] * 6
+    assert [task.kind for task in tasks] == ["robustness-measure"] * 6
+    assert {parent.kind for task in tasks for parent in task.inputs} == {"robustness-sweep"}
     assert [task.kind for task in in_order(tasks)].count("classifier-train") == 6
-    assert len({task.label for task in in_order(tasks)}) == 12
-    assert tasks[0].label == "attack baseline, seed 0"
+    assert len({task.label for task in in_order(tasks)}) == 18
+    assert tasks[0].inputs[0].label == "attack baseline, seed 0"
     for task in tasks:
         assert len(task.inputs) == 1
 
 
 def test_the_classifiers_are_those_of_the_classifier_section():
     chosen, data = study(), dataset()
-    own = {name_of(task.inputs[0]) for task in SECTION.tasks(chosen, data, BACKEND)}
+    own = {name_of(task.inputs[0].inputs[0]) for task in SECTION.tasks(chosen, data, BACKEND)}
     assert own == {name_of(task.inputs[0]) for task in CLASSIFIERS.tasks(chosen, data, BACKEND)}
 
 
 def key(**robustness):
-    return name_of(plan(robustness=robustness)[0])
+    return name_of(plan(robustness=robustness)[0].inputs[0])
 
 
 def test_what_belongs_to_a_tasks_key():
     same = key()
     assert key(batch_size=3) == same, "results do not depend on it"
+    assert key(images=TEST_IMAGES) == same, "all of them, the default"
     assert key(attacks=["uniform-noise", "pgd(steps = 3)", "fgsm()", "deepfool(steps=50)"]) == same, "spelling"
     assert key(protocol="paper") == same, "a default"
     for other in (
@@ -121,8 +123,13 @@ def test_what_belongs_to_a_tasks_key():
         assert key(**other) != same, other
 
 
+def test_the_batch_size_is_in_the_key_of_attacks_that_work_on_a_batch_as_a_whole():
+    for attack, matters in (("LInfFMNAttack", True), ("HopSkipJumpAttack", True), ("LinfAdamPGD", False)):
+        assert (key(attacks=[attack], batch_size=3) != key(attacks=[attack])) == matters, attack
+
+
 def test_the_key_names_all_attacks_and_the_data():
-    config = config_of(plan()[0])["config"]
+    config = config_of(plan()[0].inputs[0])["config"]
     assert config == {
         "data": dataset().checksum,
         "attacks": ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"],
@@ -158,7 +165,8 @@ def test_rows_are_what_the_stored_bits_say(done):
     attacks = ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"]
     for task, augmentation in zip(tasks, ("baseline", "mixup"), strict=True):
         run = outcome.done[name_of(task)]
-        bits = run.read_arrays("bits", "distance", "zero_gradient")["bits"]
+        bits = run.read_arrays("bits")["bits"]
+        assert np.array_equal(bits, outcome.done[name_of(task.inputs[0])].read_arrays()["bits"])
         assert bits.shape == (4, 3, TEST_IMAGES)
         held = {name: bits[index] != BROKEN for index, name in enumerate(attacks)}
         held[WORST] = np.all(list(held.values()), axis=0)
@@ -177,7 +185,7 @@ def test_rows_are_what_the_stored_bits_say(done):
             assert (row.value, row.stderr, row.unit) == (expected.value, expected.stderr, "fraction")
             assert (row.ci_low, row.ci_high) == expected.interval[:2]
         for row in (row for row in rows if row.quantity == "median_epsilon"):
-            broken = 1 - held[row.params["attack"]].mean(1)
+            broken = np.maximum.accumulate(~held[row.params["attack"]], axis=0).mean(1)  # by this ε or a smaller one
             assert row.value == EPSILONS[int((broken >= 0.5).argmax())]
             assert (row.unit, row.params.keys()) == ("L∞", {"protocol", "norm", "attack"})
 
@@ -194,11 +202,13 @@ def test_the_bits_are_those_of_a_sweep_of_the_trained_network(done):
     tasks, outcome = done
     chosen, data = study(), dataset()
     for task in tasks:
-        model = load_classifier(outcome.done[name_of(task.inputs[0])], chosen.settings["classifier"], data, BACKEND)
+        swept = task.inputs[0]
+        model = load_classifier(outcome.done[name_of(swept.inputs[0])], chosen.settings["classifier"], data, BACKEND)
         attacks = chosen.settings["robustness"].attacks
         found = sweep(model, data.test.images, data.test.labels, attacks=attacks, epsilons=EPSILONS)
-        arrays = outcome.done[name_of(task)].read_arrays()
+        arrays = outcome.done[name_of(swept)].read_arrays()
         assert np.array_equal(arrays["bits"], found.bits)
+        assert np.array_equal(arrays["correct"], found.correct)
         assert np.array_equal(arrays["distance"], found.distance, equal_nan=True)
         assert np.array_equal(arrays["zero_gradient"], found.zero_gradient)
 
@@ -212,15 +222,15 @@ def test_clean_accuracy_is_the_classifier_sections(done, root):
         clean = [
             row.value
             for row in read_rows(done[1].done[name_of(attacked)])
-            if row.quantity == "accuracy" and row.params["epsilon"] == 0
+            if row.quantity == "clean_accuracy" or (row.quantity == "accuracy" and row.params["epsilon"] == 0)
         ]
-        assert clean == [accuracy.value] * 5
+        assert clean == [accuracy.value] * 6
 
 
 def test_some_of_the_images_evenly_spaced(root, done):
     """The same networks, images and draws: the same bits."""
     tasks, outcome = work(root, robustness={"images": 10})
-    assert outcome.fresh == 2
+    assert outcome.fresh == 4
     for task, whole in zip(tasks, done[0], strict=True):
         run = outcome.done[name_of(task)]
         chosen = run.read_arrays("images")["images"]
@@ -311,6 +321,7 @@ def test_medians_of_images_that_are_wrong_as_they_are():
     rows = facts(swept_of(bits, ["deepfool"], [0.0, 0.05], distance, [False] * 6 + [True] * 3))
     values = {(row.quantity, row.params.get("attack")): row.value for row in rows if row.quantity != "accuracy"}
     assert values == {
+        ("clean_accuracy", None): pytest.approx(1 / 3),
         ("median_epsilon", "deepfool"): 0.0,
         ("median_epsilon", WORST): 0.0,
         ("median_distance", "deepfool"): 0.0,
@@ -330,7 +341,7 @@ def test_median_distance():
 def test_an_infinite_median_distance_is_no_row():
     distance = np.array([[0.1, np.inf, np.inf]], np.float32)
     rows = facts(swept_of(np.zeros((1, 1, 3)), ["deepfool"], [0.05], distance))
-    assert {row.quantity for row in rows} == {"accuracy"}
+    assert {row.quantity for row in rows} == {"accuracy", "clean_accuracy"}
 
 
 def test_the_unit_is_the_norms():
@@ -346,14 +357,18 @@ def test_signs_of_masked_gradients_are_rows():
     bits[0, 0, :60] = 1  # noise
     bits[1, 0, :20] = 1  # one gradient step
     bits[:, 1, :90] = 1
-    found = swept_of(bits, ["uniform-noise", "fgsm"], [0.1, 1.0])
+    found = swept_of(bits, ["uniform-noise", "pgd"], [0.1, 1.0])
     rows = [row for row in facts(found) if row.quantity == "masking_sign"]
-    texts = {row.note: row.value for row in rows}
-    assert texts == {
-        "random noise breaks more images than gradient attacks at ε = 0.1": pytest.approx(0.4),
-        f"{WORST}: images are left unbroken at ε = 1, where any image is allowed": pytest.approx(0.1),
+    told = {(row.params["sign"], row.params["attack"], row.params["epsilon"]): row.value for row in rows}
+    assert told == {
+        ("noise", "pgd", 0.1): pytest.approx(0.4),
+        ("left over", "pgd", 1.0): pytest.approx(0.1),
+        ("left over", WORST, 1.0): pytest.approx(0.1),
     }
-    assert all(row.params == {"protocol": "paper", "norm": "L∞"} for row in rows)
+    assert all(row.note for row in rows)
+    other = swept_of(bits, ["L2AdditiveUniformNoiseAttack", "L2ProjectedGradientDescentAttack"], [0.1, 1.0])
+    kinds = [row.params["sign"] for row in facts(other) if row.quantity == "masking_sign"]
+    assert kinds == ["noise"], "under L2 an ε of 1 does not allow any image"
 
 
 # nested-worst
@@ -367,9 +382,9 @@ def nested_worst(root, epsilons):
 def test_nested_worst_gives_the_worst_case_alone(done, root):
     for run in nested_worst(root, [0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0]):
         rows = read_rows(run)
-        assert {row.params["attack"] for row in rows if row.quantity != "masking_sign"} == {WORST}
+        assert {row.params["attack"] for row in rows if row.quantity in ("accuracy", "median_epsilon")} == {WORST}
         assert {row.params["protocol"] for row in rows} == {"nested-worst"}
-        assert [row.quantity for row in rows][:7] == ["accuracy"] * 7
+        assert [row.quantity for row in rows][:8] == ["clean_accuracy"] + ["accuracy"] * 7
         bits = run.read_arrays()["bits"]
         assert (bits == NOT_RUN).any()
         values = [row.value for row in rows if row.quantity == "accuracy"]

@@ -14,7 +14,7 @@ from torch import nn
 
 from mixlens.analysis.data import photos
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.classifier import PROBES
+from mixlens.analysis.models.classifier import PROBES, Classifier
 from mixlens.robustness import sweep as module
 from mixlens.robustness.attacks import parse_attacks
 from mixlens.robustness.config import ATTACKS
@@ -601,8 +601,8 @@ def given(**changes):
         ({"epsilons": [float("nan")]}, "finite"),
         ({"attacks": ("fgms",)}, "Did you mean 'fgsm'"),
         ({"attacks": ("fgsm", "FGM")}, "one ε cannot mean both"),
-        ({"attacks": ("GenAttack",)}, r"attack 'GenAttack' failed: ValueError"),  # it wants a target
-        ({"attacks": ("DatasetAttack",)}, r"attack 'DatasetAttack' failed: ValueError.*feed"),
+        ({"attacks": ("GenAttack",)}, r"attack 'GenAttack' cannot be swept: it is targeted"),  # it wants a target
+        ({"attacks": ("DatasetAttack",)}, r"attack 'DatasetAttack' cannot be swept: it has to be fed"),
         ({"attacks": ("pgd(steps='many')",)}, "steps='many'"),
     ],
     ids=str,
@@ -726,3 +726,60 @@ def test_a_checkpoint_of_another_network_is_refused(model, images, labels, tmp_p
 def test_a_checkpoint_in_no_folder_is_refused_at_once(model, images, labels, tmp_path):
     with pytest.raises(InputError, match="no folder"):
         sweep(model, images, labels, attacks=("pgd",), checkpoint=tmp_path / "absent" / "c.safetensors")
+
+
+class NanGradient(nn.Module):
+    """The same logits, with gradients that are NaN: √0 has none."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x) + (x.flatten(1).sum(1, keepdim=True) * 0).sqrt()
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd(steps=2)", "deepfool"])
+def test_gradients_that_are_nan_are_no_robustness(model, images, labels, attack):
+    with pytest.raises(InputError, match="NaN or infinite"):
+        sweep(NanGradient(model), images, labels, attacks=(attack,), epsilons=(0.1,))
+
+
+class NanOnOne(nn.Module):
+    def __init__(self, model, image):
+        super().__init__()
+        self.model, self.image = model, image.float() / 255
+
+    def forward(self, x):
+        same = (x - self.image).flatten(1).abs().amax(1, keepdim=True) < 1e-6
+        return self.model(x).masked_fill(same, float("nan"))
+
+
+def test_logits_that_are_nan_on_a_later_image_are_refused(model, images, labels):
+    with pytest.raises(InputError, match="NaN or infinity on 1 of"):
+        sweep(NanOnOne(model, images[20]), images, labels, attacks=("fgsm",), epsilons=(0.1,))
+
+
+def test_a_checkpoint_of_another_normalisation_is_refused(model, images, labels, tmp_path):
+    known = {"attacks": ("fgsm",), "epsilons": (0.01,), "checkpoint": tmp_path / "c.safetensors"}
+    sweep(Classifier(model, (0.5,) * 3, (0.25,) * 3), images, labels, **known)
+    with pytest.raises(InputError, match="no checkpoint of this sweep"):
+        sweep(Classifier(model, (0.4,) * 3, (0.25,) * 3), images, labels, **known)
+
+
+@pytest.mark.parametrize("name", ["SpatialAttack", "GenAttack", "DatasetAttack", "PointwiseAttack", "L0FMNAttack"])
+def test_attacks_that_no_sweep_can_run_are_refused_with_the_reason(name):
+    with pytest.raises(InputError, match=f"{name!r} cannot be swept: it|{name!r} cannot be swept: the"):
+        parse_attacks([name])
+
+
+def test_an_attack_that_finds_no_start_leaves_the_image_unbroken(images):
+    """A network that says class 0 whatever it sees: no starting point for HopSkipJump on any image."""
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 3))
+    with torch.no_grad():
+        constant[1].weight.zero_()
+        constant[1].bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
+    labels = torch.zeros(4, dtype=torch.long)
+    found = sweep(constant, images[:4], labels, attacks=("HopSkipJumpAttack(steps=1)",), epsilons=(0.1,))
+    assert (found.bits == HELD).all()
+    assert np.isinf(found.distance).all()

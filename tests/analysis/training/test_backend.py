@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.training.backend import environment, make_backend, stream_seed
+from mixlens.analysis.training.backend import Backend, environment, make_backend, stream_seed
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +135,14 @@ def test_the_environment_is_plain_and_complete():
     assert found["hardware"]
     assert {"mixlens", "commit", "python", "numpy", "precision", "compile", "deterministic"} <= set(found)
     assert all(isinstance(value, str | int | bool | None) for value in found.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_full_precision_is_no_tf32_and_the_switches_are_put_back(precision):
+    """On a CUDA backend convolutions would round to ten bits by default; the switches themselves exist everywhere."""
+    backend = Backend(torch.device("cuda"), precision)
+    parts = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [part.fp32_precision for part in parts]
+    with backend.session():
+        assert [part.fp32_precision for part in parts] == (["ieee"] * 2 if precision == "fp32" else before)
+    assert [part.fp32_precision for part in parts] == before

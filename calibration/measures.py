@@ -1,0 +1,191 @@
+"""How far a classifier's probabilities lie from people's, and from how often it is right. Tensors in, tensors out.
+
+Everything here is per image, (N,), float64 and in nats unless said, so that means, bootstraps and paired differences
+are the caller's choice. ``log_p`` are log-probabilities (N, C); zeros are −inf. A divergence is inf where the second
+distribution is zero and the first is not: nothing is clamped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Generator, Tensor
+
+from ..analysis.errors import InputError
+
+
+def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """log softmax(logits / T), (N, C)."""
+    return torch.log_softmax(logits.double() / temperature, dim=1)
+
+
+def smoothed(counts: Tensor, pseudo: float) -> Tensor:
+    """People's log-probabilities log (c + a) / (n + C a) from counts (N, C): the mean of a Dirichlet posterior.
+
+    ``pseudo`` is a, the pseudo-count of each class; 0 gives the raw frequencies, with log 0 = −inf.
+
+    Raises:
+        InputError: a is negative; counts that are negative, not finite, or sum to zero for an image.
+    """
+    if not pseudo >= 0:
+        raise InputError(f"a pseudo-count must be at least 0, got {pseudo}.")
+    counts = check_counts(counts).double()
+    return ((counts + pseudo) / (counts.sum(1, keepdim=True) + counts.shape[1] * pseudo)).log()
+
+
+def check_counts(counts: Tensor) -> Tensor:
+    """Raises InputError unless counts (N, C) are finite, not negative, and give each image at least one vote."""
+    if counts.ndim != 2:
+        raise InputError(f"human counts must have the shape (images, classes), got {tuple(counts.shape)}.")
+    bad = ~(counts.isfinite() & (counts >= 0)) if counts.is_floating_point() else counts < 0
+    if bad.any():
+        row, column = (int(i) for i in bad.nonzero()[0])
+        raise InputError(f"human counts must be finite and at least 0; image {row} has {counts[row, column].item()}.")
+    empty = (counts.sum(1) == 0).nonzero()
+    if len(empty):
+        raise InputError(f"image {int(empty[0])} has no human votes: its counts sum to zero.")
+    return counts
+
+
+def cross_entropy(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """H(p, q) = −Σ p log q; inf where q = 0 < p."""
+    p = log_p.exp()
+    return -torch.where(p > 0, p * log_q, 0.0).sum(1)
+
+
+def entropy(log_p: Tensor) -> Tensor:
+    """H(p) = −Σ p log p."""
+    return cross_entropy(log_p, log_p)
+
+
+def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """D(p‖q) = Σ p log p/q; inf where q = 0 < p."""
+    p = log_p.exp()
+    return torch.where(p > 0, p * (log_p - log_q), 0.0).sum(1)
+
+
+def jensen_shannon(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """½ D(p‖m) + ½ D(q‖m) with m = ½ (p + q): symmetric, finite, at most log 2."""
+    middle = torch.logaddexp(log_p, log_q) - np.log(2)
+    return (divergence(log_p, middle) + divergence(log_q, middle)) / 2
+
+
+def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """½ Σ |p − q|, in [0, 1]."""
+    return (log_p.exp() - log_q.exp()).abs().sum(1) / 2
+
+
+def second_best(log_p: Tensor, counts: Tensor) -> Tensor:
+    """Whether the model's second class is people's second class: 1 or 0, NaN where people have none.
+
+    People's second classes are those with the most votes after their first one (the lowest index of a tie for the
+    first place counts as the first); any class tied for the second place will do. People who all agree have none.
+    """
+    counts = check_counts(counts)
+    first = counts.argmax(1, keepdim=True)
+    rest = counts.double().scatter(1, first, -1.0)
+    most = rest.amax(1, keepdim=True)
+    model = log_p.topk(2, dim=1).indices[:, 1:]
+    agrees = (rest.gather(1, model) == most).squeeze(1).double()
+    return torch.where(most.squeeze(1) > 0, agrees, torch.nan)
+
+
+def split_half(counts: Tensor, pseudo: float, generator: Generator) -> Tensor:
+    """D(half‖other half) of people with themselves: the votes of each image dealt into two halves at random.
+
+    What remains between two halves of the same people is the noise of few votes: a model is not expected to come
+    closer. Both halves are smoothed; an odd vote goes to the first.
+
+    Raises:
+        InputError: counts that are no whole numbers, or an image with fewer than two votes.
+    """
+    counts = check_counts(counts)
+    if counts.is_floating_point() and (counts != counts.round()).any():
+        raise InputError("a split-half floor needs whole numbers of votes.")
+    votes = counts.long()
+    if (votes.sum(1) < 2).any():
+        raise InputError("a split-half floor needs at least two votes for each image.")
+    width = int(votes.sum(1).max())
+    classes = torch.arange(votes.shape[1]).repeat(len(votes), 1)
+    # Each image's votes as a row of classes, padded; a random order deals them.
+    padding = width - votes.sum(1, keepdim=True)
+    row = torch.cat([classes, torch.full((len(votes), 1), -1)], 1)
+    dealt = row.flatten().repeat_interleave(torch.cat([votes, padding], 1).flatten()).view(len(votes), width)
+    keys = torch.rand(dealt.shape, generator=generator, dtype=torch.float64).masked_fill(dealt < 0, 2.0)
+    dealt = dealt.gather(1, keys.argsort(1))
+    half = (votes.sum(1, keepdim=True) + 1) // 2
+    mine = (torch.arange(width) < half) & (dealt >= 0)
+    first = torch.zeros_like(votes).scatter_add(1, dealt.clamp_min(0), mine.long())
+    return divergence(smoothed(first, pseudo), smoothed(votes - first, pseudo))
+
+
+def nll(log_p: Tensor, labels: Tensor) -> Tensor:
+    """−log p(label)."""
+    return -log_p.gather(1, labels.long().unsqueeze(1)).squeeze(1)
+
+
+def brier(log_p: Tensor, labels: Tensor) -> Tensor:
+    """Σ_c (p_c − [c = label])², in [0, 2] (Brier 1950)."""
+    p = log_p.exp()
+    hard = torch.nn.functional.one_hot(labels.long(), p.shape[1])
+    return (p - hard).square().sum(1)
+
+
+@dataclass(frozen=True)
+class Bins:
+    """A reliability diagram: for each bin its mean confidence, its accuracy and its number of images."""
+
+    confidence: Tensor
+    accuracy: Tensor
+    count: Tensor
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean of |accuracy − confidence|, weighted by the bins' images."""
+        filled = self.count > 0
+        gaps = (self.accuracy - self.confidence).abs()[filled]
+        return float((gaps * self.count[filled]).sum() / self.count.sum())
+
+
+def reliability(log_p: Tensor, labels: Tensor, bins: int = 15, *, adaptive: bool = False) -> Bins:
+    """Bins of equal width ((k−1)/K, k/K] over the confidence max p (Guo et al. 2017), or of equal numbers of images.
+
+    A confidence of exactly 1 lies in the last bin. Empty bins have NaN. ``adaptive`` bins hold the images in the order
+    of their confidence, their sizes within one of each other (Nguyen and O'Connor 2015).
+    """
+    if bins < 1:
+        raise InputError(f"bins must be at least 1, got {bins}.")
+    confidence, predicted = log_p.exp().max(1)
+    right = (predicted == labels).double()
+    if adaptive:
+        where = torch.empty(len(confidence), dtype=torch.long)
+        where[confidence.argsort(stable=True)] = torch.arange(len(confidence)) * bins // len(confidence)
+    else:
+        where = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)
+    count = torch.zeros(bins, dtype=torch.float64).index_add(0, where, torch.ones_like(confidence))
+    sums = [torch.zeros(bins, dtype=torch.float64).index_add(0, where, values) for values in (confidence, right)]
+    return Bins(sums[0] / count, sums[1] / count, count)
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The T > 0 that minimises the mean NLL of softmax(logits / T) (Guo et al. 2017); the NLL is convex in 1/T.
+
+    Raises:
+        InputError: no finite T is best: every image is right (T → 0), or the logits know nothing (T → ∞).
+    """
+    logits, labels = logits.double(), labels.long()
+
+    def loss(log_t: float) -> float:
+        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_t), labels))
+
+    ends = (-7.0, 7.0)
+    found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
+    if min(map(loss, ends)) <= found.fun + 1e-12:  # no minimum between them
+        raise InputError(
+            "no finite temperature fits: all images are right, or the logits say nothing about the labels. Fit it on "
+            "more images."
+        )
+    return float(np.exp(found.x))

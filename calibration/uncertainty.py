@@ -1,0 +1,46 @@
+"""Bootstrap over images: intervals of means and of what is no mean, from one set of resamples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from ..analysis.interface import Estimate, Interval
+
+LEVEL = 0.95
+
+
+def resamples(images: int, count: int, generator: Generator) -> Tensor:
+    """Which images each of ``count`` resamples holds: (count, images), drawn with replacement."""
+    return torch.randint(images, (count, images), generator=generator)
+
+
+def bootstrap_mean(terms: Tensor, drawn: Tensor, unit: str) -> Estimate:
+    """The mean of terms (N,) with its percentile interval; NaN terms are images of which it says nothing.
+
+    inf terms give an infinite mean, which has no interval.
+    """
+    known = ~terms.isnan()
+    n = int(known.sum())
+    value = terms[known].mean().item() if n else math.nan
+    if not math.isfinite(value):
+        return Estimate(value, None, n, "none", unit)
+    filled = torch.where(known, terms, 0.0)
+    means = torch.stack([filled[rows].sum() / known[rows].sum() for rows in drawn])
+    return _estimate(value, means, n, unit, terms=terms)
+
+
+def bootstrap(statistic: Callable[[Tensor], float], drawn: Tensor, unit: str) -> Estimate:
+    """``statistic(rows)`` of all images, with the percentile interval of its values on the resamples."""
+    images = drawn.shape[1]
+    values = torch.tensor([statistic(rows) for rows in drawn], dtype=torch.float64)
+    return _estimate(statistic(torch.arange(images)), values, images, unit)
+
+
+def _estimate(value: float, values: Tensor, n: int, unit: str, terms: Tensor | None = None) -> Estimate:
+    low, high = torch.quantile(values, torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)).tolist()
+    interval = Interval(low, high, LEVEL, f"{len(values)} bootstrap resamples, percentile")
+    return Estimate(value, values.std().item(), n, "none", unit, interval, samples=terms)

@@ -26,6 +26,7 @@ from foolbox.distances import LpDistance, linf
 
 from ..analysis.errors import InputError, unknown
 from ..analysis.plugins import read_call, split_list
+from .autoattack import AutoAttack
 
 SHORT = {
     "fgsm": "LinfFastGradientAttack",
@@ -122,9 +123,11 @@ def _parse(text: str) -> Attack:
     name, arguments = read_call(text, "attack")
     if name in UNUSABLE:
         raise InputError(f"attack {name!r} cannot be swept: {UNUSABLE[name]}.")
-    kind = getattr(foolbox.attacks, SHORT.get(name, name), None) if not name.startswith("_") else None
+    kind = _kind(name)
     if not (inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack)):
-        raise InputError(f"{unknown('attack', name, SHORT, _known())} Or any class of foolbox.attacks by its name.")
+        raise InputError(
+            f"{unknown('attack', name, [*SHORT, 'autoattack'], _known())} Or any class of foolbox.attacks by its name."
+        )
     parameters = inspect.signature(kind.__init__).parameters
     accepted = {key for key, value in parameters.items() if value.kind is not value.VAR_KEYWORD} - {
         "self",
@@ -140,14 +143,23 @@ def _parse(text: str) -> Attack:
     try:
         made = kind(**own)
         made.distance  # noqa: B018  some raise here when it is unknown
+    except ImportError as error:
+        raise InputError(f"attack {text!r} needs another package: pip install 'mixlens[autoattack]'.") from error
     except Exception as error:  # whatever the attack's constructor raises
         raise InputError(f"attack {text!r}: {type(error).__name__}: {error}") from error
     steps = getattr(made, "steps", 0)
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
         raise InputError(f"attack {text!r}: steps must be a whole number of at least 0, got {steps!r}.")
     shown = ",".join(f"{key}={value!r}" for key, value in sorted(own.items()) if key != "distance")
-    name = {long: short for short, long in SHORT.items()}.get(kind.__name__, kind.__name__)
+    known = {long: short for short, long in SHORT.items()} | {AutoAttack.__name__: "autoattack"}
+    name = known.get(kind.__name__, kind.__name__)
     return Attack(f"{name}({shown})" if shown else name, made)
+
+
+def _kind(name: str) -> Any:
+    if name == "autoattack":
+        return AutoAttack
+    return None if name.startswith("_") else getattr(foolbox.attacks, SHORT.get(name, name), None)
 
 
 def _known() -> list[str]:

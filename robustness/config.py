@@ -18,7 +18,7 @@ ProtocolName = Literal["paper", "nested", "nested-worst"]
 class RobustnessConfig:
     attacks: tuple[str, ...] = setting(
         ATTACKS,
-        "fgsm, pgd, bim, uniform-noise, deepfool, or any class of foolbox.attacks, with its arguments: "
+        "fgsm, pgd, bim, uniform-noise, deepfool, autoattack, or any class of foolbox.attacks, with its arguments: "
         "pgd(steps=100), LinfAdamPGD(steps=20). All of one norm.",
         "published code",
     )

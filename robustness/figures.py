@@ -24,6 +24,7 @@ TITLES = {
     "bim": "BIM",
     "uniform-noise": "Uniform noise",
     "deepfool": "DeepFool",
+    "autoattack": "AutoAttack",
     WORST: "Worst case",
 }
 FIGURE_1 = ("uniform-noise", "deepfool", WORST)  # the panels of the paper's Fig. 1; its Fig. 5 has all attacks

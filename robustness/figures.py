@@ -11,22 +11,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import difference, sd
+from ..analysis.comparison import sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
 from ..analysis.style import INK, Plot, Table, colours, drawing, label, number
-from .measures import SIGNIFICANT, WORST, broken_by, paired
+from . import comparisons
+from .comparisons import attacks_of, augmentations_of, how, title
+from .measures import SIGNIFICANT, WORST
 
-TITLES = {
-    "fgsm": "FGSM",
-    "pgd": "PGD",
-    "bim": "BIM",
-    "uniform-noise": "Uniform noise",
-    "deepfool": "DeepFool",
-    "autoattack": "AutoAttack",
-    WORST: "Worst case",
-}
 FIGURE_1 = ("uniform-noise", "deepfool", WORST)  # the panels of the paper's Fig. 1; its Fig. 5 has all attacks
 COLUMNS = 3
 
@@ -34,13 +27,13 @@ COLUMNS = 3
 def tables(record: StudyRecord, printed: Mapping[str, Mapping[str, Printed]]) -> list[Table]:
     """Accuracy and median ε; the worst case at every ε; differences to the baseline; signs of masked gradients."""
     rows = _rows(record)
-    return [_summary(rows), _worst(rows), *_differences(record, rows), _signs(rows)]
+    return [_summary(rows), _worst(rows), *comparisons.tables(record, rows), _signs(rows)]
 
 
 def plots(record: StudyRecord, printed: Mapping[str, Mapping[str, Printed]]) -> list[Plot]:
     """Accuracy against ε: the panels of Fig. 1, then every attack as in Fig. 5."""
     rows = _rows(record)
-    attacks = _attacks(rows)
+    attacks = attacks_of(rows)
     shown = [_curves(rows, attacks, "robustness-attacks", "Accuracy under every attack (like Fig. 5)")]
     if set(FIGURE_1) <= set(attacks):
         shown.insert(0, _curves(rows, FIGURE_1, "robustness-worst", "Noise, DeepFool and the worst case (like Fig. 1)"))
@@ -56,32 +49,11 @@ def _rows(record: StudyRecord) -> pd.DataFrame:
     )
 
 
-def _attacks(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows.loc[rows["quantity"] == "accuracy", "attack"]))
-
-
-def _augmentations(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows["augmentation"]))
-
-
-def title(attack: str) -> str:
-    """The name people know: ``pgd`` → PGD; arguments stay."""
-    head, _, rest = attack.partition("(")
-    return TITLES.get(head, head) + (f" ({rest}" if rest else "")
-
-
-def _how(rows: pd.DataFrame) -> str:
-    """What was attacked, for captions."""
-    images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
-    protocols = ", ".join(dict.fromkeys(rows["protocol"]))
-    return f"{images} test images, protocol {protocols}; images that were wrong as they are count as broken"
-
-
 def _summary(rows: pd.DataFrame) -> Table:
-    attacks = _attacks(rows)
+    attacks = attacks_of(rows)
     norm = ", ".join(dict.fromkeys(rows["norm"]))
     body = []
-    for augmentation in _augmentations(rows):
+    for augmentation in augmentations_of(rows):
         own = rows[rows["augmentation"] == augmentation]
         clean = 100 * own.loc[own["quantity"] == "clean_accuracy", "value"]
         cells = [label(augmentation), number(clean.mean(), sd(clean))]
@@ -96,7 +68,7 @@ def _summary(rows: pd.DataFrame) -> Table:
         "Mean ± standard deviation over training seeds; accuracy in percent of the attacked images. Median ε: the "
         f"median over images of the smallest ε of the sweep ({norm} norm, images in [0, 1]) that breaks them, 0 for "
         "those that are wrong as they are. "
-        f"{_how(rows)}.",
+        f"{how(rows)}.",
         ("Augmentation", "Accuracy (%)", *(f"{title(attack)}, median ε" for attack in attacks), "seeds"),
         tuple(body),
     )
@@ -105,7 +77,7 @@ def _summary(rows: pd.DataFrame) -> Table:
 def _worst(rows: pd.DataFrame) -> Table:
     worst = rows[(rows["quantity"] == "accuracy") & (rows["attack"] == WORST)]
     by = worst.assign(percent=100 * worst["value"]).groupby(["epsilon", "augmentation"])["percent"]
-    augmentations = _augmentations(worst)
+    augmentations = augmentations_of(worst)
     body = []
     for epsilon in sorted(set(worst["epsilon"])):
         cells = []
@@ -118,109 +90,10 @@ def _worst(rows: pd.DataFrame) -> Table:
         "robustness-worst-case",
         "Worst case over all attacks (%)",
         "Accuracy in percent on images that no attack breaks at that ε, mean ± standard deviation over training seeds. "
-        f"Wilson's 95% interval over the images is at most ± {100 * half:.1f} points. {_how(worst)}.",
+        f"Wilson's 95% interval over the images is at most ± {100 * half:.1f} points. {how(worst)}.",
         ("ε", *map(label, augmentations)),
         tuple(body),
     )
-
-
-def _differences(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
-    """Each attack against the baseline, and the worst case of every pair: on the same images, network by network."""
-    attacks = _attacks(rows)
-    accuracy = rows[rows["quantity"] == "accuracy"]
-    runs = {key: str(own["run"].iloc[0]) for key, own in accuracy.groupby(["augmentation", "seed"], sort=False)}
-    epsilons = list(dict.fromkeys(accuracy.sort_values("epsilon")["epsilon"]))
-    cache: dict[str, np.ndarray[Any, Any]] = {}
-
-    def compare(first: str, second: str, attack: str, epsilon: float) -> str:
-        changes, ps = [], []
-        for seed in [seed for (name, seed) in runs if name == first and (second, seed) in runs]:
-            broken = []
-            for name in (first, second):
-                run = runs[name, seed]
-                if run not in cache:
-                    cache[run] = record.run(run).read_arrays("bits")["bits"]
-                broken.append(_broken(cache[run], attacks, attack)[epsilons.index(epsilon)])
-            change, p = paired(broken[0], broken[1])
-            changes.append(100 * change)
-            ps.append(p)
-        if not changes:
-            return "—"
-        up, down = (sum(p < SIGNIFICANT and sign * c > 0 for p, c in zip(ps, changes, strict=True)) for sign in (1, -1))
-        return f"{difference(pd.Series(changes))}; {up} up, {down} down of {len(ps)}"
-
-    augmentations, reference = _augmentations(rows), _reference(rows)
-    words = (
-        f"mean over {_replicates(record)} with its 95% Student t interval, each by itself (not corrected for their "
-        "number); with fewer than three one cannot tell what another training would give. After the semicolon: how "
-        f"many networks McNemar's exact test, on these images, finds more or less accurate than their partners at "
-        f"{SIGNIFICANT:.0%}. {_how(accuracy)}."
-    )
-    tables = []
-    columns = {attack: _half(accuracy, reference, attack) for attack in attacks}
-    if reference == "baseline" and len(augmentations) > 1:
-        body = [
-            (label(name), *(compare(name, "baseline", attack, at[0]) if at else "—" for attack, at in columns.items()))
-            for name in augmentations
-            if name != "baseline"
-        ]
-        tables.append(
-            Table(
-                "robustness-differences",
-                "Differences to the baseline (points of accuracy)",
-                "On the same images, at the ε at which the baseline's accuracy is nearest to half of what it is "
-                f"unattacked (its accuracy there stands in the column's head): {words}",
-                ("Augmentation", *(_head(attack, at) for attack, at in columns.items())),
-                tuple(body),
-            )
-        )
-    worst = columns.get(WORST)
-    if worst and len(augmentations) > 2:
-        body = [
-            (label(row), *("" if row == column else compare(row, column, WORST, worst[0]) for column in augmentations))
-            for row in augmentations
-        ]
-        tables.append(
-            Table(
-                "robustness-pairs",
-                f"Worst case at ε = {worst[0]:g}, every pair (points of accuracy)",
-                f"The row's accuracy minus the column's: {words}",
-                ("Augmentation", *map(label, augmentations)),
-                tuple(body),
-            )
-        )
-    return tables
-
-
-def _reference(rows: pd.DataFrame) -> str:
-    """Whose curve chooses the ε of comparisons: the baseline's, or the first network's where there is none."""
-    names = _augmentations(rows)
-    return "baseline" if "baseline" in names else names[0]
-
-
-def _half(accuracy: pd.DataFrame, reference: str, attack: str) -> tuple[float, float] | None:
-    """The ε > 0 at which the reference's accuracy is nearest to half of its first one, and that accuracy."""
-    own = accuracy[(accuracy["augmentation"] == reference) & (accuracy["attack"] == attack)]
-    curve = own.groupby("epsilon")["value"].mean()
-    attacked = curve[curve.index > 0]
-    if attacked.empty:
-        return None
-    epsilon = float((attacked - curve.iloc[0] / 2).abs().idxmin())
-    return epsilon, float(attacked[epsilon])
-
-
-def _head(attack: str, at: tuple[float, float] | None) -> str:
-    return f"{title(attack)}, ε = {at[0]:g} ({100 * at[1]:.0f}%)" if at else title(attack)
-
-
-def _replicates(record: StudyRecord) -> str:
-    """What a network's partner is: networks that were brought along share nothing but their place in the list."""
-    brought = any(task.kind == "classifier-load" for task in record.tasks)
-    return "networks, paired by their place in the list," if brought else "training seeds"
-
-
-def _broken(bits: np.ndarray[Any, Any], attacks: Sequence[str], attack: str) -> np.ndarray[Any, Any]:
-    return broken_by(bits, [name for name in attacks if name != WORST], attack)
 
 
 def _signs(rows: pd.DataFrame) -> Table:
@@ -242,7 +115,7 @@ def _signs(rows: pd.DataFrame) -> Table:
 
 
 def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str) -> Plot:
-    augmentations = _augmentations(rows)
+    augmentations = augmentations_of(rows)
     palette = colours(augmentations)
     columns = min(COLUMNS, len(attacks))
     lines = -(-len(attacks) // columns)
@@ -272,7 +145,7 @@ def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str)
     return Plot(
         name,
         heading,
-        f"Lines: mean over training seeds; bands: {band}. {_how(accuracy)}. The ε axis is linear from 0 to the first ε "
+        f"Lines: mean over training seeds; bands: {band}. {how(accuracy)}. The ε axis is linear from 0 to the first ε "
         "and logarithmic from there.",
         f"Line charts of accuracy against ε, one for each of {', '.join(map(title, attacks))}; a line for each of "
         f"{', '.join(map(label, augmentations))}. The worst case's numbers stand in its table.",

@@ -46,8 +46,8 @@ class _Networks:
     """The bits of each augmentation's networks, read once."""
 
     def __init__(self, record: StudyRecord, accuracy: pd.DataFrame, attacks: Sequence[str]) -> None:
-        own = accuracy.groupby(["augmentation", "seed"], sort=False)
-        self._runs = {key: str(rows["run"].iloc[0]) for key, rows in own}
+        columns = (accuracy["augmentation"], accuracy["seed"], accuracy["run"])
+        self._runs = {(str(name), int(seed)): str(run) for name, seed, run in zip(*columns, strict=True)}
         self._epsilons = sorted(set(accuracy["epsilon"]))
         self._attacks = [attack for attack in attacks if attack != WORST]
         self._record = record

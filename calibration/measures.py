@@ -156,10 +156,14 @@ def reliability(log_p: Tensor, labels: Tensor, bins: int = 15, *, adaptive: bool
     A confidence of exactly 1 lies in the last bin. Empty bins have NaN. ``adaptive`` bins hold the images in the order
     of their confidence, their sizes within one of each other (Nguyen and O'Connor 2015).
     """
+    confidence, predicted = log_p.exp().max(1)
+    return bins_of(confidence, (predicted == labels).double(), bins, adaptive=adaptive)
+
+
+def bins_of(confidence: Tensor, right: Tensor, bins: int, *, adaptive: bool = False) -> Bins:
+    """The same from confidences (N,) and whether each image is right (N,), float64."""
     if bins < 1:
         raise InputError(f"bins must be at least 1, got {bins}.")
-    confidence, predicted = log_p.exp().max(1)
-    right = (predicted == labels).double()
     if adaptive:
         where = torch.empty(len(confidence), dtype=torch.long)
         where[confidence.argsort(stable=True)] = torch.arange(len(confidence)) * bins // len(confidence)

@@ -18,6 +18,7 @@ from ..plugins import load_object
 
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
+_OPTIONAL = ("human",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,8 @@ class Split:
 class Dataset:
     """Two splits, the names of the classes, and the mean and standard deviation per channel on the [0, 1] scale.
 
+    ``human`` are people's votes on the test images, where there are any (CIFAR-10H).
+
     Raises:
         InputError: names the data set, the split, what was found and what was expected.
     """
@@ -58,8 +61,15 @@ class Dataset:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    human: Tensor | None = None  # (test images, classes): how many people chose each class; not part of the checksum
 
     def __post_init__(self) -> None:
+        wanted = (len(self.test.labels), len(self.classes))
+        if self.human is not None and tuple(self.human.shape) != wanted:
+            raise InputError(
+                f"data set {self.name!r}: human counts of shape {tuple(self.human.shape)}; expected {wanted}, a row "
+                "for each test image."
+            )
         for which, split in (("train", self.train), ("test", self.test)):
             problem = _problem(split, len(self.classes))
             if problem:
@@ -143,13 +153,15 @@ class Dataset:
         held_out = torch.zeros(count, dtype=torch.bool)
         held_out[by_class[index::folds]] = True  # dealt like cards, class after class
         train, test = (_take(self.train, chosen.nonzero().squeeze(1)) for chosen in (~held_out, held_out))
-        return replace(self, train=train, test=test)
+        return replace(self, train=train, test=test, human=None)
 
 
 def _cifar10(root: str | Path | None) -> Dataset:
+    from . import cifar10h
     from .cifar10 import load
 
-    return load(root)
+    data = load(root)
+    return replace(data, human=cifar10h.load(root)) if cifar10h.status(root).ok else data
 
 
 def _photos(root: str | Path | None) -> Dataset:
@@ -195,8 +207,8 @@ def load_dataset(spec: str, root: str | Path | None = None) -> Dataset:
 
 def _from_mapping(spec: str, made: Mapping[str, Any]) -> Dataset:
     for key in made:
-        if key not in _KEYS:
-            raise unknown(f"key in the dict returned by data set {spec!r}:", key, _KEYS)
+        if key not in (*_KEYS, *_OPTIONAL):
+            raise unknown(f"key in the dict returned by data set {spec!r}:", key, (*_KEYS, *_OPTIONAL))
     missing = [key for key in _KEYS if key not in made]
     if missing:
         raise InputError(f"data set {spec!r}: the dict that the factory returned lacks {', '.join(missing)}.")
@@ -209,7 +221,8 @@ def _from_mapping(spec: str, made: Mapping[str, Any]) -> Dataset:
             f"data set {spec!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
             "std as lists of numbers."
         ) from error
-    return Dataset(spec, train, test, classes, mean, std)
+    human = None if made.get("human") is None else _tensor(made["human"], "human")
+    return Dataset(spec, train, test, classes, mean, std, human)
 
 
 def _problem(split: Split, classes: int) -> str | None:

@@ -48,7 +48,7 @@ class ClassifierSection:
 
     def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
         config: ClassifierConfig = study.settings[self.name]
-        return [_measurement(config, dataset, trained) for trained in classifiers(study, dataset, backend)]
+        return [measurement(config, dataset, trained) for trained in classifiers(study, dataset, backend)]
 
 
 SECTION = ClassifierSection()
@@ -140,7 +140,8 @@ def _training(config: ClassifierConfig, dataset: Dataset, policy: Policy, seed: 
     return Task("classifier-train", 1, f"train classifier, {policy.text}, seed {seed}", settings, (), work)
 
 
-def _measurement(config: ClassifierConfig, dataset: Dataset, trained: Trained) -> Task:
+def measurement(config: ClassifierConfig, dataset: Dataset, trained: Trained) -> Task:
+    """The task that leaves a classifier's test logits in its arrays, as ``logits`` (N, classes), and its accuracy."""
     return Task(
         "classifier-measure",
         1,

@@ -1,0 +1,208 @@
+"""The section's tasks: one measurement for each classifier of the study, from its stored test logits."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Generator, Tensor
+
+from ..analysis.data.dataset import Dataset
+from ..analysis.errors import InputError, first_line
+from ..analysis.interface import Estimate, Row, Task
+from ..analysis.settings import changed
+from ..analysis.store.results import row_of
+from ..analysis.store.runs import Run
+from ..analysis.study.classifiers import Trained, classifiers, measurement
+from ..analysis.study.execute import Context
+from ..analysis.study.plan import Study
+from ..analysis.training.backend import Backend, stream_seed
+from ..analysis.training.config import ClassifierConfig
+from . import measures
+from .config import CalibrationConfig
+from .uncertainty import bootstrap, bootstrap_mean, resamples
+
+
+class CalibrationSection:
+    """Divergence of a classifier's probabilities from people's (Table 6), and from how often it is right."""
+
+    name = "calibration"
+    config = CalibrationConfig
+    uses: tuple[str, ...] = ("classifier",)
+
+    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+        """For each classifier one measurement of its logits on the whole test set."""
+        config: CalibrationConfig = study.settings[self.name]
+        trained_with: ClassifierConfig = study.settings["classifier"]
+        counts = human_counts(config, dataset)
+        own = {k: v for k, v in changed(config).items() if k != "counts"}
+        if counts is not None:
+            own["people"] = hashlib.sha256(counts.numpy().tobytes()).hexdigest()
+        return [
+            Task(
+                "calibration-measure",
+                1,
+                f"measure calibration, {trained.augmentation}, seed {trained.seed}",
+                {"data": dataset.checksum, **own},
+                (measurement(trained_with, dataset, trained),),
+                partial(_measure, config, trained_with, trained, counts),
+            )
+            for trained in classifiers(study, dataset, backend)
+        ]
+
+
+SECTION = CalibrationSection()
+
+
+def human_counts(config: CalibrationConfig, dataset: Dataset) -> Tensor | None:
+    """People's votes (test images, classes) as given, else the data set's own, else None.
+
+    Raises:
+        InputError: a file that is no array, or counts that do not fit the test set.
+    """
+    if not config.counts:
+        return dataset.human
+    try:
+        found = torch.from_numpy(np.load(Path(config.counts), allow_pickle=False))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"calibration.counts: {config.counts} is no .npy array ({first_line(error)}).") from error
+    wanted = (len(dataset.test), len(dataset.classes))
+    if tuple(found.shape) != wanted:
+        raise InputError(
+            f"calibration.counts: {config.counts} has the shape {tuple(found.shape)}; expected {wanted}, a row for "
+            "each test image in their order and a column for each class."
+        )
+    counts = measures.check_counts(found)
+    agree = (counts.argmax(1) == dataset.test.labels).double().mean().item()
+    if agree < 2 / len(dataset.classes):
+        raise InputError(
+            f"calibration.counts: people's first choice is the label on {agree:.1%} of the images of {dataset.name}: "
+            "the rows are in another order, or of another data set."
+        )
+    return counts
+
+
+def _measure(
+    config: CalibrationConfig,
+    trained_with: ClassifierConfig,
+    trained: Trained,
+    counts: Tensor | None,
+    run: Run,
+    inputs: tuple[Run, ...],
+    context: Context,
+) -> Sequence[Row]:
+    labels = context.dataset.test.labels.cpu()
+    logits = torch.from_numpy(inputs[0].read_arrays("logits")["logits"])
+    drawn = resamples(len(labels), config.resamples, _generator(config, "resamples"))
+    rows: list[Row] = []
+
+    def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
+        if math.isfinite(estimate.value):
+            facts = {"augmentation": trained.augmentation, "model": trained_with.model, "seed": trained.seed}
+            rows.append(
+                row_of(
+                    estimate,
+                    run=run.path.name.removesuffix(".partial"),
+                    study=context.study,
+                    section=CalibrationSection.name,
+                    dataset=context.dataset.name,
+                    split="test",
+                    quantity=quantity,
+                    params=params,
+                    note=note,
+                    **facts,
+                )
+            )
+
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    scaled, temperatures = scale(logits, labels, _generator(config, "halves"))
+    add("temperature", Estimate(sum(temperatures) / 2, None, len(labels), "none", ""), "mean of the two halves'")
+    for name, log_p in (("as trained", measures.log_probabilities(logits)), ("scaled", scaled)):
+        for quantity, terms in against_labels(log_p, labels).items():
+            add(quantity, bootstrap_mean(terms, drawn, "nats" if quantity != "brier" else ""), temperature=name)
+        confidence, predicted = log_p.exp().max(1)
+        right = (predicted == labels).double()
+        for quantity, adaptive in (("ece", False), ("adaptive_ece", True)):
+            error = partial(_error, confidence, right, config.bins, adaptive)
+            add(quantity, bootstrap(error, drawn, "fraction"), temperature=name, bins=config.bins)
+        found = measures.bins_of(confidence, right, config.bins)
+        arrays |= {f"{name}:{part}": getattr(found, part).numpy() for part in ("confidence", "accuracy", "count")}
+        if counts is not None:
+            for quantity, params, terms in against_people(log_p, counts, config.smoothing):
+                finite = torch.where(terms.isinf(), torch.nan, terms)
+                if terms.isinf().any():
+                    share = bootstrap_mean(terms.isinf().double(), drawn, "fraction")
+                    add(f"{quantity}_infinite", share, "images on which it is infinite", temperature=name, **params)
+                else:
+                    add(
+                        quantity, bootstrap_mean(finite, drawn, UNITS.get(quantity, "nats")), temperature=name, **params
+                    )
+            pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(counts, 0)))
+            add("entropy_correlation", bootstrap(partial(_spearman, *pair), drawn, ""), temperature=name)
+    if counts is not None:
+        add("entropy_people", bootstrap_mean(measures.entropy(measures.smoothed(counts, 0)), drawn, "nats"))
+        for pseudo in config.smoothing:
+            floor = measures.split_half(counts, pseudo, _generator(config, "votes"))
+            add("split_half", bootstrap_mean(floor, drawn, "nats"), "D(half‖other half) of people", smoothing=pseudo)
+    run.write_arrays(arrays)
+    return rows
+
+
+UNITS = {"total_variation": "", "second_best": "fraction"}
+
+
+def scale(logits: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, list[float]]:
+    """Log-probabilities after temperature scaling, each half of the images at the temperature fitted on the other."""
+    order = torch.randperm(len(labels), generator=generator)
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    log_p = torch.empty(logits.shape, dtype=torch.float64)
+    temperatures = []
+    for fit, apply in (halves, halves[::-1]):
+        temperatures.append(measures.fit_temperature(logits[fit], labels[fit]))
+        log_p[apply] = measures.log_probabilities(logits[apply], temperatures[-1])
+    return log_p, temperatures
+
+
+def against_labels(log_p: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+    return {
+        "nll": measures.nll(log_p, labels),
+        "brier": measures.brier(log_p, labels),
+        "entropy_model": measures.entropy(log_p),
+    }
+
+
+def against_people(
+    log_p: Tensor, counts: Tensor, smoothing: Sequence[float]
+) -> list[tuple[str, dict[str, float], Tensor]]:
+    """(quantity, params, terms): both directions at every smoothing, 0 (people's raw frequencies) among them."""
+    raw = measures.smoothed(counts, 0)
+    found: list[tuple[str, dict[str, float], Tensor]] = [
+        ("soft_cross_entropy", {}, measures.cross_entropy(raw, log_p)),
+        ("jensen_shannon", {}, measures.jensen_shannon(raw, log_p)),
+        ("total_variation", {}, measures.total_variation(raw, log_p)),
+        ("second_best", {}, measures.second_best(log_p, counts)),
+    ]
+    for pseudo in (0.0, *smoothing):
+        people = measures.smoothed(counts, pseudo)
+        found.append(("human_model", {"smoothing": pseudo}, measures.divergence(people, log_p)))
+        found.append(("model_human", {"smoothing": pseudo}, measures.divergence(log_p, people)))
+    return found
+
+
+def _error(confidence: Tensor, right: Tensor, bins: int, adaptive: bool, rows: Tensor) -> float:
+    return measures.bins_of(confidence[rows], right[rows], bins, adaptive=adaptive).error
+
+
+def _spearman(first: Tensor, second: Tensor, rows: Tensor) -> float:
+    return float(spearmanr(first[rows].numpy(), second[rows].numpy()).statistic)
+
+
+def _generator(config: CalibrationConfig, purpose: str) -> Generator:
+    return Generator().manual_seed(stream_seed("calibration", purpose, config.seed))

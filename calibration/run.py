@@ -135,11 +135,12 @@ def _measure(
         found = measures.bins_of(confidence, right, config.bins)
         arrays |= {f"{name}:{part}": getattr(found, part).numpy() for part in ("confidence", "accuracy", "count")}
         if counts is not None:
-            for quantity, params, terms in against_people(log_p, counts, config.smoothing):
+            for quantity, own, terms in against_people(log_p, counts, config.smoothing):
+                params: dict[str, Any] = {"temperature": name, **own}
                 finite = torch.where(terms.isinf(), torch.nan, terms)
                 if terms.isinf().any():
                     share = bootstrap_mean(terms.isinf().double(), drawn, "fraction")
-                    add(f"{quantity}_infinite", share, "images on which it is infinite", temperature=name, **params)
+                    add(f"{quantity}_infinite", share, "images on which it is infinite", **params)
                 else:
                     add(
                         quantity, bootstrap_mean(finite, drawn, UNITS.get(quantity, "nats")), temperature=name, **params

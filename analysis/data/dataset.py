@@ -64,10 +64,10 @@ class Dataset:
     human: Tensor | None = None  # (test images, classes): how many people chose each class; not part of the checksum
 
     def __post_init__(self) -> None:
-        wanted = (len(self.test.labels), len(self.classes))
-        if self.human is not None and tuple(self.human.shape) != wanted:
+        people = (len(self.test.labels), len(self.classes))
+        if self.human is not None and tuple(self.human.shape) != people:
             raise InputError(
-                f"data set {self.name!r}: human counts of shape {tuple(self.human.shape)}; expected {wanted}, a row "
+                f"data set {self.name!r}: human counts of shape {tuple(self.human.shape)}; expected {people}, a row "
                 "for each test image."
             )
         for which, split in (("train", self.train), ("test", self.test)):

@@ -1,0 +1,213 @@
+"""The section's tables and figures, from rows and bins. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..analysis.comparison import difference, sd
+from ..analysis.interface import Printed
+from ..analysis.store.record import StudyRecord
+from ..analysis.store.results import table
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, number
+
+PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+TEMPERATURES = ("as trained", "scaled")
+HUMAN_MODEL, MODEL_HUMAN = "D(human‖model)", "D(model‖human)"
+
+
+def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
+    """Table 6 with both directions, what softness alone explains, agreement beyond it, and calibration."""
+    rows = _rows(record)
+    shown = [_labels(rows)]
+    if (rows["quantity"] == "human_model").any():
+        shown = [_directions(rows, printed), _differences(rows), _agreement(rows), *shown]
+    return shown
+
+
+def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
+    """Reliability diagrams, before and after temperature scaling."""
+    return [_reliability(record, _rows(record))]
+
+
+def _rows(record: StudyRecord) -> pd.DataFrame:
+    """The section's rows with columns of their own for temperature and smoothing."""
+    rows = table(row for row in record.rows() if row.section == "calibration")
+    params = rows["params"].map(json.loads)
+    return rows.assign(**{key: params.map(lambda p, key=key: p.get(key)) for key in ("temperature", "smoothing")})
+
+
+def _augmentations(rows: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(rows["augmentation"]))
+
+
+def _values(
+    rows: pd.DataFrame, augmentation: str, quantity: str, temperature: str | None = None, smoothing: float | None = None
+) -> pd.Series:
+    """One value a seed."""
+    own = rows[(rows["augmentation"] == augmentation) & (rows["quantity"] == quantity)]
+    for column, wanted in (("temperature", temperature), ("smoothing", smoothing)):
+        if wanted is not None:
+            own = own[own[column] == wanted]
+    return own.set_index("seed")["value"]
+
+
+def _cell(values: pd.Series, factor: float = 1) -> str:
+    return number(factor * values.mean(), sd(factor * values)) if len(values) else "—"
+
+
+def _smoothings(rows: pd.DataFrame) -> list[float]:
+    return sorted(set(rows.loc[rows["quantity"] == "split_half", "smoothing"]))
+
+
+def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
+    smoothings = _smoothings(rows)
+    header = ["Augmentation", HUMAN_MODEL, *(["paper"] if printed else []), f"{MODEL_HUMAN}, a = 0"]
+    header += [f"{MODEL_HUMAN}, a = {a:g}" for a in smoothings]
+    body = []
+    for augmentation in _augmentations(rows):
+        cells = [label(augmentation), _cell(_values(rows, augmentation, "human_model", "as trained", 0.0))]
+        if printed:
+            paper = printed.get(augmentation, {}).get("human_model")
+            cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
+        infinite = _values(rows, augmentation, "model_human_infinite", "as trained", 0.0)
+        raw = _values(rows, augmentation, "model_human", "as trained", 0.0)
+        cells.append(f"∞ ({100 * infinite.mean():.1f}% of images)" if len(infinite) else _cell(raw))
+        cells += [_cell(_values(rows, augmentation, "model_human", "as trained", a)) for a in smoothings]
+        body.append(tuple(cells))
+    floors = [("split_half", a) for a in smoothings]
+    first = _augmentations(rows)[0]
+    dashes = ["—"] * (2 if printed else 1)
+    floor = (_cell(_values(rows, first, quantity, None, a).iloc[:1]) for quantity, a in floors)
+    body.append(("People, half against half", *dashes, "—", *floor))
+    caption = (
+        "Nats per image, mean ± standard deviation over training seeds. People's probabilities are (c + a)/(n + Ca) "
+        f"from their votes c; {HUMAN_MODEL} needs no smoothing (a = 0), {MODEL_HUMAN} is infinite without it wherever a "
+        "class has no vote. The last line: the votes of each image dealt into two halves, D(half‖other half)."
+    )
+    if printed:
+        caption += (
+            " The paper prints one direction, which its text and its numbers name differently (section's README)."
+        )
+    return Table("calibration-table-6", "Table 6: divergence from people", caption, tuple(header), tuple(body))
+
+
+def _differences(rows: pd.DataFrame) -> Table:
+    body = []
+    for augmentation in _augmentations(rows):
+        if augmentation == "baseline":
+            continue
+        cells = [label(augmentation)]
+        for temperature in TEMPERATURES:
+            pair = (augmentation, "baseline")
+            ours, baseline = (_values(rows, name, "human_model", temperature, 0.0) for name in pair)
+            cells.append(difference((ours - baseline).dropna()))
+        body.append(tuple(cells))
+    return Table(
+        "calibration-differences",
+        "What softness alone explains",
+        f"{HUMAN_MODEL} in nats minus the baseline's of the same seed, as trained and after temperature scaling (each "
+        "half of the test images at the temperature fitted on the other half's labels): mean over seeds and its 95% "
+        "Student t interval, each by itself. What remains after scaling is no matter of softer outputs.",
+        ("Augmentation", "as trained", "scaled"),
+        tuple(body),
+    )
+
+
+def _agreement(rows: pd.DataFrame) -> Table:
+    columns = {
+        "jensen_shannon": ("Jensen–Shannon", 1),
+        "total_variation": ("total variation", 1),
+        "soft_cross_entropy": ("H(human, model)", 1),
+        "entropy_model": ("entropy of the model", 1),
+        "entropy_correlation": ("rank correlation of entropies", 1),
+        "second_best": ("second best (%)", 100),
+    }
+    body = [
+        (
+            f"{label(augmentation)}, {temperature}",
+            *(_cell(_values(rows, augmentation, q, temperature), factor) for q, (_, factor) in columns.items()),
+        )
+        for augmentation in _augmentations(rows)
+        for temperature in TEMPERATURES
+    ]
+    people = rows.loc[rows["quantity"] == "entropy_people", "value"].iloc[0]
+    return Table(
+        "calibration-agreement",
+        "Agreement with people",
+        "Mean ± standard deviation over training seeds; divergences and entropies in nats. People's own entropy is "
+        f"{people:.3f}. Second best: how often the model's second class is one of people's second choices, on images "
+        "where they have one (a tie for the second place: any of them; for the first: the lowest class is the first).",
+        ("Augmentation", *(heading for heading, _ in columns.values())),
+        tuple(body),
+    )
+
+
+def _labels(rows: pd.DataFrame) -> Table:
+    quantities: Sequence[tuple[str, str, float]] = (
+        ("nll", "NLL", 1),
+        ("brier", "Brier", 1),
+        ("ece", "ECE (%)", 100),
+        ("adaptive_ece", "adaptive ECE (%)", 100),
+    )
+    body = []
+    for augmentation in _augmentations(rows):
+        cells = [label(augmentation), _cell(_values(rows, augmentation, "temperature"))]
+        for temperature in TEMPERATURES:
+            cells += [_cell(_values(rows, augmentation, q, temperature), factor) for q, _, factor in quantities]
+        body.append(tuple(cells))
+    heads = [f"{heading}, {temperature}" for temperature in TEMPERATURES for _, heading, _ in quantities]
+    return Table(
+        "calibration-labels",
+        "Calibration against the labels",
+        "Mean ± standard deviation over training seeds. T: the temperature fitted on labels (above 1: the network was "
+        "too sure). NLL in nats; Brier: Σ (p − label)²; ECE over bins of equal width, adaptive ECE of equal numbers of "
+        "images.",
+        ("Augmentation", "T", *heads),
+        tuple(body),
+    )
+
+
+def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:
+    names = _augmentations(rows)
+    palette = colours(names)
+    with drawing():
+        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
+        axes: np.ndarray = figure.subplots(1, 2, sharey=True)
+        for axis, temperature in zip(axes, TEMPERATURES, strict=True):
+            axis.plot([0, 1], [0, 1], color=FAINT, lw=0.8)
+            for name in names:
+                own = rows[(rows["augmentation"] == name) & (rows["quantity"] == "nll")]
+                for count, run in enumerate(dict.fromkeys(own["run"])):
+                    keys = [f"{temperature}:{part}" for part in ("confidence", "accuracy", "count")]
+                    arrays = record.run(str(run)).read_arrays(*keys)
+                    confidence, accuracy, images = (arrays[key] for key in keys)
+                    filled = images > 0
+                    axis.plot(
+                        confidence[filled],
+                        accuracy[filled],
+                        color=palette[name],
+                        lw=1.1,
+                        marker="o",
+                        ms=2.5,
+                        label=None if count else label(name),
+                    )
+            axis.set_title(temperature, color=INK)
+            axis.set_xlabel("confidence")
+            axis.set_xlim(0, 1)
+            axis.set_ylim(0, 1)
+            axis.grid(axis="both")
+        axes[0].set_ylabel("accuracy")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    return Plot(
+        "calibration-reliability",
+        "Reliability",
+        "Accuracy against mean confidence in bins of equal width; one line a seed; the diagonal is perfect "
+        "calibration. Left: as trained; right: after temperature scaling.",
+        "Two reliability diagrams, before and after temperature scaling, with a line for each network.",
+        figure,
+    )

@@ -86,8 +86,8 @@ def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
     body.append(("People, half against half", *dashes, "—", *floor))
     caption = (
         "Nats per image, mean ± standard deviation over training seeds. People's probabilities are (c + a)/(n + Ca) "
-        f"from their votes c; {HUMAN_MODEL} needs no smoothing (a = 0), {MODEL_HUMAN} is infinite without it wherever a "
-        "class has no vote. The last line: the votes of each image dealt into two halves, D(half‖other half)."
+        f"from their votes c; {HUMAN_MODEL} needs no smoothing (a = 0), {MODEL_HUMAN} is infinite without it wherever "
+        "a class has no vote. The last line: the votes of each image dealt into two halves, D(half‖other half)."
     )
     if printed:
         caption += (

@@ -95,20 +95,7 @@ def test_a_users_own_augmentation_and_data(tmp_path: Path, monkeypatch: pytest.M
     )
     monkeypatch.chdir(tmp_path)
     arguments = ["vae", "--data", "my_code:noise", "--augmentations", "baseline,my_code:mirror(strength=0.5)"]
-    settings = [
-        "--vae.epochs",
-        "1",
-        "--vae.latents",
-        "4",
-        "--vae.batch-size",
-        "32",
-        "--seeds",
-        "1",
-        "--quiet",
-        "--name",
-        "mine",
-    ]
-    assert main([*arguments, *settings]) == 0
+    assert main([*arguments, *TINY, "--seeds", "1", "--name", "mine"]) == 0
     page = (tmp_path / "mixlens-runs" / "mine" / "report.html").read_text(encoding="utf-8")
     assert "my_code:mirror (strength=0.5)" in page
 

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from .analysis.errors import InputError, unknown
 from .analysis.training.config import ClassifierConfig
+from .calibration.config import CalibrationConfig
 from .options import STUDY, Common, given, overrides_of
 from .robustness.config import RobustnessConfig
 from .vae.config import VAEConfig
@@ -57,6 +58,11 @@ ClassifierSettings = Annotated[
     ClassifierOverrides | None,  # type: ignore[valid-type]
     Parameter(name="--classifier", group=Group("Classifiers", sort_key=2)),
 ]
+CalibrationOverrides = overrides_of(CalibrationConfig)
+CalibrationSettings = Annotated[
+    CalibrationOverrides | None,  # type: ignore[valid-type]
+    Parameter(name="--calibration", group=Group("Calibration section", sort_key=6)),
+]
 Config = Annotated[str | None, Parameter(group=STUDY)]
 
 
@@ -69,6 +75,7 @@ def run(
     classifier: ClassifierSettings = None,
     vae: VAESettings = None,
     robustness: RobustnessSettings = None,
+    calibration: CalibrationSettings = None,
 ) -> int:
     """Run a whole study and write its report. Run the same command again to go on where it stopped.
 
@@ -81,7 +88,12 @@ def run(
     sections
         Only these sections of it, e.g. vae,robustness.
     """
-    settings: dict[str, Any] = {"classifier": given(classifier), "vae": given(vae), "robustness": given(robustness)}
+    settings: dict[str, Any] = {
+        "classifier": given(classifier),
+        "vae": given(vae),
+        "robustness": given(robustness),
+        "calibration": given(calibration),
+    }
     return _run(study, common, settings | ({} if sections is None else {"sections": sections}))
 
 
@@ -126,6 +138,25 @@ def robustness(
     """
     settings = {"classifier": given(classifier), "robustness": given(robustness)}
     return _run(config, common, settings, only="robustness")
+
+
+@app.command
+def calibration(
+    *,
+    config: Config = None,
+    common: Common | None = None,
+    classifier: ClassifierSettings = None,
+    calibration: CalibrationSettings = None,
+) -> int:
+    """Divergence of the classifiers' probabilities from people's labels (Table 6), and calibration against labels.
+
+    Parameters
+    ----------
+    config
+        A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
+    """
+    settings = {"classifier": given(classifier), "calibration": given(calibration)}
+    return _run(config, common, settings, only="calibration")
 
 
 @app.command
@@ -220,27 +251,27 @@ def data(name: str = "cifar10", *, data_root: Path | None = None, fetch: bool = 
     Parameters
     ----------
     name
-        cifar10 or photos (which needs no download).
+        cifar10, cifar10h (people's votes on CIFAR-10's test set), or photos (which needs no download).
     data_root
         Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder.
     fetch
-        Download CIFAR-10 (170 MB) and verify it.
+        Download CIFAR-10 (170 MB) or CIFAR-10H (0.8 MB) and verify it.
     """
-    from .analysis.data import cifar10, photos
+    from .analysis.data import cifar10, cifar10h, photos
 
     if name == "photos":
         dataset = photos.load()
         print(f"photos: {len(dataset.train)} training and {len(dataset.test)} test patches, built in")
         return 0
-    if name != "cifar10":
-        raise unknown("data set", name, ("cifar10", "photos"))
+    if name not in ("cifar10", "cifar10h"):
+        raise unknown("data set", name, ("cifar10", "cifar10h", "photos"))
     if fetch:
-        cifar10.fetch(data_root)
-    files = cifar10.status(data_root)
+        (cifar10 if name == "cifar10" else cifar10h).fetch(data_root)
+    files = cifar10.status(data_root) if name == "cifar10" else [cifar10h.status(data_root)]
     for file in files:
         print(f"{'ok' if file.ok else 'damaged' if file.present else 'missing':8} {file.path}")
     if not all(file.ok for file in files):
-        raise InputError("CIFAR-10 is not complete. Run `mixlens data --fetch`, or see `mixlens data --help`.")
+        raise InputError(f"{name} is not complete. Run `mixlens data {name} --fetch`, or see `mixlens data --help`.")
     return 0
 
 

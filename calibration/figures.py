@@ -18,6 +18,7 @@ from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, n
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 TEMPERATURES = ("as trained", "scaled")
 HUMAN_MODEL, MODEL_HUMAN = "D(human‖model)", "D(model‖human)"
+SYMBOLS = {"nll": "NLL", "human_model": HUMAN_MODEL}
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
@@ -85,7 +86,8 @@ def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
     floor = (_cell(_values(rows, first, quantity, None, a).iloc[:1]) for quantity, a in floors)
     body.append(("People, half against half", *dashes, "—", *floor))
     caption = (
-        "Nats per image, mean ± standard deviation over training seeds. People's probabilities are (c + a)/(n + Ca) "
+        f"Nats per image, mean ± standard deviation over training seeds; {_error_over_images(rows, 'human_model')} "
+        "People's probabilities are (c + a)/(n + Ca) "
         f"from their votes c; {HUMAN_MODEL} needs no smoothing (a = 0), {MODEL_HUMAN} is infinite without it wherever "
         "a class has no vote. The last line: the votes of each image dealt into two halves, D(half‖other half)."
     )
@@ -156,20 +158,27 @@ def _labels(rows: pd.DataFrame) -> Table:
     )
     body = []
     for augmentation in _augmentations(rows):
-        cells = [label(augmentation), _cell(_values(rows, augmentation, "temperature"))]
+        fitted = _cell(_values(rows, augmentation, "temperature"))
         for temperature in TEMPERATURES:
-            cells += [_cell(_values(rows, augmentation, q, temperature), factor) for q, _, factor in quantities]
-        body.append(tuple(cells))
-    heads = [f"{heading}, {temperature}" for temperature in TEMPERATURES for _, heading, _ in quantities]
-    return Table(
-        "calibration-labels",
-        "Calibration against the labels",
-        "Mean ± standard deviation over training seeds. T: the temperature fitted on labels (above 1: the network was "
-        "too sure). NLL in nats; Brier: Σ (p − label)²; ECE over bins of equal width, adaptive ECE of equal numbers of "
-        "images.",
-        ("Augmentation", "T", *heads),
-        tuple(body),
+            cells = (_cell(_values(rows, augmentation, q, temperature), factor) for q, _, factor in quantities)
+            name = f"{label(augmentation)}, {temperature}"
+            body.append((name, "1" if temperature == "as trained" else fitted, *cells))
+    caption = (
+        f"Mean ± standard deviation over training seeds; {_error_over_images(rows, 'nll')} T: the temperature "
+        "fitted on labels (above 1: the network was too sure). NLL in nats; Brier: Σ (p − label)²; ECE over bins of equal width, "
+        "adaptive ECE of equal numbers of images."
     )
+    if not (rows["quantity"] == "human_model").any():
+        caption += " There are no human labels for this data set, so agreement with people is left out."
+    header = ("Augmentation", "T", *(heading for _, heading, _ in quantities))
+    return Table("calibration-labels", "Calibration against the labels", caption, header, tuple(body))
+
+
+def _error_over_images(rows: pd.DataFrame, quantity: str) -> str:
+    own = rows[rows["quantity"] == quantity]
+    images = " and ".join(f"{n:,}" for n in sorted(set(own["n"])))
+    error = f"{own['stderr'].max():.2g}"
+    return f"{images} test images, over which the standard error of {SYMBOLS[quantity]} is at most {error}."
 
 
 def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:

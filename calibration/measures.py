@@ -50,6 +50,23 @@ def check_counts(counts: Tensor) -> Tensor:
     return counts
 
 
+def are_votes(counts: Tensor) -> bool:
+    """Whether these are whole numbers of votes, not probabilities."""
+    return not counts.is_floating_point() or bool((counts == counts.round()).all())
+
+
+def check_probabilities(p: Tensor) -> None:
+    """Raises InputError unless each row of p (N, C) sums to one, within 10⁻⁴."""
+    sums = p.double().sum(1)
+    bad = ((sums - 1).abs() > 1e-4).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise InputError(
+            f"human labels with fractions are probabilities, which sum to one for each image; those of image {row} sum "
+            f"to {sums[row].item():g}. Give probabilities, or whole numbers of votes."
+        )
+
+
 def cross_entropy(log_p: Tensor, log_q: Tensor) -> Tensor:
     """H(p, q) = −Σ p log q; inf where q = 0 < p."""
     p = log_p.exp()
@@ -103,7 +120,7 @@ def split_half(counts: Tensor, pseudo: float, generator: Generator) -> Tensor:
         InputError: counts that are no whole numbers, or an image with fewer than two votes.
     """
     counts = check_counts(counts)
-    if counts.is_floating_point() and (counts != counts.round()).any():
+    if not are_votes(counts):
         raise InputError("a split-half floor needs whole numbers of votes.")
     votes = counts.long()
     if (votes.sum(1) < 2).any():

@@ -62,10 +62,10 @@ SECTION = CalibrationSection()
 
 
 def human_counts(config: CalibrationConfig, dataset: Dataset) -> Tensor | None:
-    """People's votes (test images, classes) as given, else the data set's own, else None.
+    """People's votes (test images, classes), or their probabilities, as given; else the data set's own; else None.
 
     Raises:
-        InputError: a file that is no array, or counts that do not fit the test set.
+        InputError: a file that is no array, or holds neither, or does not fit the test set.
     """
     if not config.counts:
         return dataset.human
@@ -80,6 +80,8 @@ def human_counts(config: CalibrationConfig, dataset: Dataset) -> Tensor | None:
             "each test image in their order and a column for each class."
         )
     counts = measures.check_counts(found)
+    if not measures.are_votes(counts):
+        measures.check_probabilities(counts)
     agree = (counts.argmax(1) == dataset.test.labels).double().mean().item()
     if agree < 2 / len(dataset.classes):
         raise InputError(
@@ -101,6 +103,7 @@ def _measure(
     labels = context.dataset.test.labels.cpu()
     logits = torch.from_numpy(inputs[0].read_arrays("logits")["logits"])
     drawn = resamples(len(labels), config.resamples, _generator(config, "resamples"))
+    smoothing = config.smoothing if counts is not None and measures.are_votes(counts) else ()
     rows: list[Row] = []
 
     def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
@@ -135,21 +138,19 @@ def _measure(
         found = measures.bins_of(confidence, right, config.bins)
         arrays |= {f"{name}:{part}": getattr(found, part).numpy() for part in ("confidence", "accuracy", "count")}
         if counts is not None:
-            for quantity, own, terms in against_people(log_p, counts, config.smoothing):
+            for quantity, own, terms in against_people(log_p, counts, smoothing):
                 params: dict[str, Any] = {"temperature": name, **own}
-                finite = torch.where(terms.isinf(), torch.nan, terms)
-                if terms.isinf().any():
-                    share = bootstrap_mean(terms.isinf().double(), drawn, "fraction")
+                infinite = terms.isinf()
+                if infinite.any():
+                    share = bootstrap_mean(infinite.double(), drawn, "fraction")
                     add(f"{quantity}_infinite", share, "images on which it is infinite", **params)
                 else:
-                    add(
-                        quantity, bootstrap_mean(finite, drawn, UNITS.get(quantity, "nats")), temperature=name, **params
-                    )
+                    add(quantity, bootstrap_mean(terms, drawn, UNITS.get(quantity, "nats")), **params)
             pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(counts, 0)))
             add("entropy_correlation", bootstrap(partial(_spearman, *pair), drawn, ""), temperature=name)
     if counts is not None:
         add("entropy_people", bootstrap_mean(measures.entropy(measures.smoothed(counts, 0)), drawn, "nats"))
-        for pseudo in config.smoothing:
+        for pseudo in smoothing:
             floor = measures.split_half(counts, pseudo, _generator(config, "votes"))
             add("split_half", bootstrap_mean(floor, drawn, "nats"), "D(half‖other half) of people", smoothing=pseudo)
     run.write_arrays(arrays)

@@ -19,11 +19,17 @@ from . import paper
 from .gallery import mask_plot, spectrum_plot
 
 # In the order of the report: where each section's tables() and plots() are.
-SECTIONS = {"vae": "...vae.figures", "classifier": "..classifiers", "robustness": "...robustness.figures"}
+SECTIONS = {
+    "vae": "...vae.figures",
+    "classifier": "..classifiers",
+    "robustness": "...robustness.figures",
+    "calibration": "...calibration.figures",
+}
 QUESTIONS = {
     "vae": "How much do the latents of a VAE trained on augmented images know of real images?",
     "classifier": "How well do classifiers trained on augmented images classify?",
     "robustness": "How small a change of an image turns a classifier’s answer?",
+    "calibration": "Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
 }
 
 

@@ -165,8 +165,8 @@ def _labels(rows: pd.DataFrame) -> Table:
             body.append((name, "1" if temperature == "as trained" else fitted, *cells))
     caption = (
         f"Mean ± standard deviation over training seeds; {_error_over_images(rows, 'nll')} T: the temperature "
-        "fitted on labels (above 1: the network was too sure). NLL in nats; Brier: Σ (p − label)²; ECE over bins of equal width, "
-        "adaptive ECE of equal numbers of images."
+        "fitted on labels (above 1: the network was too sure). NLL in nats; Brier: Σ (p − label)²; ECE over bins of "
+        "equal width, adaptive ECE of equal numbers of images."
     )
     if not (rows["quantity"] == "human_model").any():
         caption += " There are no human labels for this data set, so agreement with people is left out."

@@ -20,6 +20,7 @@ from rich.console import Console
 from .analysis.errors import InputError, unknown
 from .analysis.training.config import ClassifierConfig
 from .calibration.config import CalibrationConfig
+from .gradcam.config import GradCAMConfig
 from .options import STUDY, Common, given, overrides_of
 from .robustness.config import RobustnessConfig
 from .vae.config import VAEConfig
@@ -58,6 +59,11 @@ ClassifierSettings = Annotated[
     ClassifierOverrides | None,  # type: ignore[valid-type]
     Parameter(name="--classifier", group=Group("Classifiers", sort_key=2)),
 ]
+GradCAMOverrides = overrides_of(GradCAMConfig)
+GradCAMSettings = Annotated[
+    GradCAMOverrides | None,  # type: ignore[valid-type]
+    Parameter(name="--gradcam", group=Group("Grad-CAM section", sort_key=5)),
+]
 CalibrationOverrides = overrides_of(CalibrationConfig)
 CalibrationSettings = Annotated[
     CalibrationOverrides | None,  # type: ignore[valid-type]
@@ -75,6 +81,7 @@ def run(
     classifier: ClassifierSettings = None,
     vae: VAESettings = None,
     robustness: RobustnessSettings = None,
+    gradcam: GradCAMSettings = None,
     calibration: CalibrationSettings = None,
 ) -> int:
     """Run a whole study and write its report. Run the same command again to go on where it stopped.
@@ -92,6 +99,7 @@ def run(
         "classifier": given(classifier),
         "vae": given(vae),
         "robustness": given(robustness),
+        "gradcam": given(gradcam),
         "calibration": given(calibration),
     }
     return _run(study, common, settings | ({} if sections is None else {"sections": sections}))
@@ -138,6 +146,25 @@ def robustness(
     """
     settings = {"classifier": given(classifier), "robustness": given(robustness)}
     return _run(config, common, settings, only="robustness")
+
+
+@app.command
+def gradcam(
+    *,
+    config: Config = None,
+    common: Common | None = None,
+    classifier: ClassifierSettings = None,
+    gradcam: GradCAMSettings = None,
+) -> int:
+    """Sums of the classifiers' Grad-CAM heatmaps over the test set (section 3, Fig. 4).
+
+    Parameters
+    ----------
+    config
+        A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
+    """
+    settings = {"classifier": given(classifier), "gradcam": given(gradcam)}
+    return _run(config, common, settings, only="gradcam")
 
 
 @app.command

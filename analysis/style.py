@@ -170,5 +170,8 @@ def svg(plot: Plot) -> str:
     title, described = f"{plot.name}-title", f"{plot.name}-described"
     words = f'<title id="{title}">{escape(plot.title)}</title><desc id="{described}">{escape(plot.alt)}</desc>'
     opening, _, body = text.partition(">")
+    width = re.search(r' width="([\d.]+)pt"', opening)
+    assert width is not None  # matplotlib writes it
+    size = f"{float(width[1]) / 12:.1f}rem"  # no larger than drawn, at the page's text size
     opening = re.sub(r' (?:width|height)="[^"]*pt"', "", opening)
-    return f'{opening} role="img" aria-labelledby="{title} {described}">{words}{body}'
+    return f'{opening} style="max-width: {size}; min-width: min(34rem, {size})" role="img" aria-labelledby="{title} {described}">{words}{body}'

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..analysis.data.dataset import Dataset
-from ..analysis.errors import InputError
+from ..analysis.data.dataset import Dataset, evenly_spaced
 from ..analysis.interface import Estimate, Row, Task
 from ..analysis.proportion import proportion
 from ..analysis.settings import changed
@@ -42,8 +41,7 @@ class RobustnessSection:
         config: RobustnessConfig = study.settings[self.name]
         trained_with: ClassifierConfig = study.settings["classifier"]
         attacks = parse_attacks(config.attacks)
-        if config.images is not None and config.images > len(dataset.test):
-            raise InputError(f"robustness.images is {config.images}, but there are {len(dataset.test)} test images.")
+        evenly_spaced(len(dataset.test), config.images, "robustness.images")
         return [
             _measurement(config, trained_with, attacks, dataset, trained)
             for trained in classifiers(study, dataset, backend)
@@ -98,7 +96,7 @@ def _sweep(
         # DeepFool goes backward through one graph several times, which donated buffers forbid.
         torch._functorch.config.donated_buffer = False
         model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
-    chosen = chosen_images(config, len(dataset.test))
+    chosen = evenly_spaced(len(dataset.test), config.images, "robustness.images")
     total = len(parse_attacks(config.attacks)) * len(chosen)
     context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", total)
     found = sweep(
@@ -151,11 +149,6 @@ def _measure(
         model=trained_with.model,
         seed=trained.seed,
     )
-
-
-def chosen_images(config: RobustnessConfig, available: int) -> torch.Tensor:
-    """The numbers of the attacked test images: all, or ``config.images`` evenly spaced (some data sets are sorted)."""
-    return torch.linspace(0, available - 1, config.images or available, dtype=torch.float64).round().long()
 
 
 def rows_of(

@@ -173,6 +173,17 @@ def _photos(root: str | Path | None) -> Dataset:
 BUILT_IN: dict[str, Callable[[str | Path | None], Dataset]] = {"cifar10": _cifar10, "photos": _photos}
 
 
+def evenly_spaced(available: int, count: int | None, where: str) -> Tensor:
+    """The numbers of ``count`` of the available images, evenly spaced since some data sets are sorted; all for None.
+
+    Raises:
+        InputError: there are not so many; ``where`` names the setting.
+    """
+    if count is not None and count > available:
+        raise InputError(f"{where} is {count}, but there are {available} test images.")
+    return torch.linspace(0, available - 1, count or available, dtype=torch.float64).round().long()
+
+
 def load_dataset(spec: str, root: str | Path | None = None) -> Dataset:
     """A built-in data set by name, or the user's own: ``package.module:factory``, called without arguments.
 

@@ -157,9 +157,14 @@ def try_network(config: ClassifierConfig, dataset: Dataset, network: nn.Module) 
 
 def load_classifier(run: Run, config: ClassifierConfig, dataset: Dataset, backend: Backend) -> Classifier:
     """The run's network with its normalisation, frozen, on the device. Raises InputError for damaged weights."""
-    network = make_network(config, dataset)
-    load_weights(run / MODEL, network)
-    return backend.prepare(Classifier(network, *scaling(config, dataset), size=config.size))
+    model = make_classifier(config, dataset)
+    load_weights(run / MODEL, model.network)
+    return backend.prepare(model)
+
+
+def make_classifier(config: ClassifierConfig, dataset: Dataset) -> Classifier:
+    """The untrained network with its normalisation, in eval mode and frozen."""
+    return Classifier(make_network(config, dataset), *scaling(config, dataset), size=config.size)
 
 
 def predict(model: nn.Module, images: Tensor, backend: Backend, batch_size: int = BATCH) -> Tensor:

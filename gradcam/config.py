@@ -1,0 +1,43 @@
+"""Settings of the Grad-CAM section. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..analysis.errors import InputError
+from ..analysis.settings import setting
+
+MethodName = Literal["gradcam", "gradcam++", "layercam", "eigencam"]
+NormName = Literal["max", "minmax", "none"]
+PREDICTED, TRUE = "predicted", "true"  # targets; or a class's index
+
+
+@dataclass(frozen=True)
+class GradCAMConfig:
+    layers: tuple[str, ...] = setting(
+        (),
+        "Layers of the network by name, e.g. stem stages.0. None: the first convolution, and the first and second "
+        "stage of networks whose stages are known (ours, torchvision's and timm's ResNets).",
+        "Fig. 4: the first convolution",
+    )
+    method: MethodName = setting(  # noqa: RUF009  it takes the alias for a class
+        "gradcam", "gradcam, gradcam++, layercam or eigencam.", "section 3: Selvaraju et al. 2017"
+    )
+    norm: NormName = setting(  # noqa: RUF009
+        "max", "What each map is divided by before its sum: max, minmax (least to greatest as 0 to 1) or none.", "ours"
+    )
+    upsample: bool = setting(False, "Bring each map to the images' size (bilinear) before its sum.", "ours")
+    target: str = setting(PREDICTED, "Whose logit the map explains: predicted, true, or the index of a class.", "ours")
+    images: int | None = setting(None, "Measure so many test images, evenly spaced; none: all.", "section 3: all")
+    batch_size: int = setting(500, "Images of one forward and backward pass; results do not depend on it.")
+    shown: int = setting(6, "Images whose maps are kept for the report, evenly spaced over those measured.")
+
+    def __post_init__(self) -> None:
+        if len(set(self.layers)) != len(self.layers):
+            raise InputError(f"layers lists a name twice: {list(self.layers)}.")
+        if self.target not in (PREDICTED, TRUE) and not self.target.isdecimal():
+            raise InputError(f"target must be {PREDICTED}, {TRUE} or the index of a class, got {self.target!r}.")
+        if self.images is not None and self.images < 2:
+            raise InputError(f"images must be at least 2, got {self.images}.")
+        for name in ("batch_size", "shown"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")

@@ -1,0 +1,227 @@
+"""The section's tables and figures, from rows, sums and a few maps. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+
+from ..analysis.comparison import difference, sd
+from ..analysis.interface import Printed
+from ..analysis.store.record import StudyRecord
+from ..analysis.store.results import table
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval, label, number
+
+PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+AS_IN_PAPER = {"method": "gradcam", "norm": "max", "target": "predicted", "upsample": False}
+NORMS = {"max": "divided by its maximum", "minmax": "moved to reach from 0 to 1", "none": "as it is"}
+NAMES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "layercam": "LayerCAM", "eigencam": "EigenCAM"}
+TARGETS = {"predicted": "the predicted class", "true": "the true class"}
+
+
+def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
+    """The sums at each layer beside the paper's, per pixel, and paired differences to the baseline."""
+    rows = _rows(record)
+    if any((rows[key] != value).any() for key, value in AS_IN_PAPER.items()):
+        printed = {}
+    return [_sums(rows, printed), _per_pixel(rows), _differences(record, rows)]
+
+
+def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
+    """Fig. 4's grid of heatmaps, and how the sums are distributed over images."""
+    rows = _rows(record)
+    return [_grid(record, rows), _distribution(record, rows)]
+
+
+def _rows(record: StudyRecord) -> pd.DataFrame:
+    """The section's rows with columns of their own for layer, area and what the maps are."""
+    rows = table(row for row in record.rows() if row.section == "gradcam")
+    params = rows["params"].map(json.loads)
+    return rows.assign(**{key: params.map(lambda p, key=key: p[key]) for key in ("layer", "area", *AS_IN_PAPER)})
+
+
+def _unique(rows: pd.DataFrame, column: str) -> list[str]:
+    return list(dict.fromkeys(rows[column]))
+
+
+def _values(rows: pd.DataFrame, augmentation: str, quantity: str, layer: str) -> pd.Series:
+    """One value a seed."""
+    chosen = (rows["augmentation"] == augmentation) & (rows["quantity"] == quantity) & (rows["layer"] == layer)
+    return rows[chosen].set_index("seed")["value"]
+
+
+def _cell(values: pd.Series, factor: float = 1) -> str:
+    return number(factor * values.mean(), sd(factor * values))
+
+
+def _how(rows: pd.DataFrame) -> str:
+    method, norm, target = (_unique(rows, key)[0] for key in ("method", "norm", "target"))
+    size = "at the images' size" if rows["upsample"].any() else "at the layer's own size"
+    return f"{NAMES[method]} of {TARGETS.get(target, f'class {target}')}, each map {NORMS[norm]}, {size}, summed over its pixels"
+
+
+def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:
+    layers = _unique(rows, "layer")
+    areas = {str(layer): int(own["area"].iloc[0]) for layer, own in rows.groupby("layer")}
+    header = ["Augmentation"]
+    for number_, layer in enumerate(layers):
+        header.append(f"{layer} ({areas[layer]:,} pixels)")
+        if printed and not number_:
+            header.append("paper")
+    body = []
+    for augmentation in _unique(rows, "augmentation"):
+        cells = [label(augmentation)]
+        for number_, layer in enumerate(layers):
+            cells.append(_cell(_values(rows, augmentation, "heatmap_sum", layer)))
+            if printed and not number_:
+                paper = printed.get(augmentation, {}).get("heatmap_sum")
+                cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
+        body.append(tuple(cells))
+    own = rows[rows["quantity"] == "heatmap_sum"]
+    images = " and ".join(f"{n:,}" for n in sorted(set(own["n"])))
+    caption = (
+        f"Mean over {images} test images ± standard deviation over training seeds; {_how(rows)}. The standard error "
+        f"over images is at most {own['stderr'].max():.2g}."
+    )
+    if printed:
+        caption += " The paper's values (section 3): the output of its first convolution, 32×32."
+    return Table("gradcam-sums", "Sums of heatmaps", caption, tuple(header), tuple(body))
+
+
+def _per_pixel(rows: pd.DataFrame) -> Table:
+    layers = _unique(rows, "layer")
+    body: list[tuple[str, ...]] = []
+    for augmentation in _unique(rows, "augmentation"):
+        means = (_cell(_values(rows, augmentation, "heatmap_mean", layer)) for layer in layers)
+        zero = (_cell(_values(rows, augmentation, "zero_maps", layer), 100) for layer in layers)
+        body.append((label(augmentation), *means, *zero))
+    return Table(
+        "gradcam-per-pixel",
+        "Per pixel",
+        "The sum divided by the map's number of pixels, so that layers compare; and the share of maps that are zero "
+        "everywhere, whose sum counts as 0. Mean ± standard deviation over training seeds.",
+        ("Augmentation", *layers, *(f"{layer}, zero maps (%)" for layer in layers)),
+        tuple(body),
+    )
+
+
+def _differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
+    """Two errors that answer two questions: of these networks on other images, and of other trainings."""
+    layers = _unique(rows, "layer")
+    sums = _arrays(record, rows)
+    body = []
+    for augmentation in _unique(rows, "augmentation"):
+        if augmentation == "baseline":
+            continue
+        pairs = {
+            seed: values - sums["baseline", seed]
+            for (name, seed), values in sums.items()
+            if name == augmentation and ("baseline", seed) in sums
+        }
+        for index, layer in enumerate(layers):
+            own = {seed: values[index] for seed, values in pairs.items()}
+            over_seeds = difference(pd.Series({seed: values.mean() for seed, values in own.items()}, dtype=float))
+            over_images = _over_images(np.mean(list(own.values()), axis=0)) if own else "—"
+            body.append((label(augmentation), layer, over_images, over_seeds))
+    return Table(
+        "gradcam-differences",
+        "Differences to the baseline on the same images",
+        "Mean over images and seeds of the sum minus the baseline's of the same seed and image. Over images: the 95% "
+        "interval for these networks on other test images (paired, Student t). Over seeds: for other trainings "
+        "(Student t over the seeds' means), which is what a claim about an augmentation needs.",
+        ("Augmentation", "layer", "over images", "over seeds"),
+        tuple(body),
+    )
+
+
+def _over_images(values: np.ndarray) -> str:
+    n = len(values)
+    half = float(student.ppf(0.975, n - 1)) * values.std(ddof=1) / math.sqrt(n)
+    return interval(values.mean(), values.mean() - half, values.mean() + half)
+
+
+def _arrays(record: StudyRecord, rows: pd.DataFrame) -> dict[tuple[str, int], np.ndarray]:
+    """(augmentation, seed) → sums (layers, images)."""
+    runs = rows.drop_duplicates("run")
+    return {
+        (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays("sums")["sums"].astype(float)
+        for row in runs.itertuples()
+    }
+
+
+def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
+    layer, first = _unique(rows, "layer")[0], rows["seed"].min()
+    runs = rows[rows["seed"] == first].drop_duplicates("augmentation")
+    found = {
+        str(row.augmentation): record.run(str(row.run)).read_arrays("pictures", f"map:{layer}")
+        for row in runs.itertuples()
+    }
+    pictures = next(iter(found.values()))["pictures"]
+    with drawing():
+        figure = Figure(figsize=(1.15 * (len(found) + 1), 1.15 * len(pictures) + 0.3))
+        axes = figure.subplots(
+            len(pictures), len(found) + 1, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05}
+        )
+        for row, picture, *maps in zip(
+            axes, pictures, *(arrays[f"map:{layer}"] for arrays in found.values()), strict=True
+        ):
+            row[0].imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            side = picture.shape[:2]
+            for axis, heat in zip(row[1:], maps, strict=True):
+                axis.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axis.imshow(
+                    heat.astype(float),
+                    cmap="inferno",
+                    vmin=0,
+                    vmax=1,
+                    alpha=0.65,
+                    interpolation="nearest",
+                    extent=(-0.5, side[1] - 0.5, side[0] - 0.5, -0.5),
+                )
+            for axis in row:
+                axis.set_xticks([])
+                axis.set_yticks([])
+                axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
+        for axis, name in zip(axes[0], ["image", *map(label, found)], strict=True):
+            axis.set_title(name, fontsize=8, loc="center", color=INK)
+    return Plot(
+        "gradcam-grid",
+        "Heatmaps (like Fig. 4)",
+        f"{_how(rows).partition(',')[0]} at {layer}, over evenly spaced test images, seed {first}; each map divided "
+        "by its maximum, bright where it is greatest.",
+        "A grid of test images: the image at the left, then the same image under the heatmap of each augmentation.",
+        figure,
+    )
+
+
+def _distribution(record: StudyRecord, rows: pd.DataFrame) -> Plot:
+    layers, names = _unique(rows, "layer"), _unique(rows, "augmentation")
+    palette, sums = colours(names), _arrays(record, rows)
+    with drawing():
+        figure = Figure(figsize=(3.0 * len(layers), 2.9), layout="constrained")
+        axes = figure.subplots(1, len(layers), squeeze=False)[0]
+        for index, (axis, layer) in enumerate(zip(axes, layers, strict=True)):
+            every = np.concatenate([values[index] for values in sums.values()])
+            low, high = every.min(), every.max()
+            edges = np.linspace(low, high if high > low else low + 1, 41)
+            for (name, seed), values in sums.items():
+                counts, _ = np.histogram(values[index], edges)
+                shown = label(name) if seed == min(s for n, s in sums if n == name) else None
+                axis.stairs(100 * counts / len(values[index]), edges, color=palette[name], lw=1.0, label=shown)
+            axis.set_title(layer, color=INK)
+            axis.set_xlabel("sum of the heatmap")
+            axis.grid(axis="y")
+        axes[0].set_ylabel("images (%)")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    return Plot(
+        "gradcam-distribution",
+        "Distribution of the sums",
+        "Share of test images by the sum of their heatmap at each layer; one line a seed.",
+        "Histograms of heatmap sums, one panel a layer and one line for each network.",
+        figure,
+    )

@@ -1,9 +1,13 @@
-"""What tests of several folders use: a user's own modules, mistakes on the command line."""
+"""What tests of several folders use: a user's own modules, mistakes on the command line, trainings compared."""
 
 import sys
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from mixlens.analysis.store.runs import MODEL
+from mixlens.analysis.training.progress import Reporter
 from mixlens.cli import main
 
 
@@ -38,3 +42,55 @@ def failing(capsys):
         return captured.err
 
     return run
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """Gives the weights from which trainings start: baseline, MixUp and FMix of seed 0, and the baseline of seed 1."""
+
+    def run(module, train):
+        found = []
+
+        def fit(model, *args, **options):
+            found.append(torch.cat([value.flatten().double() for value in model.state_dict().values()]))
+
+        monkeypatch.setattr(module, "fit", fit)
+        for augmentation, seed in (("baseline", 0), ("mixup", 0), ("fmix", 0), ("baseline", 1)):
+            train(augmentation, seed=seed)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def same():
+    """Whether two runs hold the same weights, bit for bit."""
+
+    def compare(run, other):
+        first, second = load_file(run / MODEL), load_file(other / MODEL)
+        return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+    return compare
+
+
+@pytest.fixture
+def timeless():
+    """A run's history without the seconds that it took."""
+    return lambda run: [{k: v for k, v in record.items() if k != "seconds"} for record in run.read_history()]
+
+
+@pytest.fixture
+def mortal():
+    """A reporter that dies in the step after ``life`` steps, as a killed training does."""
+
+    class Mortal(Reporter):
+        def __init__(self, life):
+            super().__init__(quiet=True)
+            self.life = life
+
+        def advance(self, detail="", steps=1):
+            self.life -= 1
+            if self.life < 0:
+                raise KeyboardInterrupt
+
+    return Mortal

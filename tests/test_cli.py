@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     assert main([*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(out), *TINY]) == 0
     return out
-
-
-def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run, expect exit status 2 and one message on standard error; return it."""
-    assert main([*arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("mixlens: ")
-    assert "Traceback" not in captured.err + captured.out
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def test_a_study_leaves_a_report_rows_and_a_record(study: Path) -> None:
@@ -78,8 +69,8 @@ def test_the_vae_command_shares_runs_with_a_study_of_the_same_settings(study: Pa
     assert (study / "alone" / "report.html").exists()
 
 
-def test_a_users_own_augmentation_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_code.py").write_text(
+def test_a_users_own_augmentation_and_data(here: Path) -> None:
+    (here / "my_code.py").write_text(
         "import numpy as np\n"
         "def mirror(strength=1.0):\n"
         "    def mix(x, y, *, generator=None):\n"
@@ -93,10 +84,9 @@ def test_a_users_own_augmentation_and_data(tmp_path: Path, monkeypatch: pytest.M
         "                test_labels=labels[64:], classes=list('abcd'), mean=[.5] * 3, std=[.25] * 3)\n",
         encoding="utf-8",
     )
-    monkeypatch.chdir(tmp_path)
     arguments = ["vae", "--data", "my_code:noise", "--augmentations", "baseline,my_code:mirror(strength=0.5)"]
     assert main([*arguments, *TINY, "--seeds", "1", "--name", "mine"]) == 0
-    page = (tmp_path / "mixlens-runs" / "mine" / "report.html").read_text(encoding="utf-8")
+    page = (here / "mixlens-runs" / "mine" / "report.html").read_text(encoding="utf-8")
     assert "my_code:mirror (strength=0.5)" in page
 
 
@@ -117,9 +107,9 @@ def test_settings_of_a_study_file_are_overridden_on_the_command_line(tmp_path: P
     assert settings["seeds"] == [5]
 
 
-def test_diverged_training_fails_alone_and_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diverged_training_fails_alone_and_exits_with_1(here: Path) -> None:
     """One seed of one augmentation diverges; the report holds the rest and says so."""
-    (tmp_path / "broken_mix.py").write_text(
+    (here / "broken_mix.py").write_text(
         "import torch\n"
         "calls = 0\n"
         "def make():\n"
@@ -130,7 +120,6 @@ def test_diverged_training_fails_alone_and_exits_with_1(tmp_path: Path, monkeypa
         "    return mix\n",
         encoding="utf-8",
     )
-    monkeypatch.chdir(tmp_path)
     arguments = [
         *DEMO,
         "--seeds",
@@ -138,28 +127,25 @@ def test_diverged_training_fails_alone_and_exits_with_1(tmp_path: Path, monkeypa
         "--augmentations",
         "baseline,broken_mix:make",
         "--out",
-        str(tmp_path),
+        str(here),
         *TINY,
     ]
     assert main(arguments) == 1
-    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    page = (here / "demo" / "report.html").read_text(encoding="utf-8")
     assert "2 of 13 tasks did not finish" in page
     assert "loss became nan" in page
-    (record,) = (tmp_path / "runs").glob("*.partial/failed.json")
+    (record,) = (here / "runs").glob("*.partial/failed.json")
     assert "loss became nan" in json.loads(record.read_text(encoding="utf-8"))["reason"]
-    rows = pd.read_csv(tmp_path / "demo" / "rows.csv")
+    rows = pd.read_csv(here / "demo" / "rows.csv")
     assert set(rows.loc[rows["augmentation"] == "broken_mix:make", "seed"]) == {1}
 
 
-def test_an_augmentation_that_fails_says_so_before_anything_is_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "no_generator.py").write_text("def make():\n    return lambda x, y: (x, y)\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    message = failing(capsys, "run", "demo", "--augmentations", "baseline,no_generator:make", "--out", "o", *TINY)
+def test_an_augmentation_that_fails_says_so_before_anything_is_trained(here: Path, failing: Callable[..., str]) -> None:
+    (here / "no_generator.py").write_text("def make():\n    return lambda x, y: (x, y)\n", encoding="utf-8")
+    message = failing("run", "demo", "--augmentations", "baseline,no_generator:make", "--out", "o", *TINY)
     assert "no_generator:make" in message
     assert "generator" in message
-    assert not list((tmp_path / "o" / "runs").glob("vae-*"))
+    assert not list((here / "o" / "runs").glob("vae-*"))
 
 
 def test_an_edited_augmentation_is_trained_anew(tmp_path: Path) -> None:
@@ -194,9 +180,9 @@ def test_an_unfinished_study_can_be_reported(
     assert "pending" in page
 
 
-def test_the_folder_of_the_study_is_tried_before_training(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_folder_of_the_study_is_tried_before_training(failing: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    assert "taken" in failing(capsys, "run", "demo", "--name", "taken", "--out", str(tmp_path), *TINY)
+    assert "taken" in failing("run", "demo", "--name", "taken", "--out", str(tmp_path), *TINY)
     assert not list((tmp_path / "runs").glob("vae-*"))
 
 
@@ -280,14 +266,9 @@ def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
     ids=lambda value: " ".join(value) if value and value[0] in ("run", "rnu", "data", "masks", "report") else "",
 )
 def test_a_mistake_is_one_clear_message(
-    arguments: list[str],
-    words: list[str],
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], words: list[str], failing: Callable[..., str], here: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    message = failing(capsys, *arguments)
+    message = failing(*arguments)
     for word in words:
         assert word in message
 
@@ -306,23 +287,23 @@ def test_a_mistake_is_one_clear_message(
     ],
 )
 def test_a_broken_study_file_is_one_clear_message(
-    text: str, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    text: str, words: list[str], failing: Callable[..., str], tmp_path: Path
 ) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(text, encoding="utf-8")
-    message = failing(capsys, "run", str(file), "--out", str(tmp_path))
+    message = failing("run", str(file), "--out", str(tmp_path))
     for word in words:
         assert word in message
 
 
-def test_an_unwritable_output_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_unwritable_output_folder(failing: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "file" in failing(capsys, "run", "demo", "--out", str(tmp_path / "file" / "under"), *TINY)
+    assert "file" in failing("run", "demo", "--out", str(tmp_path / "file" / "under"), *TINY)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "result.json", "config.json"])
 def test_a_damaged_run_is_named_and_the_rest_is_kept(
-    name: str, study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    name: str, study: Path, failing: Callable[..., str], tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", str(study), str(copy)], check=True)
@@ -330,9 +311,7 @@ def test_a_damaged_run_is_named_and_the_rest_is_kept(
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
     for measured in (copy / "runs").glob("vae-measure-*"):  # so that the weights are read again
         subprocess.run(["rm", "-r", str(measured)], check=True)
-    message = failing(
-        capsys, "run", "demo", "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY
-    )
+    message = failing("run", "demo", "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY)
     assert str(victim.parent) in message
     assert len(list((copy / "runs").glob("vae-train-*"))) == len(list((study / "runs").glob("vae-train-*")))
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from ..analysis.errors import InputError
 from ..analysis.settings import setting
+from ..analysis.training.config import check_training
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,7 @@ class VAEConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("latents", "epochs", "critic_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.batch_size < 2:
-            raise InputError(f"batch_size must be at least 2 (mixing needs pairs), got {self.batch_size}.")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate must be positive, got {self.learning_rate}.")
-        if not all(0 < fraction <= 1 for fraction in self.milestones):
-            raise InputError(f"milestones are fractions of training in (0, 1], got {list(self.milestones)}.")
+        check_training(self, "latents", "critic_steps")
         if not 0 <= self.jitter <= 0.5:
             raise InputError(f"jitter must lie in [0, 0.5], got {self.jitter}.")
         if self.oracle_samples != 0 and self.oracle_samples < 300:

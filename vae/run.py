@@ -19,7 +19,7 @@ from ..analysis.settings import changed
 from ..analysis.store.results import row_of
 from ..analysis.store.runs import Run
 from ..analysis.study.execute import Context
-from ..analysis.study.plan import Study
+from ..analysis.study.plan import Study, training_settings
 from ..analysis.training.backend import Backend, make_backend
 from .config import VAEConfig
 from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, others_than, reencode
@@ -83,12 +83,8 @@ SECTION = VAESection()
 
 
 def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, replicate: int, precision: str) -> Task:
-    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode", "oracle_samples", *MEASURING)}
-    settings = own | {"seed": seed, "replicate": replicate, "data": dataset.checksum, "precision": precision}
-    if not policy.is_baseline:
-        settings |= {"augmentation": policy.fingerprint()}
-        if config.mix_mode != VAEConfig.mix_mode and ":" not in policy.settings["use"]:
-            settings |= {"mix_mode": config.mix_mode}
+    settings = training_settings(config, dataset, policy, seed, precision, without=("oracle_samples", *MEASURING))
+    settings |= {"replicate": replicate}
     role = "reference" if replicate == REFERENCE else policy.text
     label = f"train VAE, {role}, seed {seed}"
 

@@ -26,7 +26,7 @@ from ..training.backend import Backend, make_backend
 from ..training.checkpoint import load_weights, save_weights
 from ..training.classifier import check_data, load_classifier, make_network, predict, train_classifier, try_network
 from ..training.config import ClassifierConfig
-from .plan import Study
+from .plan import Study, training_settings
 
 PRETRAINED = "pretrained"
 
@@ -117,12 +117,7 @@ def _load(config: ClassifierConfig, dataset: Dataset, path: Path | None) -> nn.M
 
 
 def _training(config: ClassifierConfig, dataset: Dataset, policy: Policy, seed: int, precision: str) -> Task:
-    own = {k: v for k, v in changed(config).items() if k not in ("precision", "mix_mode")}
-    settings = own | _source(config) | {"seed": seed, "data": dataset.checksum, "precision": precision}
-    if not policy.is_baseline:
-        settings |= {"augmentation": policy.fingerprint()}
-        if config.mix_mode != ClassifierConfig.mix_mode and ":" not in policy.settings["use"]:
-            settings |= {"mix_mode": config.mix_mode}
+    settings = training_settings(config, dataset, policy, seed, precision) | _source(config)
 
     def work(run: Run, inputs: tuple[Run, ...], context: Any) -> Sequence[Row]:
         train_classifier(

@@ -17,7 +17,7 @@ from ..errors import InputError, unknown
 from ..interface import Section, Task
 from ..masks.policies import BASELINE, Policy, parse_policy
 from ..plugins import split_list
-from ..settings import from_mapping, plain, setting
+from ..settings import changed, from_mapping, plain, setting
 from ..store.runs import key_of
 
 PRESETS = ("demo", "cpu", "paper")
@@ -123,6 +123,20 @@ def try_policies(study: Study, dataset: Dataset) -> None:
         mix = policy.build(len(dataset.classes), "elem")
         if mix is not None:
             mix(x.clone(), dataset.train.labels[:few], generator=torch.Generator().manual_seed(0), step=0)
+
+
+def training_settings(
+    config: Any, dataset: Dataset, policy: Policy, seed: int, precision: str, *, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What determines a training: its changed settings but those in ``without``, seed, data, precision, augmentation.
+
+    The mix mode is among them only where it matters: for a named augmentation.
+    """
+    if policy.is_baseline or ":" in policy.settings["use"]:
+        without = (*without, "mix_mode")
+    settings = {name: value for name, value in changed(config).items() if name not in without}
+    settings |= {"seed": seed, "data": dataset.checksum, "precision": precision}
+    return settings if policy.is_baseline else settings | {"augmentation": policy.fingerprint()}
 
 
 def name_of(task: Task) -> str:

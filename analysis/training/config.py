@@ -1,7 +1,7 @@
-"""Settings of classifiers and their training. Imports no torch."""
+"""Settings of classifiers and their training, and the checks of any training. Imports no torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import InputError
 from ..settings import setting
@@ -44,17 +44,9 @@ class ClassifierConfig:
     std: tuple[float, ...] = setting((), "Standard deviation that it divides by; none: the data set's.")
 
     def __post_init__(self) -> None:
-        for name in ("width", "epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        check_training(self, "width")
         if self.size is not None and self.size < 1:
             raise InputError(f"size must be at least 1 pixel, got {self.size}.")
-        if self.batch_size < 2:
-            raise InputError(f"batch_size must be at least 2 (mixing needs pairs), got {self.batch_size}.")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate must be positive, got {self.learning_rate}.")
-        if not all(0 < fraction <= 1 for fraction in self.milestones):
-            raise InputError(f"milestones are fractions of training in (0, 1], got {list(self.milestones)}.")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must lie in [0, 1), got {self.momentum}.")
         if self.weight_decay < 0:
@@ -63,3 +55,20 @@ class ClassifierConfig:
             raise InputError(f"crop must be at least 0 pixels, got {self.crop}.")
         if not all(value > 0 for value in self.std):
             raise InputError(f"std must be positive, got {list(self.std)}.")
+
+
+def check_training(config: Any, *counts: str) -> None:
+    """The checks of epochs, batch size, learning rate and milestones; ``counts`` are more settings of at least 1.
+
+    Raises:
+        InputError: a value that cannot be.
+    """
+    for name in (*counts, "epochs"):
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} must be at least 1, got {getattr(config, name)}.")
+    if config.batch_size < 2:
+        raise InputError(f"batch_size must be at least 2 (mixing needs pairs), got {config.batch_size}.")
+    if not config.learning_rate > 0:
+        raise InputError(f"learning_rate must be positive, got {config.learning_rate}.")
+    if not all(0 < fraction <= 1 for fraction in config.milestones):
+        raise InputError(f"milestones are fractions of training in (0, 1], got {list(config.milestones)}.")

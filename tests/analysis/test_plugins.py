@@ -6,17 +6,6 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.plugins import load_object, read_call, split_list
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder; what is imported from it is forgotten afterwards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
 def test_finds_an_installed_object():
     assert load_object("collections.abc:Mapping", "thing") is __import__("collections").abc.Mapping
 

@@ -46,12 +46,11 @@ FEW = ["--robustness.epsilons", "0", "0.01", "0.1", "--robustness.attacks", "fgs
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(here, monkeypatch):
     """A folder with the user's own data and networks, from which the command is run."""
-    (tmp_path / "attacked_code.py").write_text(CODE, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
+    (here / "attacked_code.py").write_text(CODE, encoding="utf-8")
+    monkeypatch.syspath_prepend(here)
+    return here
 
 
 def rows(folder):
@@ -66,16 +65,6 @@ def pick(found, **wanted):
     for column, value in wanted.items():
         found = found[found[column] == value]
     return found
-
-
-def failing(capsys, *arguments):
-    """Run, expect exit status 2 and one message on standard error; return it."""
-    assert main([*arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("mixlens: ")
-    assert "Traceback" not in captured.err + captured.out
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def test_photographs_from_training_to_report(tmp_path, capsys):
@@ -175,11 +164,11 @@ def test_weights_of_the_built_in_network(here):
     ],
     ids=" ".join,
 )
-def test_a_mistake_is_one_clear_message_before_anything_runs(here, capsys, arguments, words):
+def test_a_mistake_is_one_clear_message_before_anything_runs(here, failing, arguments, words):
     save_file(PreActResNet18(3, width=3).state_dict(), "wrong.safetensors")
     (here / "damaged.pt").write_bytes(b"no weights")
     batch = [] if "--classifier.batch-size" in arguments else BATCH
-    message = failing(capsys, *OWN, *batch, *arguments, "--out", str(here))
+    message = failing(*OWN, *batch, *arguments, "--out", str(here))
     for word in words:
         assert word in message
     assert not list((here / "runs").glob("classifier-*"))
@@ -188,23 +177,23 @@ def test_a_mistake_is_one_clear_message_before_anything_runs(here, capsys, argum
 @pytest.mark.parametrize(
     ("model", "words"), [("resnet", "unknown model 'resnet'"), ("attacked_code:mkae", "Did you mean 'make'")]
 )
-def test_a_misspelt_model_is_known_before_anything_runs(here, capsys, model, words):
-    assert words in failing(capsys, *OWN, *BATCH, "--model", model, "--out", str(here))
+def test_a_misspelt_model_is_known_before_anything_runs(here, failing, model, words):
+    assert words in failing(*OWN, *BATCH, "--model", model, "--out", str(here))
     assert not list((here / "runs").iterdir())
 
 
 @pytest.mark.parametrize(
     ("factory", "words"), [("probabilities", "return logits"), ("random", "draws random numbers in eval mode")]
 )
-def test_a_network_that_cannot_be_attacked_is_one_clear_message(here, capsys, factory, words):
+def test_a_network_that_cannot_be_attacked_is_one_clear_message(here, failing, factory, words):
     arguments = ["--model", f"attacked_code:{factory}", "--augmentations", "baseline", "--seeds", "1"]
-    assert words in failing(capsys, *OWN, *BATCH, *FEW, *arguments, "--out", str(here))
+    assert words in failing(*OWN, *BATCH, *FEW, *arguments, "--out", str(here))
 
 
 @pytest.mark.parametrize("attack", ["deepfool(candidates=1)", "bim(rel_stepsize='far')"])
-def test_an_attack_that_fails_is_one_clear_message(here, capsys, attack):
+def test_an_attack_that_fails_is_one_clear_message(here, failing, attack):
     arguments = ["--augmentations", "baseline", "--seeds", "1", "--robustness.attacks", attack, "--out", str(here)]
-    message = failing(capsys, *OWN, *BATCH, *arguments)
+    message = failing(*OWN, *BATCH, *arguments)
     assert f"attack {attack!r} failed" in message or f'attack "{attack}" failed' in message
 
 

@@ -16,7 +16,7 @@ from mixlens.vae.train import check_data, load_vae, train_vae
 
 CONFIG = VAEConfig(latents=4, epochs=2, batch_size=16)
 
-AUGMENTATIONS = """
+MINE = """
 import torch
 
 seen, orders = [], []
@@ -86,16 +86,6 @@ def make_poisoned():
 """
 
 
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
-    """A user's module of augmentations in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "mixlens_tests_mine.py").write_text(AUGMENTATIONS)
-    yield "mixlens_tests_mine"
-    sys.modules.pop("mixlens_tests_mine", None)
-
-
 def split(count, size=32, seed=0):
     source = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 4, generator=source)
@@ -128,15 +118,6 @@ def train(tmp_path):
     return run
 
 
-def same(run, other):
-    first, second = load_file(run / MODEL), load_file(other / MODEL)
-    return all(torch.equal(first[name], second[name]) for name in first)
-
-
-def timeless(run):
-    return [{key: value for key, value in record.items() if key != "seconds"} for record in run.read_history()]
-
-
 def test_training_learns_and_records(train):
     history = train(config=VAEConfig(latents=4, epochs=4, batch_size=16)).read_history()
     assert [record["epoch"] for record in history] == [1, 2, 3, 4]
@@ -145,34 +126,27 @@ def test_training_learns_and_records(train):
     assert [record["lr"] for record in history] == pytest.approx([3e-3, 3e-3, 3e-4, 3e-5])
 
 
-def test_the_same_seed_gives_the_same_weights(train):
+def test_the_same_seed_gives_the_same_weights(train, same, timeless):
     first, second = train(), train()
     assert same(first, second)
     assert timeless(first) == timeless(second)
 
 
-def test_seeds_and_replicates_differ(train):
+def test_seeds_and_replicates_differ(train, same):
     first = train()
     assert not same(first, train(seed=1))
     assert not same(first, train(replicate=0))
 
 
-def test_a_first_training_step_starts_at_the_shared_weights(train, monkeypatch):
+def test_a_first_training_step_starts_at_the_shared_weights(train, starts):
     """Augmentations of one seed and replicate start from the same weights."""
-    started = []
-
-    def fit(model, *args, **options):
-        started.append({name: value.clone() for name, value in model.state_dict().items()})
-
-    monkeypatch.setattr(module, "fit", fit)
-    for augmentation, seed in (("baseline", 0), ("fmix", 0), ("mixup", 0), ("baseline", 1)):
-        train(augmentation, seed=seed)
-    first, fmix, mixup, other = started
-    assert all(torch.equal(first[name], fmix[name]) and torch.equal(first[name], mixup[name]) for name in first)
-    assert not all(torch.equal(first[name], other[name]) for name in first)
+    baseline, mixup, fmix, other = starts(module, train)
+    assert torch.equal(baseline, mixup)
+    assert torch.equal(baseline, fmix)
+    assert not torch.equal(baseline, other)
 
 
-def test_an_augmentation_that_changes_nothing_is_the_baseline_bit_for_bit(train, mine):
+def test_an_augmentation_that_changes_nothing_is_the_baseline_bit_for_bit(train, same, timeless, mine):
     """So the order of images, their flips and jitter, and the latents' noise are shared; mixing has its own stream."""
     baseline, unchanged = train(), train(f"{mine}:Same")
     assert same(baseline, unchanged)
@@ -191,12 +165,12 @@ def test_the_order_of_images_belongs_to_seed_and_replicate(train, mine):
 
 
 @pytest.mark.parametrize("augmentation", ["mixup", "cutmix", "fmix", "fmix-official", "fmix+mixup", "fmix(alpha=0.2)"])
-def test_every_named_augmentation_trains_and_differs_from_the_baseline(train, augmentation):
+def test_every_named_augmentation_trains_and_differs_from_the_baseline(train, same, augmentation):
     config = VAEConfig(latents=4, epochs=1, batch_size=16)
     assert not same(train(config=config), train(augmentation, config=config))
 
 
-def test_one_mask_per_batch_or_one_per_image(train):
+def test_one_mask_per_batch_or_one_per_image(train, same):
     first, second = (
         train("mixup", config=VAEConfig(latents=4, epochs=1, batch_size=16, mix_mode=mode))
         for mode in ("batch", "elem")
@@ -224,18 +198,10 @@ def test_alternating_augmentations_alternate_by_step(train, monkeypatch):
     assert used == [(step, ("FMix", "MixUp")[step % 2]) for step in range(8)]
 
 
-def test_a_resumed_training_with_alternation_is_bit_identical(train):
-    class Mortal(Reporter):
-        life = 6  # in the second epoch
-
-        def advance(self, detail="", steps=1):
-            self.life -= 1
-            if self.life < 0:
-                raise KeyboardInterrupt
-
+def test_a_resumed_training_with_alternation_is_bit_identical(train, same, timeless, mortal):
     whole = train("fmix+mixup")
     with pytest.raises(KeyboardInterrupt):
-        train("fmix+mixup", name="killed", reporter=Mortal(quiet=True))
+        train("fmix+mixup", name="killed", reporter=mortal(6))
     resumed = train("fmix+mixup", name="killed")
     assert same(whole, resumed)
     assert timeless(whole) == timeless(resumed)

@@ -1,4 +1,3 @@
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -258,13 +257,9 @@ value = 3
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
+def own(here):
     """A user's module, `data_mine`, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "data_mine.py").write_text(GOOD)
-    yield
-    sys.modules.pop("data_mine", None)
+    (here / "data_mine.py").write_text(GOOD)
 
 
 def test_own_data_set_as_dataset_or_dict(own):

@@ -1,5 +1,3 @@
-import sys
-
 import pytest
 import torch
 
@@ -14,17 +12,6 @@ def generator(seed=0):
 
 
 X, Y = torch.rand(6, 3, 8, 8, generator=generator()), torch.arange(6)
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A folder of the user's own modules, current and importable; what is imported from it is forgotten."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
 
 
 # The canonical form
@@ -138,9 +125,9 @@ def test_split_list(text, parts):
 # A user's own
 
 
-def test_a_factory_of_ones_own(own):
-    (own / "policies_pkg").mkdir()
-    (own / "policies_pkg" / "mod.py").write_text(
+def test_a_factory_of_ones_own(here):
+    (here / "policies_pkg").mkdir()
+    (here / "policies_pkg" / "mod.py").write_text(
         "class Mine:\n"
         "    def __init__(self, k, other=2):\n        self.k, self.other = k, other\n"
         "    def __call__(self, x, y, *, generator=None):\n        return x * self.k, y\n"
@@ -152,7 +139,7 @@ def test_a_factory_of_ones_own(own):
     assert policy.settings == {"use": "policies_pkg.mod:Mine", "with": {"k": 3}}
 
 
-def test_a_factory_found_through_sys_path(tmp_path, own, monkeypatch):
+def test_a_factory_found_through_sys_path(tmp_path, here, monkeypatch):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "policies_elsewhere.py").write_text("def make():\n    return lambda x, y: (x, y)\n")
     monkeypatch.syspath_prepend(tmp_path / "lib")
@@ -170,15 +157,15 @@ def test_a_factory_found_through_sys_path(tmp_path, own, monkeypatch):
         ("make = 7", "make", "policies_broken:make"),
     ],
 )
-def test_a_factory_that_cannot_be_used(own, code, text, told):
-    (own / "policies_broken.py").write_text(code + "\n")
+def test_a_factory_that_cannot_be_used(here, code, text, told):
+    (here / "policies_broken.py").write_text(code + "\n")
     policy = parse_policy(f"policies_broken:{text}")
     with pytest.raises(InputError, match=told) as caught:
         policy.build(6, "elem")
     assert "augmentation" in str(caught.value)
 
 
-def test_a_module_that_is_not_there(own):
+def test_a_module_that_is_not_there(here):
     with pytest.raises(InputError, match=r"augmentation 'policies_absent:make': .*No module named"):
         parse_policy("policies_absent:make").build(6, "elem")
 

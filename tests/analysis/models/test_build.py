@@ -10,7 +10,7 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.models.build import BUILT_IN, build
 from mixlens.analysis.models.preact_resnet import PreActResNet18
 
-FACTORIES = """
+MINE = """
 from functools import partial
 
 from torch import nn
@@ -67,16 +67,6 @@ def weights():
 def kind():
     return nn.Linear
 """
-
-
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
-    """A user's module of factories in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "mixlens_tests_factories.py").write_text(FACTORIES)
-    yield "mixlens_tests_factories"
-    sys.modules.pop("mixlens_tests_factories", None)
 
 
 def made(spec, *, pretrained=False):

@@ -21,7 +21,7 @@ from mixlens.analysis.training.progress import Reporter
 
 BACKEND = make_backend("cpu", "fp32")
 TEST_IMAGES = 30
-FACTORIES = """
+MINE = """
 from torch import nn
 
 
@@ -40,16 +40,6 @@ def published(num_classes, pretrained=False):
 def two_classes():
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
 """
-
-
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
-    """A user's module of networks in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "mixlens_tests_networks.py").write_text(FACTORIES)
-    yield "mixlens_tests_networks"
-    sys.modules.pop("mixlens_tests_networks", None)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +179,7 @@ def test_neither_device_nor_paths_nor_threads_are_in_a_key(dataset):
 # As Policy.fingerprint does for a user's augmentation: "a change in that file is a new augmentation".
 def test_a_change_of_the_users_network_is_another_run(dataset, mine, tmp_path):
     before = names(dataset, classifier={"model": f"{mine}:head"})
-    (tmp_path / f"{mine}.py").write_text(FACTORIES.replace("nn.Flatten()", "nn.Tanh(), nn.Flatten()"))
+    (tmp_path / f"{mine}.py").write_text(MINE.replace("nn.Flatten()", "nn.Tanh(), nn.Flatten()"))
     sys.modules.pop(mine)
     assert not set(names(dataset, classifier={"model": f"{mine}:head"})) & set(before)
 

@@ -114,16 +114,6 @@ def two_classes():
 """
 
 
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
-    """A user's module of augmentations and networks in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "mixlens_tests_own.py").write_text(MINE)
-    yield "mixlens_tests_own"
-    sys.modules.pop("mixlens_tests_own", None)
-
-
 def split(count, seed=0):
     """Four classes that differ in their colour, beneath noise."""
     source = torch.Generator().manual_seed(seed)
@@ -155,28 +145,6 @@ def train(tmp_path):
         return Run(path)
 
     return run
-
-
-def same(run, other):
-    first, second = load_file(run / MODEL), load_file(other / MODEL)
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-def timeless(run):
-    return [{key: value for key, value in record.items() if key != "seconds"} for record in run.read_history()]
-
-
-class Mortal(Reporter):
-    """Dies in the step after ``life`` steps."""
-
-    def __init__(self, life):
-        super().__init__(quiet=True)
-        self.life = life
-
-    def advance(self, detail="", steps=1):
-        self.life -= 1
-        if self.life < 0:
-            raise KeyboardInterrupt
 
 
 # settings
@@ -400,7 +368,7 @@ def test_the_curves_are_on_the_first_test_images(train, monkeypatch):
     assert run.read_history()[-1]["test_nll"] == pytest.approx(nll, rel=1e-5)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(train):
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(train, same, timeless):
     torch.manual_seed(1)
     first = train("mixup")
     torch.manual_seed(2)  # nothing depends on the global generator
@@ -420,36 +388,29 @@ def test_training_leaves_the_global_generator_alone(train):
 
 # torch's dropout and stochastic depth draw from the global generator, which is neither seeded by the run nor kept in
 # its checkpoint: `timm:` and `torchvision:` networks with dropout (vgg, efficientnet, …) train differently every time.
-def test_a_network_with_dropout_is_fixed_by_the_seed_too(train, mine):
+def test_a_network_with_dropout_is_fixed_by_the_seed_too(train, same, mine):
     config = replace(CONFIG, model=f"{mine}:dropout")
     assert same(train(config=config), train(config=config))
 
 
-def test_a_killed_training_with_dropout_ends_bit_identical(train, mine):
+def test_a_killed_training_with_dropout_ends_bit_identical(train, same, mortal, mine):
     config = replace(CONFIG, model=f"{mine}:dropout")
     torch.manual_seed(0)
     whole = train(config=config)
     torch.manual_seed(0)
     with pytest.raises(KeyboardInterrupt):
-        train(config=config, name="killed", reporter=Mortal(6))
+        train(config=config, name="killed", reporter=mortal(6))
     assert same(whole, train(config=config, name="killed"))
 
 
-def test_augmentations_of_one_seed_start_from_the_same_weights(train, monkeypatch):
-    started = []
-
-    def fit(model, *args, **options):
-        started.append({name: value.clone() for name, value in model.state_dict().items()})
-
-    monkeypatch.setattr(module, "fit", fit)
-    for augmentation, seed in (("baseline", 0), ("mixup", 0), ("fmix", 0), ("baseline", 1)):
-        train(augmentation, seed=seed)
-    first, mixup, fmix, other = started
-    assert all(torch.equal(first[name], mixup[name]) and torch.equal(first[name], fmix[name]) for name in first)
-    assert not all(torch.equal(first[name], other[name]) for name in first)
+def test_augmentations_of_one_seed_start_from_the_same_weights(train, starts):
+    baseline, mixup, fmix, other = starts(module, train)
+    assert torch.equal(baseline, mixup)
+    assert torch.equal(baseline, fmix)
+    assert not torch.equal(baseline, other)
 
 
-def test_an_augmentation_that_changes_nothing_is_the_baseline_bit_for_bit(train, mine):
+def test_an_augmentation_that_changes_nothing_is_the_baseline_bit_for_bit(train, same, timeless, mine):
     """So the order of images, their flips and crops are shared; mixing has its own stream."""
     baseline, unchanged = train(), train(f"{mine}:Same")
     assert same(baseline, unchanged)
@@ -468,7 +429,7 @@ def test_the_order_of_images_belongs_to_the_seed(train, mine):
 
 
 @pytest.mark.parametrize("augmentation", ["mixup", "cutmix", "fmix-official", "fmix+mixup", "mixup(alpha=0.2)"])
-def test_named_augmentations_train_and_differ_from_the_baseline(train, augmentation):
+def test_named_augmentations_train_and_differ_from_the_baseline(train, same, augmentation):
     config = replace(CONFIG, epochs=1)
     assert not same(train(config=config), train(augmentation, config=config))
 
@@ -485,7 +446,7 @@ def test_an_augmentation_of_ones_own_by_its_path(train, mine):
     assert (scaled["head.weight"] - first["head.weight"]).abs().max() > 1e-3
 
 
-def test_one_mask_per_batch_or_one_per_image(train):
+def test_one_mask_per_batch_or_one_per_image(train, same):
     first, second = (train("mixup", config=replace(CONFIG, epochs=1, mix_mode=mode)) for mode in ("batch", "elem"))
     assert not same(first, second)
 
@@ -508,17 +469,17 @@ def test_one_mask_per_batch_or_one_per_image(train):
     ],
     ids=str,
 )
-def test_every_setting_changes_what_is_trained(train, values):
+def test_every_setting_changes_what_is_trained(train, same, values):
     assert not same(train(), train(config=replace(CONFIG, **values)))
 
 
 @pytest.mark.parametrize(("augmentation", "schedule"), [("baseline", "one-cycle"), ("fmix+mixup", "step")])
-def test_a_killed_training_ends_bit_identical(train, augmentation, schedule):
+def test_a_killed_training_ends_bit_identical(train, same, timeless, mortal, augmentation, schedule):
     config = replace(CONFIG, epochs=3, schedule=schedule)
     whole = train(augmentation, config=config)
     for life in (2, 6):  # within the first epoch, within the second
         with pytest.raises(KeyboardInterrupt):
-            train(augmentation, config=config, name="killed", reporter=Mortal(life))
+            train(augmentation, config=config, name="killed", reporter=mortal(life))
     assert (whole.path.parent / "killed" / CHECKPOINT).exists()
     resumed = train(augmentation, config=config, name="killed")
     assert same(whole, resumed)
@@ -533,7 +494,7 @@ def test_a_network_of_ones_own_is_trained_at_its_own_size(train, mine):
     assert predict(model, dataset().test.images, BACKEND).shape == (40, 4)
 
 
-def test_bf16_trains_and_differs(train):
+def test_bf16_trains_and_differs(train, same):
     assert not same(train(), train(precision="bf16"))
 
 

@@ -1,0 +1,96 @@
+"""What tests of several folders use: a user's own modules, mistakes on the command line, trainings compared."""
+
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mixlens.analysis.store.runs import MODEL
+from mixlens.analysis.training.progress import Reporter
+from mixlens.cli import main
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder, importable only by mixlens; what is imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(f"{tmp_path}/"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def mine(here, request):
+    """The name of a user's module in the current folder, which holds the test file's text ``MINE``."""
+    (here / "mixlens_tests_mine.py").write_text(request.module.MINE, encoding="utf-8")
+    return "mixlens_tests_mine"
+
+
+@pytest.fixture
+def failing(capsys):
+    """Runs the command, which must end with exit status 2 and one message on standard error; gives the message."""
+
+    def run(*arguments):
+        assert main([*arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith("mixlens: ")
+        assert "Traceback" not in captured.err + captured.out
+        assert captured.err.count("\n") == 1
+        return captured.err
+
+    return run
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """Gives the weights from which trainings start: baseline, MixUp and FMix of seed 0, and the baseline of seed 1."""
+
+    def run(module, train):
+        found = []
+
+        def fit(model, *args, **options):
+            found.append(torch.cat([value.flatten().double() for value in model.state_dict().values()]))
+
+        monkeypatch.setattr(module, "fit", fit)
+        for augmentation, seed in (("baseline", 0), ("mixup", 0), ("fmix", 0), ("baseline", 1)):
+            train(augmentation, seed=seed)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def same():
+    """Whether two runs hold the same weights, bit for bit."""
+
+    def compare(run, other):
+        first, second = load_file(run / MODEL), load_file(other / MODEL)
+        return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+    return compare
+
+
+@pytest.fixture
+def timeless():
+    """A run's history without the seconds that it took."""
+    return lambda run: [{k: v for k, v in record.items() if k != "seconds"} for record in run.read_history()]
+
+
+@pytest.fixture
+def mortal():
+    """A reporter that dies in the step after ``life`` steps, as a killed training does."""
+
+    class Mortal(Reporter):
+        def __init__(self, life):
+            super().__init__(quiet=True)
+            self.life = life
+
+        def advance(self, detail="", steps=1):
+            self.life -= 1
+            if self.life < 0:
+                raise KeyboardInterrupt
+
+    return Mortal

@@ -174,4 +174,5 @@ def svg(plot: Plot) -> str:
     assert width is not None  # matplotlib writes it
     size = f"{float(width[1]) / 12:.1f}rem"  # no larger than drawn, at the page's text size
     opening = re.sub(r' (?:width|height)="[^"]*pt"', "", opening)
-    return f'{opening} style="max-width: {size}; min-width: min(34rem, {size})" role="img" aria-labelledby="{title} {described}">{words}{body}'
+    style = f'style="max-width: {size}; min-width: min(34rem, {size})"'
+    return f'{opening} {style} role="img" aria-labelledby="{title} {described}">{words}{body}'

@@ -62,7 +62,8 @@ def _cell(values: pd.Series, factor: float = 1) -> str:
 def _how(rows: pd.DataFrame) -> str:
     method, norm, target = (_unique(rows, key)[0] for key in ("method", "norm", "target"))
     size = "at the images' size" if rows["upsample"].any() else "at the layer's own size"
-    return f"{NAMES[method]} of {TARGETS.get(target, f'class {target}')}, each map {NORMS[norm]}, {size}, summed over its pixels"
+    explained = TARGETS.get(target, f"class {target}")
+    return f"{NAMES[method]} of {explained}, each map {NORMS[norm]}, {size}, summed over its pixels"
 
 
 def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:

@@ -1,6 +1,6 @@
 """Heatmap sums of a data set: ours against pytorch-grad-cam in the same batches, and against bare passes.
 
-    python benchmarks/gradcam.py [--quick] [--json FILE] [--threads N] [--device cpu] [--images N] [--width N] [--batch N]
+    python benchmarks/gradcam.py [--quick] [--json FILE] [--threads N] [--images N] [--width N] [--batch N]
 
 Ours is `mixlens.gradcam.measures.heatmap_sums`, from uint8 images to a sum an image. The peer is what a user of
 `pytorch_grad_cam` writes: GradCAM called with each batch of float images on the device, and the maps it returns summed.
@@ -69,9 +69,7 @@ def main() -> None:
         }
         timings = interleave(functions, given.repeats or 5)
         case = f"{', '.join(layers)}, {count} images, width {given.width}"
-        records.append(
-            record(case, "pytorch-grad-cam", backend, timings["ours"], timings["theirs"], timings["floor"])
-        )
+        records.append(record(case, "pytorch-grad-cam", backend, timings["ours"], timings["theirs"], timings["floor"]))
     show(records)
     for row in records:
         print(f"{row['case']}: ours {count / row['ours']:,.0f}, theirs {count / row['theirs']:,.0f} images/s")

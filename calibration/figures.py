@@ -31,8 +31,12 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
-    """Reliability diagrams, before and after temperature scaling."""
-    return [_reliability(record, _rows(record))]
+    """Divergence from people against temperature, and reliability diagrams before and after scaling."""
+    rows = _rows(record)
+    shown = [_reliability(record, rows)]
+    if (rows["quantity"] == "human_model").any():
+        shown.insert(0, _softness(record, rows))
+    return shown
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
@@ -179,6 +183,44 @@ def _error_over_images(rows: pd.DataFrame, quantity: str) -> str:
     images = " and ".join(f"{n:,}" for n in sorted(set(own["n"])))
     error = f"{own['stderr'].max():.2g}"
     return f"{images} test images, over which the standard error of {SYMBOLS[quantity]} is at most {error}."
+
+
+def _softness(record: StudyRecord, rows: pd.DataFrame) -> Plot:
+    names, palette = _augmentations(rows), colours(_augmentations(rows))
+    smoothings = _smoothings(rows)
+    panels = {"curve:human_model": HUMAN_MODEL}
+    if smoothings:
+        middle = smoothings[len(smoothings) // 2]
+        panels[f"curve:model_human:{middle:g}"] = f"{MODEL_HUMAN}, a = {middle:g}"
+    with drawing():
+        figure = Figure(figsize=(4.3 * len(panels), 3.3), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (key, title) in zip(axes, panels.items(), strict=True):
+            for name in names:
+                runs = dict.fromkeys(rows.loc[rows["augmentation"] == name, "run"])
+                for count, run in enumerate(runs):
+                    arrays = record.run(str(run)).read_arrays("temperatures", key)
+                    temperatures, curve = arrays["temperatures"], arrays[key]
+                    shown = None if count else label(name)
+                    axis.plot(temperatures, curve, color=palette[name], lw=1.1, label=shown)
+                    axis.plot(1, np.interp(0, np.log(temperatures), curve), "o", color=palette[name], ms=3)
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+            axis.set_xticks([0.125, 0.25, 0.5, 1, 2, 4, 8], ["⅛", "¼", "½", "1", "2", "4", "8"])
+            axis.minorticks_off()
+            axis.set_title(f"{title} (nats)", color=INK)
+            axis.set_xlabel("temperature")
+            axis.grid(axis="both")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    return Plot(
+        "calibration-softness",
+        "What softness does to each direction",
+        "The divergence of the same networks as their logits are divided by a temperature: left of 1 sharper than "
+        "trained, right of 1 softer. A dot marks each network as trained; one line a seed. Where two networks' lines "
+        "have the same lowest point, nothing but their softness sets them apart.",
+        "Line charts of the divergence from people against temperature, one panel for each direction.",
+        figure,
+    )
 
 
 def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:

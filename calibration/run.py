@@ -149,6 +149,7 @@ def _measure(
             pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(counts, 0)))
             add("entropy_correlation", bootstrap(partial(_spearman, *pair), drawn, ""), temperature=name)
     if counts is not None:
+        arrays |= curves(logits, counts, smoothing)
         add("entropy_people", bootstrap_mean(measures.entropy(measures.smoothed(counts, 0)), drawn, "nats"))
         for pseudo in smoothing:
             floor = measures.split_half(counts, pseudo, _generator(config, "votes"))
@@ -157,6 +158,7 @@ def _measure(
     return rows
 
 
+TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(1 / 8, 8, 25), 4))
 UNITS = {"total_variation": "", "second_best": "fraction"}
 
 
@@ -196,6 +198,17 @@ def against_people(
         found.append(("human_model", {"smoothing": pseudo}, measures.divergence(people, log_p)))
         found.append(("model_human", {"smoothing": pseudo}, measures.divergence(log_p, people)))
     return found
+
+
+def curves(logits: Tensor, counts: Tensor, smoothing: Sequence[float]) -> dict[str, np.ndarray[Any, Any]]:
+    """Both directions at `TEMPERATURES`: what softness alone does to the same network."""
+    at = [measures.log_probabilities(logits, temperature) for temperature in TEMPERATURES]
+    people = measures.smoothed(counts, 0)
+    found = {"curve:human_model": [measures.divergence(people, log_p).mean().item() for log_p in at]}
+    for pseudo in smoothing:
+        people = measures.smoothed(counts, pseudo)
+        found[f"curve:model_human:{pseudo:g}"] = [measures.divergence(log_p, people).mean().item() for log_p in at]
+    return {"temperatures": np.array(TEMPERATURES)} | {name: np.array(values) for name, values in found.items()}
 
 
 def _error(confidence: Tensor, right: Tensor, bins: int, adaptive: bool, rows: Tensor) -> float:

@@ -129,6 +129,7 @@ def _measure(
     add("temperature", Estimate(sum(temperatures) / 2, None, len(labels), "none", ""), "mean of the two halves'")
     for name, log_p in (("as trained", measures.log_probabilities(logits)), ("scaled", scaled)):
         for quantity, terms in against_labels(log_p, labels).items():
+            arrays[f"{name}:{quantity}"] = terms.float().numpy()
             add(quantity, bootstrap_mean(terms, drawn, "nats" if quantity != "brier" else ""), temperature=name)
         confidence, predicted = log_p.exp().max(1)
         right = (predicted == labels).double()
@@ -146,6 +147,8 @@ def _measure(
                     add(f"{quantity}_infinite", share, "images on which it is infinite", **params)
                 else:
                     add(quantity, bootstrap_mean(terms, drawn, UNITS.get(quantity, "nats")), **params)
+                    if own.get("smoothing", 0) == 0:
+                        arrays[f"{name}:{quantity}"] = terms.float().numpy()
             pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(counts, 0)))
             add("entropy_correlation", bootstrap(partial(_spearman, *pair), drawn, ""), temperature=name)
     if counts is not None:

@@ -139,7 +139,7 @@ def measurement(config: ClassifierConfig, dataset: Dataset, trained: Trained) ->
     """The task that leaves a classifier's test logits in its arrays, as ``logits`` (N, classes), and its accuracy."""
     return Task(
         "classifier-measure",
-        1,
+        2,
         f"measure classifier, {trained.augmentation}, seed {trained.seed}",
         {"data": dataset.checksum},
         (trained.task,),
@@ -154,11 +154,10 @@ def _measure(
     model = load_classifier(inputs[0], config, dataset, context.backend)
     logits = predict(model, dataset.test.images, context.backend)
     labels = dataset.test.labels.to(logits.device)
-    run.write_arrays({"logits": logits.cpu().numpy()})
-    found = {
-        "accuracy": proportion(int((logits.argmax(1) == labels).sum()), len(labels)),
-        "nll": from_independent(F.cross_entropy(logits, labels, reduction="none"), "none"),
-    }
+    right, nll = logits.argmax(1) == labels, F.cross_entropy(logits, labels, reduction="none")
+    found = {"accuracy": proportion(int(right.sum()), len(labels)), "nll": from_independent(nll, "none")}
+    arrays = {"logits": logits, "accuracy": right, "nll": nll}
+    run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
     return [
         row_of(
             estimate,

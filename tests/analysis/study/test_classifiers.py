@@ -88,7 +88,7 @@ def test_the_papers_settings_leave_a_key_that_holds_no_default(dataset):
     assert config_of(mixed)["config"] == {**own, "augmentation": {"use": "fmix"}}
     assert config_of(measured) == {
         "kind": "classifier-measure",
-        "version": 1,
+        "version": 2,
         "config": {"data": dataset.checksum},
         "inputs": [name_of(trained)],
     }

@@ -5,13 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
+from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 from scipy.stats import entropy as scipy_entropy
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV, calibration_curve
+from sklearn.metrics import log_loss
 
 from mixlens.analysis.errors import InputError
 from mixlens.calibration.measures import (
+    are_votes,
+    bins_of,
     brier,
     check_counts,
+    check_probabilities,
     cross_entropy,
     divergence,
     entropy,
@@ -208,3 +216,320 @@ def test_temperature_keeps_the_order_and_lowers_the_nll():
 def test_no_temperature_fits_when_all_are_right():
     with pytest.raises(InputError, match="no finite temperature"):
         fit_temperature(torch.eye(3), torch.arange(3))
+
+
+# counts and probabilities
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        (torch.tensor([[3, 0], [0, 4]]), True),
+        (torch.tensor([[3, 0], [0, 4]], dtype=torch.uint8), True),
+        (torch.tensor([[3.0, 0.0], [0.0, 4.0]]), True),
+        (torch.tensor([[3.0, 0.0], [0.5, 0.5]]), False),
+        (torch.tensor([[0.9, 0.1], [0.2, 0.8]]), False),
+        (torch.tensor([[1.0, 0.0], [1 - 1e-12, 1e-12]], dtype=torch.float64), False),
+    ],
+)
+def test_votes_are_whole_numbers(counts, told):
+    assert are_votes(counts) is told
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_probabilities_sum_to_one_within_their_precision(dtype):
+    check_probabilities(torch.tensor([[0.5, 0.25, 0.25], [1, 0, 0]], dtype=dtype))
+    check_probabilities(torch.softmax(draws(), 1))
+
+
+@pytest.mark.parametrize("excess", [1e-3, 2e-4, -2e-4, -0.5])
+def test_probabilities_that_do_not_sum_to_one_are_refused_by_image_and_sum(excess):
+    p = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.5, 0.5 + excess]], dtype=torch.float64)
+    with pytest.raises(InputError) as caught:
+        check_probabilities(p)
+    assert f"those of image 2 sum to {1 + excess:g}. Give probabilities, or whole numbers of votes." in str(
+        caught.value
+    )
+    p[2, 1] -= 0.9 * excess
+    if abs(excess) < 1e-3:
+        check_probabilities(p)
+
+
+def test_checked_counts_come_back_as_they_are():
+    counts = torch.tensor([[3, 1], [0, 2]])
+    assert check_counts(counts) is counts
+
+
+def test_probabilities_give_what_their_votes_give():
+    """Without smoothing only the frequencies matter; with it, so does their number."""
+    counts = torch.tensor([[30, 10, 0], [0, 5, 5]])
+    shares = counts / counts.sum(1, keepdim=True).double()
+    torch.testing.assert_close(smoothed(shares, 0), smoothed(counts, 0))
+    torch.testing.assert_close(smoothed(7 * counts, 0), smoothed(counts, 0))
+    assert (smoothed(shares, 0.5) - smoothed(counts, 0.5)).abs().max() > 0.1
+
+
+def test_smoothing_goes_from_the_frequencies_to_uniform():
+    counts = torch.tensor([[7, 2, 0, 1]])
+    assert entropy(smoothed(counts, 1e9)).item() == pytest.approx(math.log(4), abs=1e-9)
+    entropies = [entropy(smoothed(counts, pseudo)).item() for pseudo in (0, 0.05, 0.5, 5, 50)]
+    assert entropies == sorted(entropies)
+    for pseudo in (0, 0.05, 5):
+        assert smoothed(counts, pseudo).exp().sum().item() == pytest.approx(1)
+
+
+# what changes nothing
+
+
+def every_measure():
+    """Each per-image measure, from log-probabilities of a model, people's counts and labels."""
+    return {
+        "human‖model": lambda p, counts, labels: divergence(smoothed(counts, 0), p),
+        "model‖human": lambda p, counts, labels: divergence(p, smoothed(counts, 0.5)),
+        "model‖human, infinite": lambda p, counts, labels: divergence(p, smoothed(counts, 0)),
+        "cross entropy": lambda p, counts, labels: cross_entropy(smoothed(counts, 0), p),
+        "entropy": lambda p, counts, labels: entropy(p),
+        "jensen-shannon": lambda p, counts, labels: jensen_shannon(p, smoothed(counts, 0)),
+        "total variation": lambda p, counts, labels: total_variation(p, smoothed(counts, 0)),
+        "second best": lambda p, counts, labels: second_best(p, counts),
+        "nll": lambda p, counts, labels: nll(p, labels),
+        "brier": lambda p, counts, labels: brier(p, labels),
+    }
+
+
+def world(n=60, classes=5):
+    """A model, people and labels. No image has a tie for people's first place, which is decided by the index."""
+    counts = torch.randint(0, 4, (n, classes), generator=torch.Generator().manual_seed(7))
+    counts[torch.arange(n), torch.arange(n) % classes] += 10
+    return log_probabilities(draws(n, classes)), counts, torch.arange(n) % classes
+
+
+@pytest.mark.parametrize("name", every_measure())
+def test_an_image_is_measured_by_itself(name):
+    measure = every_measure()[name]
+    whole = measure(*world())
+    assert whole.shape == (60,)
+    assert whole.dtype == torch.float64
+    alone = torch.cat([measure(*(part[i : i + 1] for part in world())) for i in range(60)])
+    torch.testing.assert_close(alone, whole, equal_nan=True)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(measure(*(part[order] for part in world())), whole[order], equal_nan=True)
+
+
+@pytest.mark.parametrize("name", every_measure())
+def test_the_order_of_the_classes_changes_nothing(name):
+    measure, (p, counts, labels) = every_measure()[name], world()
+    order = torch.tensor([3, 0, 4, 1, 2])
+    permuted = measure(p[:, order], counts[:, order], order.argsort()[labels])
+    torch.testing.assert_close(permuted, measure(p, counts, labels), equal_nan=True)
+
+
+def test_a_constant_added_to_an_images_logits_changes_nothing():
+    torch.testing.assert_close(log_probabilities(draws().double() + 100), log_probabilities(draws()))
+
+
+def test_logits_far_apart_stay_finite_where_the_divergence_is():
+    """A softmax of ± 2000 underflows to zero; its logarithm does not."""
+    p = log_probabilities(torch.tensor([[2000.0, -2000.0, 0.0]]))
+    people = smoothed(torch.tensor([[1, 1, 0]]), 0)
+    assert divergence(people, p).item() == pytest.approx(2000 - math.log(2))
+    assert nll(p, torch.tensor([1])).item() == pytest.approx(4000)
+    assert entropy(p).item() == 0
+    assert divergence(p, people).item() == pytest.approx(math.log(2))
+
+
+def test_second_best_is_a_plain_loop():
+    p, counts, _ = world(200)
+    counts[::9] = torch.tensor([5, 0, 0, 0, 0])
+    for row, found in zip(range(200), second_best(p, counts).tolist(), strict=True):
+        votes = counts[row].tolist()
+        first = votes.index(max(votes))
+        others = {c: v for c, v in enumerate(votes) if c != first}
+        wanted = {c for c, v in others.items() if v == max(others.values())} if max(others.values()) else None
+        model = p[row].argsort(descending=True)[1].item()
+        assert math.isnan(found) if wanted is None else found == (model in wanted)
+
+
+def test_the_odd_vote_goes_to_the_first_half():
+    """Three votes for one class of two, a = ½: (2.5, 0.5)/3 and (1.5, 0.5)/2, whatever is dealt."""
+    found = split_half(torch.tensor([[3, 0]]), 0.5, torch.Generator().manual_seed(0)).item()
+    assert found == pytest.approx(5 / 6 * math.log(10 / 9) + 1 / 6 * math.log(2 / 3))
+
+
+def test_two_halves_of_a_multinomial_are_two_independent_draws():
+    """n votes of a known θ, dealt into two: the mean divergence between binomials of n₁ and n₂, as a z-score."""
+    theta, votes, images, pseudo = 0.7, 9, 4000, 0.5
+    draw = torch.rand(images, votes, generator=torch.Generator().manual_seed(4)) < theta
+    counts = torch.stack([draw.sum(1), votes - draw.sum(1)], 1)
+    found = split_half(counts, pseudo, torch.Generator().manual_seed(5))
+    mean = square = 0.0
+    for a in range(6):  # the odd vote goes to the first half
+        for b in range(5):
+            chance = math.comb(5, a) * math.comb(4, b) * theta ** (a + b) * (1 - theta) ** (9 - a - b)
+            p, q = (np.array([a, 5 - a]) + pseudo) / 6, (np.array([b, 4 - b]) + pseudo) / 5
+            d = rel_entr(p, q).sum()
+            mean, square = mean + chance * d, square + chance * d * d
+    assert abs(found.mean().item() - mean) / math.sqrt((square - mean**2) / images) < 4
+
+
+# independent libraries
+
+
+def test_jensen_shannon_is_scipys_distance_squared():
+    p, counts, _ = world()
+    raw = smoothed(counts, 0)
+    theirs = jensenshannon(p.exp().numpy(), raw.exp().numpy(), axis=1) ** 2
+    assert jensen_shannon(p, raw).numpy() == pytest.approx(theirs, rel=1e-9)
+
+
+def test_divergences_from_people_are_scipys():
+    p, counts, _ = world()
+    model, raw = p.exp().numpy(), counts.numpy() / counts.numpy().sum(1, keepdims=True)
+    assert divergence(smoothed(counts, 0), p).numpy() == pytest.approx(scipy_entropy(raw, model, axis=1), rel=1e-9)
+    theirs = scipy_entropy(model, raw, axis=1)
+    assert np.isinf(theirs).mean() > 0.3
+    assert divergence(p, smoothed(counts, 0)).numpy() == pytest.approx(theirs, rel=1e-9)
+
+
+def test_the_mean_nll_is_sklearns_log_loss():
+    p, _, labels = world()
+    assert nll(p, labels).mean().item() == pytest.approx(log_loss(labels, p.exp().numpy(), labels=range(5)))
+
+
+def test_the_mean_brier_score_is_sklearns():
+    from sklearn.metrics import brier_score_loss
+
+    p, _, labels = world()
+    two = torch.log_softmax(p[:, :2], 1)
+    right = (labels == 1).long()
+    theirs = brier_score_loss(right, two[:, 1].exp().numpy())  # of one class: half of the sum over both
+    assert brier(two, right).mean().item() == pytest.approx(2 * theirs)
+    hard = np.eye(5)[labels]
+    assert brier(p, labels).mean().item() == pytest.approx(((p.exp().numpy() - hard) ** 2).sum(1).mean())
+
+
+@pytest.mark.parametrize(("bins", "strategy"), [(15, "uniform"), (7, "uniform"), (10, "quantile"), (20, "quantile")])
+def test_a_reliability_diagram_is_sklearns_calibration_curve(bins, strategy):
+    """No confidence lies on an edge here; there the two differ: theirs are [a, b), ours (a, b]."""
+    p = log_probabilities(draws(n=400))
+    labels = torch.randint(0, 5, (400,), generator=torch.Generator().manual_seed(2))
+    confidence, predicted = p.exp().max(1)
+    right = (predicted == labels).long()
+    accuracy, mean = calibration_curve(right, confidence.numpy(), n_bins=bins, strategy=strategy)
+    found = reliability(p, labels, bins, adaptive=strategy == "quantile")
+    filled = found.count > 0
+    assert found.accuracy[filled].numpy() == pytest.approx(accuracy)
+    assert found.confidence[filled].numpy() == pytest.approx(mean)
+    assert found.confidence[~filled].isnan().all()
+    assert found.accuracy[~filled].isnan().all()
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_the_calibration_error_is_a_plain_loop(adaptive):
+    p = log_probabilities(draws(n=107))
+    labels = torch.randint(0, 5, (107,), generator=torch.Generator().manual_seed(2))
+    confidence, right = p.exp().max(1).values.numpy(), (p.argmax(1) == labels).numpy()
+    if adaptive:
+        order = confidence.argsort()
+        parts = [order[[i for i in range(107) if i * 9 // 107 == k]] for k in range(9)]
+    else:
+        parts = [np.flatnonzero((confidence > k / 9) & (confidence <= (k + 1) / 9)) for k in range(9)]
+    gaps = [len(part) / 107 * abs(right[part].mean() - confidence[part].mean()) for part in parts if len(part)]
+    assert reliability(p, labels, 9, adaptive=adaptive).error == pytest.approx(sum(gaps))
+
+
+def test_with_one_bin_the_calibration_error_is_the_gap_of_the_means():
+    confidence, right = torch.tensor([0.6, 0.7, 0.8], dtype=torch.float64), torch.tensor([1.0, 0, 0]).double()
+    for adaptive in (False, True):
+        assert bins_of(confidence, right, 1, adaptive=adaptive).error == pytest.approx(0.7 - 1 / 3)
+
+
+def test_more_adaptive_bins_than_images_hold_one_each():
+    confidence, right = torch.tensor([0.9, 0.6, 0.7], dtype=torch.float64), torch.tensor([1.0, 0, 1]).double()
+    found = bins_of(confidence, right, 8, adaptive=True)
+    assert found.count.max() == 1
+    assert found.error == pytest.approx((0.1 + 0.6 + 0.3) / 3)
+
+
+@pytest.mark.parametrize("bins", [0, -3])
+def test_a_diagram_without_bins_is_refused(bins):
+    with pytest.raises(InputError, match=f"bins must be at least 1, got {bins}"):
+        reliability(log_probabilities(draws()), torch.zeros(200), bins)
+
+
+def test_a_calibrated_models_error_is_chance_alone():
+    """Labels drawn from the model: E(right − confidence) = 0, so that the one-bin gap is a z-score."""
+    p = log_probabilities(draws(n=5000))
+    labels = torch.multinomial(p.exp(), 1, generator=torch.Generator().manual_seed(8)).squeeze(1)
+    confidence = p.exp().max(1).values
+    sd = (confidence * (1 - confidence)).mean().sqrt().item() / math.sqrt(5000)
+    assert reliability(p, labels, 1).error / sd < 4
+    assert abs((nll(p, labels) - entropy(p)).mean().item()) < 4 * (nll(p, labels) - entropy(p)).std().item() / 5000**0.5
+
+
+# temperature
+
+
+def noisy(n=400, classes=4):
+    """Logits that know something of their labels, too sure of it."""
+    generator = torch.Generator().manual_seed(9)
+    labels = torch.randint(0, classes, (n,), generator=generator)
+    logits = 3 * torch.randn(n, classes, generator=generator, dtype=torch.float64)
+    logits[torch.arange(n), labels] += 2
+    return logits, labels
+
+
+def test_the_temperature_is_where_the_derivative_is_zero():
+    """d NLL / d(1/T) = E Σ p z − z_label, whose zero a root finder brackets."""
+    logits, labels = (part.numpy() for part in noisy())
+
+    def slope(beta):
+        p = np.exp(beta * logits - np.logaddexp.reduce(beta * logits, axis=1, keepdims=True))
+        return ((p * logits).sum(1) - logits[np.arange(len(labels)), labels]).mean()
+
+    assert fit_temperature(*noisy()) == pytest.approx(1 / brentq(slope, 1e-3, 1e3), rel=1e-5)
+
+
+class Given(ClassifierMixin, BaseEstimator):
+    """A classifier whose inputs are its logits."""
+
+    def fit(self, logits, labels):
+        self.classes_ = np.unique(labels)
+        return self
+
+    def decision_function(self, logits):
+        return logits
+
+    def predict(self, logits):
+        return self.classes_[logits.argmax(1)]
+
+
+def test_the_temperature_is_sklearns():
+    pytest.importorskip("sklearn", minversion="1.8", reason="sklearn has temperature scaling from 1.8 on")
+    from sklearn.frozen import FrozenEstimator
+
+    logits, labels = noisy()
+    frozen = FrozenEstimator(Given().fit(logits.numpy(), labels.numpy()))
+    theirs = CalibratedClassifierCV(frozen, method="temperature", ensemble=False).fit(logits.numpy(), labels.numpy())
+    mine = log_probabilities(logits, fit_temperature(logits, labels)).exp().numpy()
+    assert mine == pytest.approx(theirs.predict_proba(logits.numpy()), abs=1e-4)
+
+
+@pytest.mark.parametrize("factor", [0.01, 0.5, 40.0])
+def test_the_temperature_follows_the_scale_of_the_logits(factor):
+    logits, labels = noisy()
+    assert fit_temperature(factor * logits, labels) == pytest.approx(factor * fit_temperature(logits, labels), rel=1e-4)
+
+
+def test_the_temperature_knows_no_order_and_no_shift():
+    logits, labels = noisy()
+    images, classes = torch.randperm(400, generator=torch.Generator().manual_seed(1)), torch.tensor([2, 0, 3, 1])
+    permuted = fit_temperature(logits[images][:, classes] + 5, classes.argsort()[labels[images]])
+    assert permuted == pytest.approx(fit_temperature(logits, labels), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["equal", "reversed"])
+def test_no_temperature_fits_logits_that_know_nothing(name):
+    logits, labels = noisy()
+    with pytest.raises(InputError, match="the logits say nothing about the labels"):
+        fit_temperature({"equal": torch.zeros_like(logits), "reversed": -logits}[name], labels)

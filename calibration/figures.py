@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import difference, sd
+from ..analysis.comparison import Measured, difference, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -24,9 +24,10 @@ SYMBOLS = {"nll": "NLL", "human_model": HUMAN_MODEL}
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Table 6 with both directions, what softness alone explains, agreement beyond it, and calibration."""
     rows = _rows(record)
-    shown = [_labels(rows)]
+    shown = [_labels(record, rows)]
     if (rows["quantity"] == "human_model").any():
-        shown = [_directions(rows, printed), _differences(rows), _agreement(rows), *shown]
+        compared = [_differences(rows)] if {"baseline"} < set(_augmentations(rows)) else []
+        shown = [_directions(rows, printed), *compared, _agreement(rows), *shown]
     return shown
 
 
@@ -37,6 +38,25 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     if (rows["quantity"] == "human_model").any():
         shown.insert(0, _softness(record, rows))
     return shown
+
+
+def measured(record: StudyRecord) -> list[Measured]:
+    """What the front page and the claims compare: D(human‖model), or without people's labels the NLL."""
+    rows = _rows(record)
+    people = (rows["quantity"] == "human_model").any()
+    quantity, title = ("human_model", HUMAN_MODEL) if people else ("nll", "NLL")
+    found = []
+    for temperature in TEMPERATURES:
+        key = f"{temperature}:{quantity}"
+        runs = rows[rows["temperature"] == temperature].drop_duplicates("run")
+        terms = {
+            (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays(key)[key]
+            for row in runs.itertuples()
+        }
+        front = temperature == "as trained"
+        name = quantity if front else f"{quantity}_scaled"
+        found.append(Measured(name, title if front else f"{title}, {temperature}", "nats", terms, front=front))
+    return found
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
@@ -66,7 +86,7 @@ def _cell(values: pd.Series, factor: float = 1) -> str:
 
 
 def _smoothings(rows: pd.DataFrame) -> list[float]:
-    return sorted(set(rows.loc[rows["quantity"] == "split_half", "smoothing"]))
+    return sorted(set(rows.loc[(rows["quantity"] == "model_human") & (rows["smoothing"] > 0), "smoothing"]))
 
 
 def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
@@ -153,7 +173,7 @@ def _agreement(rows: pd.DataFrame) -> Table:
     )
 
 
-def _labels(rows: pd.DataFrame) -> Table:
+def _labels(record: StudyRecord, rows: pd.DataFrame) -> Table:
     quantities: Sequence[tuple[str, str, float]] = (
         ("nll", "NLL", 1),
         ("brier", "Brier", 1),
@@ -162,7 +182,8 @@ def _labels(rows: pd.DataFrame) -> Table:
     )
     body = []
     for augmentation in _augmentations(rows):
-        fitted = _cell(_values(rows, augmentation, "temperature"))
+        temperatures = _values(rows, augmentation, "temperature")
+        fitted = _cell(temperatures) if len(temperatures) else "none fits"
         for temperature in TEMPERATURES:
             cells = (_cell(_values(rows, augmentation, q, temperature), factor) for q, _, factor in quantities)
             name = f"{label(augmentation)}, {temperature}"
@@ -174,6 +195,8 @@ def _labels(rows: pd.DataFrame) -> Table:
     )
     if not (rows["quantity"] == "human_model").any():
         caption += " There are no human labels for this data set, so agreement with people is left out."
+        if record.settings["data"] == "cifar10":
+            caption += " `mixlens data cifar10h --fetch` brings CIFAR-10's."
     header = ("Augmentation", "T", *(heading for _, heading, _ in quantities))
     return Table("calibration-labels", "Calibration against the labels", caption, header, tuple(body))
 
@@ -232,7 +255,9 @@ def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         for axis, temperature in zip(axes, TEMPERATURES, strict=True):
             axis.plot([0, 1], [0, 1], color=FAINT, lw=0.8)
             for name in names:
-                own = rows[(rows["augmentation"] == name) & (rows["quantity"] == "nll")]
+                own = rows[
+                    (rows["augmentation"] == name) & (rows["quantity"] == "nll") & (rows["temperature"] == temperature)
+                ]
                 for count, run in enumerate(dict.fromkeys(own["run"])):
                     keys = [f"{temperature}:{part}" for part in ("confidence", "accuracy", "count")]
                     arrays = record.run(str(run)).read_arrays(*keys)

@@ -185,7 +185,7 @@ def bins_of(confidence: Tensor, right: Tensor, bins: int, *, adaptive: bool = Fa
         where = torch.empty(len(confidence), dtype=torch.long)
         where[confidence.argsort(stable=True)] = torch.arange(len(confidence)) * bins // len(confidence)
     else:
-        where = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)
+        where = torch.bucketize(confidence, torch.arange(1, bins, dtype=confidence.dtype) / bins)
     count = torch.zeros(bins, dtype=torch.float64).index_add(0, where, torch.ones_like(confidence))
     sums = [torch.zeros(bins, dtype=torch.float64).index_add(0, where, values) for values in (confidence, right)]
     return Bins(sums[0] / count, sums[1] / count, count)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import binomtest, spearmanr
 from torch import Generator, Tensor
 
 from ..analysis.data.dataset import Dataset
-from ..analysis.errors import InputError, first_line
+from ..analysis.errors import InputError
 from ..analysis.interface import Estimate, Row, Task
 from ..analysis.settings import changed
 from ..analysis.store.results import row_of
@@ -62,33 +62,52 @@ SECTION = CalibrationSection()
 
 
 def human_counts(config: CalibrationConfig, dataset: Dataset) -> Tensor | None:
-    """People's votes (test images, classes), or their probabilities, as given; else the data set's own; else None.
+    """People's votes (test images, classes) or their probabilities, float64: as given, else the data set's, else None.
 
     Raises:
-        InputError: a file that is no array, or holds neither, or does not fit the test set.
+        InputError: a file that is no array; neither votes nor probabilities; or not of this test set in its order.
     """
-    if not config.counts:
-        return dataset.human
-    try:
-        found = torch.from_numpy(np.load(Path(config.counts), allow_pickle=False))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"calibration.counts: {config.counts} is no .npy array ({first_line(error)}).") from error
+    counts, where = dataset.human, f"human labels of {dataset.name}"
+    if config.counts:
+        where = f"calibration.counts: {config.counts}"
+        try:
+            loaded = np.load(Path(config.counts), allow_pickle=False)
+            if loaded.dtype.kind not in "biuf":
+                raise TypeError(loaded.dtype)
+            counts = torch.from_numpy(loaded.astype(np.float64))
+        except FileNotFoundError:
+            raise InputError(f"{where}: there is no such file.") from None
+        except Exception as error:  # zipfile, numpy and pickle each have their own
+            raise InputError(f"{where} is no .npy array of numbers ({type(error).__name__}).") from error
+    if counts is None:
+        return None
     wanted = (len(dataset.test), len(dataset.classes))
-    if tuple(found.shape) != wanted:
+    if tuple(counts.shape) != wanted:
         raise InputError(
-            f"calibration.counts: {config.counts} has the shape {tuple(found.shape)}; expected {wanted}, a row for "
-            "each test image in their order and a column for each class."
+            f"{where} has the shape {tuple(counts.shape)}; expected {wanted}, a row for each test image in their order "
+            "and a column for each class."
         )
-    counts = measures.check_counts(found)
-    if not measures.are_votes(counts):
-        measures.check_probabilities(counts)
-    agree = (counts.argmax(1) == dataset.test.labels).double().mean().item()
-    if agree < 2 / len(dataset.classes):
-        raise InputError(
-            f"calibration.counts: people's first choice is the label on {agree:.1%} of the images of {dataset.name}: "
-            "the rows are in another order, or of another data set."
-        )
+    try:
+        counts = measures.check_counts(counts.double())
+        if not measures.are_votes(counts):
+            measures.check_probabilities(counts)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    _check_order(counts, dataset, where)
     return counts
+
+
+def _check_order(counts: Tensor, dataset: Dataset, where: str) -> None:
+    """Refuse people whose first choices agree with the labels no more often than in a random order."""
+    first, labels = counts.argmax(1), dataset.test.labels.cpu()
+    classes, n = len(dataset.classes), len(labels)
+    chance = (first.bincount(minlength=classes) / n * labels.bincount(minlength=classes) / n).sum().item()
+    agree = int((first == labels).sum())
+    if chance < 1 and binomtest(agree, n, chance, alternative="greater").pvalue > 0.001:
+        raise InputError(
+            f"{where}: people's first choice is the label on {agree / n:.1%} of the images, no more than by chance "
+            f"({chance:.1%}): the rows are in another order, or of another data set."
+        )
 
 
 def _measure(
@@ -125,9 +144,12 @@ def _measure(
             )
 
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    scaled, temperatures = scale(logits, labels, _generator(config, "halves"))
-    add("temperature", Estimate(sum(temperatures) / 2, None, len(labels), "none", ""), "mean of the two halves'")
-    for name, log_p in (("as trained", measures.log_probabilities(logits)), ("scaled", scaled)):
+    softness = {"as trained": measures.log_probabilities(logits)}
+    fitted = scale(logits, labels, _generator(config, "halves"))
+    if fitted is not None:
+        softness["scaled"], temperatures = fitted
+        add("temperature", Estimate(sum(temperatures) / 2, None, len(labels), "none", ""), "mean of the two halves'")
+    for name, log_p in softness.items():
         for quantity, terms in against_labels(log_p, labels).items():
             arrays[f"{name}:{quantity}"] = terms.float().numpy()
             add(quantity, bootstrap_mean(terms, drawn, "nats" if quantity != "brier" else ""), temperature=name)
@@ -135,7 +157,7 @@ def _measure(
         right = (predicted == labels).double()
         for quantity, adaptive in (("ece", False), ("adaptive_ece", True)):
             error = partial(_error, confidence, right, config.bins, adaptive)
-            add(quantity, bootstrap(error, drawn, "fraction"), temperature=name, bins=config.bins)
+            add(quantity, bootstrap(error, drawn, "fraction", least=0.0), temperature=name, bins=config.bins)
         found = measures.bins_of(confidence, right, config.bins)
         arrays |= {f"{name}:{part}": getattr(found, part).numpy() for part in ("confidence", "accuracy", "count")}
         if counts is not None:
@@ -154,7 +176,7 @@ def _measure(
     if counts is not None:
         arrays |= curves(logits, counts, smoothing)
         add("entropy_people", bootstrap_mean(measures.entropy(measures.smoothed(counts, 0)), drawn, "nats"))
-        for pseudo in smoothing:
+        for pseudo in smoothing if counts.sum(1).min() >= 2 else ():
             floor = measures.split_half(counts, pseudo, _generator(config, "votes"))
             add("split_half", bootstrap_mean(floor, drawn, "nats"), "D(half‖other half) of people", smoothing=pseudo)
     run.write_arrays(arrays)
@@ -165,14 +187,20 @@ TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(1 / 8, 8, 25), 4))
 UNITS = {"total_variation": "", "second_best": "fraction"}
 
 
-def scale(logits: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, list[float]]:
-    """Log-probabilities after temperature scaling, each half of the images at the temperature fitted on the other."""
+def scale(logits: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, list[float]] | None:
+    """Log-probabilities after temperature scaling, each half of the images at the temperature fitted on the other.
+
+    None where no finite temperature fits a half: it is right everywhere, or its logits say nothing of the labels.
+    """
     order = torch.randperm(len(labels), generator=generator)
     halves = order[: len(order) // 2], order[len(order) // 2 :]
     log_p = torch.empty(logits.shape, dtype=torch.float64)
     temperatures = []
     for fit, apply in (halves, halves[::-1]):
-        temperatures.append(measures.fit_temperature(logits[fit], labels[fit]))
+        try:
+            temperatures.append(measures.fit_temperature(logits[fit], labels[fit]))
+        except InputError:
+            return None
         log_p[apply] = measures.log_probabilities(logits[apply], temperatures[-1])
     return log_p, temperatures
 
@@ -219,6 +247,8 @@ def _error(confidence: Tensor, right: Tensor, bins: int, adaptive: bool, rows: T
 
 
 def _spearman(first: Tensor, second: Tensor, rows: Tensor) -> float:
+    if any(len(values[rows].unique()) == 1 for values in (first, second)):
+        return math.nan  # all the same: no order to compare
     return float(spearmanr(first[rows].numpy(), second[rows].numpy()).statistic)
 
 

@@ -33,20 +33,26 @@ def bootstrap_mean(terms: Tensor, drawn: Tensor, unit: str) -> Estimate:
     return _estimate(value, means, n, unit, terms=terms)
 
 
-def bootstrap(statistic: Callable[[Tensor], float], drawn: Tensor, unit: str) -> Estimate:
+def bootstrap(statistic: Callable[[Tensor], float], drawn: Tensor, unit: str, *, least: float = -math.inf) -> Estimate:
     """``statistic(rows)`` of all images, with the spread of its values on the resamples, moved to lie around it.
 
     What is no mean shifts when images repeat: an ECE of resamples lies above that of the images, so that their
     percentiles may leave out the estimate. The shift (the bootstrap's estimate of bias) is taken off the interval and
-    left in the estimate.
+    left in the estimate. The interval ends at ``least``, below which the statistic cannot lie.
     """
     images = drawn.shape[1]
     values = torch.tensor([statistic(rows) for rows in drawn], dtype=torch.float64)
     value = statistic(torch.arange(images))
-    return _estimate(value, values - values.mean() + value, images, unit)
+    return _estimate(value, values - values.nanmean() + value, images, unit, least=least)
 
 
-def _estimate(value: float, values: Tensor, n: int, unit: str, terms: Tensor | None = None) -> Estimate:
-    low, high = torch.quantile(values, torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)).tolist()
-    interval = Interval(low, high, LEVEL, f"{len(values)} bootstrap resamples")
-    return Estimate(value, values.std().item(), n, "none", unit, interval, samples=terms)
+def _estimate(
+    value: float, values: Tensor, n: int, unit: str, *, terms: Tensor | None = None, least: float = -math.inf
+) -> Estimate:
+    """With the spread of the resamples that have a value; without an error where most have none."""
+    known = values[values.isfinite()]
+    if not math.isfinite(value) or len(known) < max(2, len(values) // 2):
+        return Estimate(value, None, n, "none", unit, samples=terms)
+    low, high = torch.quantile(known, torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)).tolist()
+    interval = Interval(max(low, least), high, LEVEL, f"{len(known)} bootstrap resamples")
+    return Estimate(value, known.std().item(), n, "none", unit, interval, samples=terms)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from ..analysis.comparison import difference, sd
+from ..analysis.comparison import Measured, difference, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -36,6 +36,13 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     """Fig. 4's grid of heatmaps, and how the sums are distributed over images."""
     rows = _rows(record)
     return [_grid(record, rows), _distribution(record, rows)]
+
+
+def measured(record: StudyRecord) -> list[Measured]:
+    """What the front page and the claims compare: the sum at the first layer."""
+    rows = _rows(record)
+    terms = {key: sums[0] for key, sums in _arrays(record, rows).items()}
+    return [Measured("heatmap_sum", f"Heatmap sum, {_unique(rows, 'layer')[0]}", "pixels", terms, front=True)]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:

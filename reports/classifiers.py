@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import difference, sd
+from ..analysis.comparison import Measured, difference, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -85,6 +85,16 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
             figure,
         )
     ]
+
+
+def measured(record: StudyRecord) -> list[Measured]:
+    """What the front page and the claims compare: test accuracy."""
+    rows = table(row for row in record.rows() if row.section == "classifier" and row.quantity == "accuracy")
+    terms = {
+        (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays("accuracy")["accuracy"]
+        for row in rows.itertuples()
+    }
+    return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front=True)]
 
 
 def _partner(record: StudyRecord) -> str:

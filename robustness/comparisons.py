@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..analysis.comparison import difference
+from ..analysis.comparison import Measured, difference
 from ..analysis.store.record import StudyRecord
 from ..analysis.style import Table, label
 from .measures import SIGNIFICANT, WORST, broken_by, paired
@@ -42,12 +42,27 @@ def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
     return made
 
 
+def measured(record: StudyRecord, rows: pd.DataFrame) -> list[Measured]:
+    """What the front page and the claims compare: accuracy under each attack at one ε (see `_half`)."""
+    accuracy = rows[rows["quantity"] == "accuracy"]
+    names, attacks = augmentations_of(rows), attacks_of(rows)
+    networks = _Networks(record, accuracy, attacks)
+    found = []
+    for attack in attacks:
+        at = _half(accuracy, "baseline" if "baseline" in names else names[0], attack)
+        if at is not None:
+            terms = {key: ~networks.broken(*key, attack, at[0]) for key in networks.runs}
+            heading = f"{title(attack)} accuracy at ε = {at[0]:g}"
+            found.append(Measured(attack, heading, "%", terms, factor=100, front=attack == WORST))
+    return found
+
+
 class _Networks:
     """The bits of each augmentation's networks, read once."""
 
     def __init__(self, record: StudyRecord, accuracy: pd.DataFrame, attacks: Sequence[str]) -> None:
         columns = (accuracy["augmentation"], accuracy["seed"], accuracy["run"])
-        self._runs = {(str(name), int(seed)): str(run) for name, seed, run in zip(*columns, strict=True)}
+        self.runs = {(str(name), int(seed)): str(run) for name, seed, run in zip(*columns, strict=True)}
         self._epsilons = sorted(set(accuracy["epsilon"]))
         self._attacks = [attack for attack in attacks if attack != WORST]
         self._record = record
@@ -63,17 +78,17 @@ class _Networks:
 
     def compare(self, first: str, second: str, attack: str, epsilon: float) -> str:
         """Accuracy of the first minus the second's, in points, and what the networks one by one say."""
-        seeds = [seed for (name, seed) in self._runs if name == first and (second, seed) in self._runs]
+        seeds = [seed for (name, seed) in self.runs if name == first and (second, seed) in self.runs]
         if not seeds:
             return "—"
-        found = [paired(*(self._broken(name, seed, attack, epsilon) for name in (first, second))) for seed in seeds]
+        found = [paired(*(self.broken(name, seed, attack, epsilon) for name in (first, second))) for seed in seeds]
         up = sum(p < SIGNIFICANT and change > 0 for change, p in found)
         down = sum(p < SIGNIFICANT and change < 0 for change, p in found)
         points = pd.Series([100 * change for change, _ in found])
         return f"{difference(points)}; {up} up, {down} down of {len(seeds)}"
 
-    def _broken(self, name: str, seed: int, attack: str, epsilon: float) -> np.ndarray[Any, Any]:
-        run = self._runs[name, seed]
+    def broken(self, name: str, seed: int, attack: str, epsilon: float) -> np.ndarray[Any, Any]:
+        run = self.runs[name, seed]
         if run not in self._bits:
             self._bits[run] = self._record.run(run).read_arrays("bits")["bits"]
         return broken_by(self._bits[run], self._attacks, attack)[self._epsilons.index(epsilon)]

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import sd
+from ..analysis.comparison import Measured, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -38,6 +38,11 @@ def plots(record: StudyRecord, printed: Mapping[str, Mapping[str, Printed]]) -> 
     if set(FIGURE_1) <= set(attacks):
         shown.insert(0, _curves(rows, FIGURE_1, "robustness-worst", "Noise, DeepFool and the worst case (like Fig. 1)"))
     return shown
+
+
+def measured(record: StudyRecord) -> list[Measured]:
+    """What the front page and the claims compare: accuracy under each attack."""
+    return comparisons.measured(record, _rows(record))
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:

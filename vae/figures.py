@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import difference, sd
+from ..analysis.comparison import Measured, difference, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -52,6 +52,23 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
         shown.insert(1, bounds_figures.range_plot(rows, _lines(rows)))
     tried = table(row for row in record.rows() if row.section == "information")
     return shown if tried.empty else [*shown, bounds_figures.oracle_plot(tried)]
+
+
+def measured(record: StudyRecord) -> list[Measured]:
+    """What the front page and the claims compare: the rates and the error of each augmentation's own VAE."""
+    rows = _rows(record)
+    own = rows[(rows["params"] == INDEPENDENT) & (rows["quantity"] == "rate")]
+    arrays = {
+        (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays(*QUANTITIES)
+        for row in own.itertuples()
+    }
+    units = {"mse": ""}
+    return [
+        Measured(
+            quantity, heading, units.get(quantity, "nats"), {k: a[quantity] for k, a in arrays.items()}, front=front
+        )
+        for (quantity, (heading, _)), front in zip(QUANTITIES.items(), (True, False, False), strict=True)
+    ]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:

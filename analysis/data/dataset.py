@@ -161,7 +161,7 @@ def _cifar10(root: str | Path | None) -> Dataset:
     from .cifar10 import load
 
     data = load(root)
-    return replace(data, human=cifar10h.load(root)) if cifar10h.status(root).ok else data
+    return replace(data, human=cifar10h.load(root)) if cifar10h.status(root).present else data
 
 
 def _photos(root: str | Path | None) -> Dataset:

@@ -168,7 +168,7 @@ def test_in_a_study_of_several_sections(here):
         (["--calibration.smoothing", "nan"], ["nan"]),
         (["--calibration.resamples", "10"], ["resamples must be at least 100, got 10"]),
         (["--calibration.seed", "-1"], ["seed must be at least 0"]),
-        (["--calibration.counts", "no/such.npy"], ["calibration.counts", "no/such.npy is no .npy array"]),
+        (["--calibration.counts", "no/such.npy"], ["calibration.counts", "no/such.npy: there is no such file"]),
         (["--calibration.counts", "text.npy"], ["calibration.counts", "text.npy is no .npy array"]),
         (["--calibration.counts", "few.npy"], ["few.npy has the shape (119, 4); expected (120, 4)"]),
         (["--calibration.counts", "turned.npy"], ["the rows are in another order"]),

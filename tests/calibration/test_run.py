@@ -324,8 +324,7 @@ def test_reliability_diagrams_are_stored_beside_the_rows(done):
     run = outcome.done[name_of(tasks[0])]
     rows = by_key(read_rows(run))
     names = [f"{name}:{part}" for name in ("as trained", "scaled") for part in ("confidence", "accuracy", "count")]
-    arrays = run.read_arrays()
-    assert sorted(arrays) == sorted(names)
+    arrays = run.read_arrays(*names)
     for name in ("as trained", "scaled"):
         confidence, accuracy, count = (arrays[f"{name}:{part}"] for part in ("confidence", "accuracy", "count"))
         assert confidence.shape == (10,)
@@ -519,7 +518,10 @@ def unfinished():
         (with_one(0.5), "human labels with fractions are probabilities, which sum to one for each image"),
         (unfinished(), "those of image 9 sum to 0.5. Give probabilities, or whole numbers of votes."),
         (votes().numpy()[::-1], "the rows are in another order, or of another data set"),
-        (votes().numpy()[:, [1, 2, 3, 0]], "people's first choice is the label on 0.0% of the images of tiny"),
+        (
+            votes().numpy()[:, [1, 2, 3, 0]],
+            "people's first choice is the label on 0.0% of the images, no more than by chance",
+        ),
         (votes().numpy().astype("U3"), "is no .npy array"),
         (np.zeros(3, [("votes", int)]), "is no .npy array"),
     ],
@@ -534,7 +536,7 @@ def test_counts_that_do_not_fit_are_one_clear_error(tmp_path, array, words):
 def test_a_pickle_is_not_opened(tmp_path):
     path = tmp_path / "objects.npy"
     np.save(path, np.array([{"votes": 3}], object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"calibration\.counts: .*objects\.npy is no \.npy array \(Object arrays"):
+    with pytest.raises(InputError, match=r"calibration\.counts: .*objects\.npy is no \.npy array of numbers"):
         given(path)
 
 
@@ -553,9 +555,9 @@ def test_a_file_of_several_arrays_is_refused(tmp_path):
         given(tmp_path / "votes.npz")
 
 
-@pytest.mark.parametrize("name", ["missing.npy", "."])
-def test_a_file_that_is_not_there_is_one_clear_error(tmp_path, name):
-    with pytest.raises(InputError, match=r"is no \.npy array"):
+@pytest.mark.parametrize(("name", "words"), [("missing.npy", "there is no such file"), (".", r"is no \.npy array")])
+def test_a_file_that_is_not_there_is_one_clear_error(tmp_path, name, words):
+    with pytest.raises(InputError, match=words):
         given(tmp_path / name)
 
 
@@ -577,7 +579,44 @@ def test_people_who_often_disagree_with_the_labels_are_taken(tmp_path):
 def test_without_a_file_the_data_sets_own_are_taken():
     assert human_counts(CalibrationConfig(), dataset()) is None
     counts = votes()
-    assert human_counts(CalibrationConfig(), dataset(counts)) is counts
+    assert torch.equal(human_counts(CalibrationConfig(), dataset(counts)), counts.double())
+
+
+def test_the_data_sets_own_are_checked_as_a_file_is():
+    with pytest.raises(InputError, match=r"human labels of tiny: .* the rows are in another order"):
+        human_counts(CalibrationConfig(), dataset(votes().flip(0)))
+    negative = votes()
+    negative[3, 0] = -1
+    with pytest.raises(InputError, match="human labels of tiny: human counts must be finite and at least 0; image 3"):
+        human_counts(CalibrationConfig(), dataset(negative))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64])
+def test_votes_of_any_number_type_are_taken(tmp_path, dtype):
+    assert measures.are_votes(given(saved(tmp_path, votes().numpy().astype(dtype))))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04junk"])
+def test_a_broken_file_is_one_clear_error(tmp_path, content):
+    (tmp_path / "votes.npy").write_bytes(content)
+    with pytest.raises(InputError, match=r"no \.npy array of numbers"):
+        given(tmp_path / "votes.npy")
+
+
+def test_people_who_mostly_agree_with_two_classes_are_in_order():
+    labels = torch.arange(24) % 2
+    counts = 5 * torch.nn.functional.one_hot(labels, 2)
+    counts[0] = torch.tensor([4, 5])
+    images = torch.zeros(24, 3, 8, 8, dtype=torch.uint8)
+    own = Dataset("two", Split(images, labels), Split(images, labels), ("a", "b"), (0.5,) * 3, (0.2,) * 3, counts)
+    assert human_counts(CalibrationConfig(), own) is not None
+
+
+def test_a_network_no_temperature_fits_has_its_other_rows():
+    """Right on every image: the sharper the better, without end."""
+    labels = torch.arange(60) % 3
+    logits = 4 * torch.nn.functional.one_hot(labels, 3).float()
+    assert scale(logits, labels, torch.Generator().manual_seed(0)) is None
 
 
 def test_mistakes_are_known_before_anything_is_trained(tmp_path):

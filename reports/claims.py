@@ -1,0 +1,190 @@
+"""The paper's claims, and what a study's rows say of each by a stated rule. Imports no torch.
+
+A claim is a set of comparisons, each an inequality between two augmentations in one quantity. It *agrees* where
+every comparison goes the claimed way beyond chance, *disagrees* where any goes the other way beyond chance, and
+otherwise one *cannot tell*. Chance: the p of `mixlens.analysis.comparison.effect`, corrected by Holm for all
+comparisons of all claims. A claim that nothing is better holds within `MARGIN` of equality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from ..analysis.comparison import Effect, Measured, effect, holm
+from ..analysis.style import label
+
+Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
+MARGIN = 1.0  # points of accuracy
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``first`` is above (+1), below (−1) or not above (0) ``second`` in a quantity."""
+
+    section: str
+    quantity: str
+    first: str
+    second: str
+    sign: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    name: str
+    text: str
+    source: str
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict and the effect of each comparison, where it was measured."""
+
+    claim: Claim
+    verdict: Verdict
+    effects: tuple[tuple[str, Effect], ...]  # what is compared, in words
+
+
+def _above(section: str, quantity: str, *names: str) -> tuple[Comparison, ...]:
+    """Each name above the next."""
+    return tuple(Comparison(section, quantity, a, b, 1) for a, b in pairwise(names))
+
+
+def _over_each(section: str, quantity: str, first: str, others: Sequence[str], sign: int = 1) -> tuple[Comparison, ...]:
+    return tuple(Comparison(section, quantity, first, other, sign) for other in others)
+
+
+_PLAIN = ("baseline", "cutmix", "fmix")
+_MSDA = ("mixup", "cutmix", "fmix")
+CLAIMS = (
+    Claim("rate-mixup", "I(Z_A;X) falls with MixUp", "section 3, Table 1", _above("vae", "rate", "baseline", "mixup")),
+    Claim(
+        "rate-cutmix", "I(Z_A;X) rises with CutMix", "section 3, Table 1", _above("vae", "rate", "cutmix", "baseline")
+    ),
+    Claim(
+        "rate-fmix", "I(Z_A;X) rises most with FMix", "section 4", _above("vae", "rate", "fmix", "cutmix", "baseline")
+    ),
+    Claim(
+        "rate-reconstruction",
+        "The same on reconstructions: I(Z_A;X̂) falls with MixUp, rises with CutMix, rises most with FMix",
+        "sections 3 and 4",
+        _above("vae", "rate_reconstruction", "fmix", "cutmix", "baseline", "mixup"),
+    ),
+    Claim(
+        "mse-mixup",
+        "Reconstruction error is worst for MixUp",
+        "Table 1",
+        _over_each("vae", "mse", "mixup", _PLAIN),
+    ),
+    Claim(
+        "noise-mixup",
+        "MixUp is most robust to uniform noise",
+        "Fig. 1",
+        _over_each("robustness", "uniform-noise", "mixup", _PLAIN),
+    ),
+    Claim(
+        "deepfool-mixup",
+        "MixUp is most robust to DeepFool",
+        "Fig. 1",
+        _over_each("robustness", "deepfool", "mixup", _PLAIN),
+    ),
+    Claim(
+        "worst-case",
+        "In the worst case over attacks no mixed-sample augmentation is more robust than the baseline",
+        "Fig. 1, appendix C",
+        tuple(Comparison("robustness", "worst case", name, "baseline", 0) for name in _MSDA),
+    ),
+    Claim(
+        "heatmaps",
+        "Sums of heatmaps: MixUp above the baseline, CutMix below",
+        "section 3",
+        _above("gradcam", "heatmap_sum", "mixup", "baseline", "cutmix"),
+    ),
+    Claim(
+        "people",
+        "Every mixed-sample augmentation lies closer to people’s labels than the baseline, masking closest",
+        "appendix A, Table 6",
+        (
+            *(Comparison("calibration", "human_model", name, "baseline", -1) for name in _MSDA),
+            *(Comparison("calibration", "human_model", name, "mixup", -1) for name in ("cutmix", "fmix")),
+        ),
+    ),
+    Claim(
+        "people-scaled",
+        "The same after temperature scaling: no matter of softer outputs (the paper leaves it open)",
+        "appendix A",
+        tuple(Comparison("calibration", "human_model_scaled", name, "baseline", -1) for name in _MSDA),
+    ),
+    Claim(
+        "accuracy",
+        "Test accuracy: FMix, CutMix, MixUp, baseline, in that order",
+        "Table 2",
+        _above("classifier", "accuracy", "fmix", "cutmix", "mixup", "baseline"),
+    ),
+    Claim(
+        "hybrid",
+        "FMix + MixUp is best",
+        "section 5",
+        _over_each("classifier", "accuracy", "fmix+mixup", (*_MSDA, "baseline")),
+    ),
+    Claim(
+        "hybrid-masks",
+        "FMix + CutMix lies below either",
+        "section 5",
+        _over_each("classifier", "accuracy", "fmix+cutmix", ("fmix", "cutmix"), -1),
+    ),
+    Claim(
+        "decay-power",
+        "Accuracy falls for a decay power below 3 and is flat above",
+        "appendix H",
+        (
+            Comparison("classifier", "accuracy", "fmix", "fmix(decay_power=1)", 1),
+            Comparison("classifier", "accuracy", "fmix(decay_power=5)", "fmix", 0),
+        ),
+    ),
+    Claim(
+        "alpha",
+        "MixUp loses accuracy with a large α, masking does not",
+        "appendix H",
+        (
+            Comparison("classifier", "accuracy", "mixup", "mixup(alpha=5)", 1),
+            Comparison("classifier", "accuracy", "fmix", "fmix(alpha=5)", 0),
+        ),
+    ),
+)
+
+
+def judge(measured: Mapping[str, Sequence[Measured]]) -> list[Judged]:
+    """A verdict on every claim from what each section measured (section → its quantities)."""
+    found: list[list[tuple[Comparison, Effect, str]]] = []
+    for claim in CLAIMS:
+        own = []
+        for comparison in claim.comparisons:
+            quantity = next(
+                (m for m in measured.get(comparison.section, ()) if m.quantity == comparison.quantity), None
+            )
+            made = None if quantity is None else effect(quantity, comparison.first, comparison.second)
+            if quantity is not None and made is not None:
+                unit = f" ({'points' if quantity.unit == '%' else quantity.unit})" if quantity.unit else ""
+                words = f"{label(comparison.first)} − {label(comparison.second)}, {quantity.title}{unit}"
+                own.append((comparison, made, words))
+        found.append(own)
+    corrected = iter(holm([made for own in found for _, made, _ in own]))
+    judged = []
+    for claim, own in zip(CLAIMS, found, strict=True):
+        effects = [(comparison, next(corrected), words) for comparison, _, words in own]
+        verdict = _verdict([(c.sign, made) for c, made, _ in effects], complete=len(own) == len(claim.comparisons))
+        judged.append(Judged(claim, verdict, tuple((words, made) for _, made, words in effects)))
+    return judged
+
+
+def _verdict(effects: Sequence[tuple[int, Effect]], *, complete: bool) -> Verdict:
+    if not complete:
+        return "not run"
+    if any(made.direction == (-sign or 1) for sign, made in effects):
+        return "disagrees"
+    held = [made.direction == sign if sign else made.high is not None and made.high <= MARGIN for sign, made in effects]
+    return "agrees" if all(held) else "cannot tell"

@@ -77,6 +77,7 @@ def run(
     study: str,
     *,
     sections: Annotated[str | None, Parameter(group=STUDY)] = None,
+    dry_run: Annotated[bool, Parameter(group=STUDY, negative=())] = False,
     common: Common | None = None,
     classifier: ClassifierSettings = None,
     vae: VAESettings = None,
@@ -94,6 +95,8 @@ def run(
         A preset (demo, cpu, paper) or a YAML file.
     sections
         Only these sections of it, e.g. vae,robustness.
+    dry_run
+        Show the plan and stop: every task, what is done already, and how long the rest took in past runs.
     """
     settings: dict[str, Any] = {
         "classifier": given(classifier),
@@ -102,7 +105,7 @@ def run(
         "gradcam": given(gradcam),
         "calibration": given(calibration),
     }
-    return _run(study, common, settings | ({} if sections is None else {"sections": sections}))
+    return _run(study, common, settings | ({} if sections is None else {"sections": sections}), dry_run=dry_run)
 
 
 @app.command
@@ -256,18 +259,51 @@ def information(
 
 
 @app.command
-def report(folder: Path) -> int:
-    """Write a study's report again from its runs.
+def report(*folders: Path, out: Path | None = None, mixed: bool = False) -> int:
+    """Write a report again from the runs of one study, or of several side by side.
 
     Parameters
     ----------
-    folder
-        The study's folder, such as mixlens-runs/demo.
+    folders
+        The studies' folders, such as mixlens-runs/demo.
+    out
+        Folder to write to. Default: the first study's.
+    mixed
+        Take studies whose settings differ too, each augmentation named with its study.
     """
-    from .analysis.store.record import read_record
+    from .analysis.store.record import combine, read_record
     from .reports.html import write_report
 
-    print(write_report(read_record(folder), folder / "report.html"))
+    if not folders:
+        raise InputError("name at least one study's folder, such as mixlens-runs/demo.")
+    record = combine([read_record(folder) for folder in folders], mixed=mixed)
+    target = out or folders[0]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {target}: {error.strerror}.") from error
+    print(write_report(record, target / "report.html"))
+    return 0
+
+
+@app.command
+def compare(first: str, second: str) -> int:
+    """What one study or augmentation changes against another: second minus first, on the same seeds and images.
+
+    Parameters
+    ----------
+    first
+        A study's folder, or one augmentation of it as FOLDER:AUGMENTATION.
+    second
+        The same. Two whole studies are compared augmentation by augmentation.
+    """
+    from .reports.compare import compare_studies
+    from .reports.terminal import effect_table
+
+    screen = Console(highlight=False)
+    if not screen.is_terminal:
+        screen = Console(highlight=False, width=200)
+    screen.print(effect_table(compare_studies(first, second)))
     return 0
 
 
@@ -361,8 +397,15 @@ def masks(
     return 0
 
 
-def _run(source: str | None, common: Common | None, settings: Mapping[str, Any], only: str | None = None) -> int:
-    """Read the study, run what is missing, write the record and the report."""
+def _run(
+    source: str | None,
+    common: Common | None,
+    settings: Mapping[str, Any],
+    only: str | None = None,
+    *,
+    dry_run: bool = False,
+) -> int:
+    """Read the study, run what is missing, write the record and the report; or only show the plan."""
     from .analysis.store.record import TaskRecord, read_record, write_record
     from .analysis.store.runs import Store
     from .analysis.study.execute import Context, Outcome, execute, task_records
@@ -389,6 +432,12 @@ def _run(source: str | None, common: Common | None, settings: Mapping[str, Any],
     for name in study.sections:
         tasks += sections[name].tasks(study, dataset, backend)
 
+    if dry_run:
+        from .analysis.study.forecast import forecast
+        from .reports.terminal import plan_table
+
+        Console(highlight=False).print(plan_table(study.name, forecast(tasks, store)))
+        return 0
     outcome = Outcome()
     folder = common.out / study.name
 

@@ -101,6 +101,15 @@ def interval(value: float, low: float, high: float) -> str:
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
+def duration(seconds: float) -> str:
+    """``3 h 07 min``, ``12 min 05 s`` or ``4 s``."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
+
+
 def _without_rounding(spread: float, value: float) -> float:
     """Zero for a spread that is nothing but the last digits of equal numbers."""
     return 0.0 if spread < 1e-12 * abs(value) else spread

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,13 @@ from markupsafe import Markup
 from ..analysis.errors import InputError
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import svg
+from ..analysis.style import duration, label, svg
 from . import paper
+from .claims import MARGIN, judge
+from .front import front_page
 from .gallery import mask_plot, spectrum_plot
+from .sections import figures_of, measured
 
-# In the order of the report: where each section's tables() and plots() are.
-SECTIONS = {
-    "vae": "...vae.figures",
-    "classifier": "..classifiers",
-    "robustness": "...robustness.figures",
-    "gradcam": "...gradcam.figures",
-    "calibration": "...calibration.figures",
-}
 QUESTIONS = {
     "vae": "How much do the latents of a VAE trained on augmented images know of real images?",
     "classifier": "How well do classifiers trained on augmented images classify?",
@@ -54,12 +48,8 @@ def write_report(record: StudyRecord, path: Path) -> Path:
 
 
 def _content(record: StudyRecord) -> dict[str, Any]:
-    sections = []
-    measured = {row.section for row in record.rows()}
-    for name, module in SECTIONS.items():
-        if name not in measured:
-            continue
-        figures = import_module(module, __name__)
+    sections, answers = [], measured(record)
+    for name, figures in figures_of(record).items():
         # The paper's values belong to its data set and to no other.
         printed = paper.VALUES.get(name, {}) if record.settings["data"] == paper.DATA_SET else {}
         sections.append(
@@ -78,23 +68,18 @@ def _content(record: StudyRecord) -> dict[str, Any]:
         gallery.append(spectrum_plot(arrays))
     return {
         "record": record,
+        "label": label,
+        "margin": MARGIN,
         "settings": json.dumps(record.settings, indent=2, ensure_ascii=False),
         "sections": sections,
+        "front": front_page(answers, record.settings["augmentations"]),
+        "claims": judge(answers) if record.settings["data"] == paper.DATA_SET else [],
         "gallery": [(plot, Markup(svg(plot))) for plot in gallery],
         "environments": record.environments(),
         "duration": duration(record.seconds()),
         "failed": [task for task in record.tasks if task.state != "done"],
         "counts": {state: sum(task.state == state for task in record.tasks) for state in ("done", "failed", "skipped")},
     }
-
-
-def duration(seconds: float) -> str:
-    """``3 h 07 min``, ``12 min 05 s`` or ``4 s``."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
 
 
 def _environment() -> Environment:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Estimate
-from ..analysis.style import number
+from ..analysis.style import duration, number
 
 if TYPE_CHECKING:
     from ..analysis.information.oracle import Comparison
+    from ..analysis.study.forecast import Planned
+    from .compare import Compared
 
 Unit = Literal["nats", "bits"]
 DIRECTIONS = {"upper": "≤ upper", "lower": "≥ lower", "none": "no bound"}
@@ -48,6 +51,30 @@ def comparison_table(found: Iterable[Comparison], unit: Unit) -> Table:
         table.add_row(*((quantity, number(true)) if first else ("", "")), name, *cells, flags)
         before = quantity
     return table
+
+
+def effect_table(found: Iterable[Compared]) -> Table:
+    """One line per difference: its interval and an arrow where it stands after Holm's correction for all lines."""
+    table = _table("augmentation", "quantity", "second − first [95%]", "seeds", "images")
+    for line in found:
+        cells = (line.pair, line.quantity, str(line.effect), str(line.effect.seeds), f"{line.effect.images:,}")
+        table.add_row(*cells)
+    return table
+
+
+def plan_table(name: str, planned: Sequence[Planned]) -> Group:
+    """Every task with its state and the time that past runs of its kind took; below, the sum of what is left."""
+    table = _table("task", "state", "past runs took")
+    for task in planned:
+        table.add_row(task.label, task.state, "" if task.seconds is None else duration(task.seconds))
+    left = [task for task in planned if task.state != "done"]
+    known = [task.seconds for task in left if task.seconds is not None]
+    words = f"{name}: {len(planned)} tasks, {len(planned) - len(left)} done, {len(left)} left"
+    if known:
+        words += f"; about {duration(sum(known))} for one worker"
+    if len(known) < len(left):
+        words += f"; no past run to go by for {len(left) - len(known)}"
+    return Group(table, f"{words}.")
 
 
 def _table(*columns: str) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,11 @@ class StudyRecord:
     started: str  # ISO 8601, UTC
     runs: Path
     tasks: tuple[TaskRecord, ...]
+    roots: Mapping[str, Path] = field(default_factory=dict)  # of tasks whose runs lie elsewhere
+    shown_as: Mapping[str, str] = field(default_factory=dict)  # task → what its augmentation's name ends in
 
     def run(self, name: str) -> Run:
-        return Run(self.runs / name)
+        return Run(self.roots.get(name, self.runs) / name)
 
     def done(self, kind: str) -> list[TaskRecord]:
         return [task for task in self.tasks if task.kind == kind and task.state == "done"]
@@ -55,7 +57,9 @@ class StudyRecord:
         found: list[Row] = []
         for task in self.tasks:
             if task.state == "done":
-                found += [replace(row, study=self.name) for row in read_rows(self.run(task.name))]
+                end = self.shown_as.get(task.name, "")
+                for row in read_rows(self.run(task.name)):
+                    found.append(replace(row, study=self.name, augmentation=row.augmentation + end))
         return found
 
     def environments(self) -> list[dict[str, Any]]:
@@ -75,6 +79,70 @@ class StudyRecord:
         last_try = float(run.read_json(RESULT)["seconds"])
         epochs = run.read_history("seconds") if (run / HISTORY).exists() else []
         return max(last_try, sum(float(epoch["seconds"]) for epoch in epochs))
+
+
+def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyRecord:
+    """Several studies as one, for a report side by side: all their tasks, each once.
+
+    Args:
+        mixed: studies whose settings differ too; the augmentations of all but the first are then shown with the name
+            of their study.
+
+    Raises:
+        InputError: other data; or other settings of a section that both ran, unless ``mixed``.
+    """
+    first, *others = records
+    sections = list(first.settings["sections"])
+    augmentations = list(first.settings["augmentations"])
+    settings = dict(first.settings)
+    tasks = {task.name: task for task in first.tasks}
+    roots = {task.name: first.runs for task in first.tasks}
+    shown_as: dict[str, str] = {}
+    for other in others:
+        for key in ("data", "train_size", "subset_seed"):
+            if other.settings.get(key) != first.settings.get(key):
+                raise InputError(
+                    f"studies {first.name!r} and {other.name!r} cannot stand in one report: {key} is "
+                    f"{first.settings.get(key)!r} in one and {other.settings.get(key)!r} in the other."
+                )
+        different = [
+            key
+            for key in other.settings
+            if key in settings
+            and key not in _OWN
+            and isinstance(other.settings[key], Mapping)
+            and other.settings[key] != settings[key]
+        ]
+        if different and not mixed:
+            raise InputError(
+                f"studies {first.name!r} and {other.name!r} have other settings of {', '.join(different)}. Give "
+                "--mixed to show the second one's augmentations by its name."
+            )
+        end = f"({other.name})" if different else ""
+        for task in other.tasks:
+            if task.name not in tasks or tasks[task.name].state != "done":
+                tasks[task.name] = task
+                roots[task.name] = other.runs
+                if end:
+                    shown_as[task.name] = end
+        settings = {**other.settings, **settings}
+        sections += [name for name in other.settings["sections"] if name not in sections]
+        augmentations += [name + end for name in other.settings["augmentations"] if name + end not in augmentations]
+    seeds = sorted({seed for record in records for seed in record.settings["seeds"]})
+    settings |= {"sections": sections, "augmentations": augmentations, "seeds": seeds}
+    return replace(
+        first,
+        name=" + ".join(dict.fromkeys(record.name for record in records)),
+        command="\n".join(dict.fromkeys(record.command for record in records)),
+        started=min(record.started for record in records),
+        settings=settings,
+        tasks=tuple(tasks.values()),
+        roots=roots,
+        shown_as=shown_as,
+    )
+
+
+_OWN = ("name", "seeds", "augmentations", "sections")  # settings in which studies of one report may differ
 
 
 def write_record(

@@ -93,6 +93,8 @@ def study(tmp_path):
                     for temperature, bins in BINS.items()
                     for part, values in zip(("confidence", "accuracy", "count"), bins, strict=True)
                 }
+                terms = "nll" if human == "none" else "human_model"
+                arrays |= {f"{temperature}:{terms}": np.full(50, 0.5 + seed) for temperature in BINS}
                 if human != "none":
                     arrays["temperatures"] = np.array([0.5, 1.0, 2.0])
                     smoothings = SMOOTHING if human != "probabilities" else ()

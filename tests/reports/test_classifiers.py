@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mixlens.analysis.interface import Printed, Row
@@ -50,7 +51,8 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000):
             facts = (measured, "other", "classifier", "photos", "test", augmentation, "preact-resnet18", seed)
             row = Row(*facts, "accuracy", value, "fraction", n, {}, (value * (1 - value) / n) ** 0.5)
             loss = replace(row, quantity="nll", value=1 - value, unit="nats", stderr=5.0)
-            run(measured, "classifier-measure", (network,), (row, loss))
+            right = np.arange(n) < round(value * n)
+            run(measured, "classifier-measure", (network,), (row, loss)).write_arrays({"accuracy": right})
     settings = {"data": "cifar10", "seeds": [0, 1, 2], "augmentations": list(accuracies), "train_size": None}
     study = folder / "study"
     write_record(

@@ -15,9 +15,9 @@ from mixlens.analysis.interface import Row
 from mixlens.analysis.store.record import TaskRecord, read_record, write_record
 from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
-from mixlens.analysis.style import colours, interval, label, number
+from mixlens.analysis.style import colours, duration, interval, label, number
 from mixlens.reports import paper
-from mixlens.reports.html import duration, write_report
+from mixlens.reports.html import write_report
 from mixlens.vae import figures
 
 VALUES = {  # (augmentation, pair) → rate of each seed
@@ -37,6 +37,7 @@ def make_record(folder: Path, values, name="a study"):
     """A finished study with made-up rows: three quantities, a training history and pictures for every pair."""
     runs, tasks = folder / "runs", []
     rng = np.random.default_rng(0)
+    noise = rng.standard_normal(1000)  # over images, shared by all networks
 
     def run(task_name, kind, inputs=(), rows=()):
         made = Run(runs / task_name)
@@ -65,6 +66,7 @@ def make_record(folder: Path, values, name="a study"):
             pictures = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
             run(measured, "vae-measure", (trained, trained), rows).write_arrays(
                 {"images": pictures, "reconstructions": pictures}
+                | {each.quantity: (each.value + noise).astype(np.float32) for each in rows}
             )
     study = folder / "study"
     settings = {

@@ -1,0 +1,75 @@
+"""Two studies, or two augmentations of any studies, on the same seeds and images. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..analysis.comparison import Effect, Measured, effect, holm
+from ..analysis.errors import InputError, unknown
+from ..analysis.store.record import StudyRecord, read_record
+from ..analysis.style import label
+from .sections import measured
+
+FIRST, SECOND = "first", "second"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One line: what was compared in which quantity, and the effect (second minus first)."""
+
+    pair: str
+    quantity: str
+    effect: Effect
+
+
+def compare_studies(first: str, second: str) -> list[Compared]:
+    """Every quantity that both have, Holm-corrected over all lines. Arguments: FOLDER or FOLDER:AUGMENTATION.
+
+    Raises:
+        InputError: no such study or augmentation, other data, nothing measured in both.
+    """
+    (one, name_one), (two, name_two) = _read(first), _read(second)
+    for key in ("data", "train_size"):
+        if one.settings[key] != two.settings[key]:
+            raise InputError(
+                f"{first} and {second} cannot be compared image by image: {key} is {one.settings[key]!r} in one and "
+                f"{two.settings[key]!r} in the other."
+            )
+    if bool(name_one) != bool(name_two):
+        raise InputError("compare two studies (FOLDER FOLDER) or two augmentations (FOLDER:NAME FOLDER:NAME).")
+    pairs = (
+        [(name_one, name_two)]
+        if name_one
+        else [(name, name) for name in one.settings["augmentations"] if name in two.settings["augmentations"]]
+    )
+    there, here = measured(one), measured(two)
+    lines = []
+    for a, b in pairs:
+        for section, quantities in there.items():
+            for quantity in quantities:
+                other = next((m for m in here.get(section, ()) if m.title == quantity.title), None)
+                found = None if other is None else effect(_both(quantity, a, other, b), SECOND, FIRST)
+                if found is not None:
+                    unit = f" ({'points' if quantity.unit == '%' else quantity.unit})" if quantity.unit else ""
+                    words = label(a) if a == b else f"{label(b)} − {label(a)}"
+                    lines.append(Compared(words, quantity.title + unit, found))
+    if not lines:
+        raise InputError(f"{first} and {second} have no quantity that both measured on the same seed.")
+    corrected = holm([line.effect for line in lines])
+    return [replace(line, effect=found) for line, found in zip(lines, corrected, strict=True)]
+
+
+def _read(text: str) -> tuple[StudyRecord, str]:
+    folder, _, name = text.rpartition(":") if ":" in text and not Path(text).is_dir() else (text, "", "")
+    record = read_record(Path(folder))
+    if name and name not in record.settings["augmentations"]:
+        raise unknown("augmentation", name, record.settings["augmentations"])
+    return record, name
+
+
+def _both(first: Measured, a: str, second: Measured, b: str) -> Measured:
+    """Both augmentations' terms under two names, whatever they were called."""
+    terms = {(FIRST, seed): values for (name, seed), values in first.terms.items() if name == a}
+    terms |= {(SECOND, seed): values for (name, seed), values in second.terms.items() if name == b}
+    return replace(first, terms=terms)

@@ -1,0 +1,30 @@
+"""Where each section's tables, figures and answers are: its ``figures`` module. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+from ..analysis.comparison import Measured
+from ..analysis.store.record import StudyRecord
+
+# In the order of the report.
+MODULES = {
+    "vae": "...vae.figures",
+    "classifier": "..classifiers",
+    "robustness": "...robustness.figures",
+    "gradcam": "...gradcam.figures",
+    "calibration": "...calibration.figures",
+}
+
+
+def figures_of(record: StudyRecord) -> dict[str, ModuleType]:
+    """The ``figures`` module of every section that the study measured, in the report's order."""
+    there = {row.section for row in record.rows()}
+    return {name: import_module(module, __name__) for name, module in MODULES.items() if name in there}
+
+
+def measured(record: StudyRecord) -> Mapping[str, list[Measured]]:
+    """Section → its quantities, of those the study measured."""
+    return {name: figures.measured(record) for name, figures in figures_of(record).items()}

@@ -34,7 +34,8 @@ class GradCAMConfig:
     def __post_init__(self) -> None:
         if len(set(self.layers)) != len(self.layers):
             raise InputError(f"layers lists a name twice: {list(self.layers)}.")
-        if self.target not in (PREDICTED, TRUE) and not self.target.isdecimal():
+        index = self.target.isdecimal() and str(int(self.target)) == self.target
+        if self.target not in (PREDICTED, TRUE) and not index:
             raise InputError(f"target must be {PREDICTED}, {TRUE} or the index of a class, got {self.target!r}.")
         if self.images is not None and self.images < 2:
             raise InputError(f"images must be at least 2, got {self.images}.")

@@ -20,6 +20,7 @@ from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 AS_IN_PAPER = {"method": "gradcam", "norm": "max", "target": "predicted", "upsample": False}
 NORMS = {"max": "divided by its maximum", "minmax": "moved to reach from 0 to 1", "none": "as it is"}
+PAPERS_LAYER = "stem"  # of our networks
 NAMES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "layercam": "LayerCAM", "eigencam": "EigenCAM"}
 TARGETS = {"predicted": "the predicted class", "true": "the true class"}
 
@@ -29,7 +30,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     rows = _rows(record)
     if any((rows[key] != value).any() for key, value in AS_IN_PAPER.items()):
         printed = {}
-    return [_sums(rows, printed), _per_pixel(rows), _differences(record, rows)]
+    compared = [_differences(record, rows)] if {"baseline"} < set(_unique(rows, "augmentation")) else []
+    return [_sums(rows, printed), _per_pixel(rows), *compared]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
@@ -77,16 +79,16 @@ def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:
     layers = _unique(rows, "layer")
     areas = {str(layer): int(own["area"].iloc[0]) for layer, own in rows.groupby("layer")}
     header = ["Augmentation"]
-    for number_, layer in enumerate(layers):
+    for layer in layers:
         header.append(f"{layer} ({areas[layer]:,} pixels)")
-        if printed and not number_:
+        if printed and layer == PAPERS_LAYER:
             header.append("paper")
     body = []
     for augmentation in _unique(rows, "augmentation"):
         cells = [label(augmentation)]
-        for number_, layer in enumerate(layers):
+        for layer in layers:
             cells.append(_cell(_values(rows, augmentation, "heatmap_sum", layer)))
-            if printed and not number_:
+            if printed and layer == PAPERS_LAYER:
                 paper = printed.get(augmentation, {}).get("heatmap_sum")
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         body.append(tuple(cells))
@@ -96,7 +98,7 @@ def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:
         f"Mean over {images} test images ± standard deviation over training seeds; {_how(rows)}. The standard error "
         f"over images is at most {own['stderr'].max():.2g}."
     )
-    if printed:
+    if "paper" in header:
         caption += " The paper's values (section 3): the output of its first convolution, 32×32."
     return Table("gradcam-sums", "Sums of heatmaps", caption, tuple(header), tuple(body))
 
@@ -178,7 +180,8 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         for row, picture, *maps in zip(
             axes, pictures, *(arrays[f"map:{layer}"] for arrays in found.values()), strict=True
         ):
-            row[0].imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            shown = picture if picture.shape[-1] == 3 else picture.mean(-1)
+            row[0].imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             side = picture.shape[:2]
             for axis, heat in zip(row[1:], maps, strict=True):
                 axis.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")

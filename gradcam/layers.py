@@ -64,9 +64,10 @@ def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tup
     found = spatial_layers(model, x)
     there = [layer.name for layer in found]
     listed = ", ".join(f"{layer.name} {'×'.join(map(str, layer.shape))}" for layer in found)
+    names = [name for text in names for name in text.split(",")]  # --gradcam.layers stem,stages.0
     for name in names:
         if name not in there:
-            known = name in dict(network_of(model).named_modules())
+            known = name and name in dict(network_of(model).named_modules())
             problem = "puts out no map (or runs more than once)" if known else "does not exist"
             raise InputError(f"layer {name!r} {problem}; those with maps: {listed or 'none'}.")
     if names:
@@ -84,20 +85,30 @@ def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tup
 
 @contextmanager
 def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """The named layers' activations, refilled by every forward pass.
+    """The named layers' activations in one forward pass.
 
     Where no graph is built before a layer, as with frozen weights, it begins there, so that a backward pass ends at the
     first of them. What runs after a layer sees a copy: an operation in place would change the activation.
+
+    Raises:
+        InputError: a layer that is not there, puts out no map, or runs more than once.
     """
     found: dict[str, Tensor] = {}
+    modules = dict(network_of(model).named_modules())
+    for name in names:
+        if not name or name not in modules:
+            raise InputError(f"layer {name!r} does not exist; the model's are {', '.join(filter(None, modules))}.")
 
-    def tap(name: str, output: Tensor) -> Tensor:
+    def tap(name: str, output: object) -> Tensor:
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            raise InputError(f"layer {name!r} puts out no map (B, C, h, w).")
+        if name in found:
+            raise InputError(f"layer {name!r} runs more than once in a pass: it has no one activation.")
         if torch.is_grad_enabled() and not output.requires_grad:
             output = output.detach().requires_grad_()
         found[name] = output
         return output.clone()
 
-    modules = dict(network_of(model).named_modules())
     handles = [
         modules[name].register_forward_hook(lambda module, inputs, output, name=name: tap(name, output))
         for name in names

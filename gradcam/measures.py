@@ -51,6 +51,8 @@ def activation_map(activations: Tensor, gradients: Tensor | None, method: Method
 
 def _principal(activations: Tensor) -> Tensor:
     pixels = activations.detach().flatten(2).double()  # (B, C, h·w)
+    if not pixels.isfinite().all():
+        return torch.full_like(activations[:, 0], torch.nan)
     centred = pixels - pixels.mean(2, keepdim=True)
     component = torch.linalg.eigh(centred @ centred.mT).eigenvectors[..., -1]
     projection = torch.einsum("bc,bcp->bp", component, centred)
@@ -95,32 +97,39 @@ def heatmaps(
         The maps (B, h, w), at least 0 and not normalised, in the layers' order; and the logits.
 
     Raises:
-        InputError: the logits do not depend on a layer, or do not follow from it by differentiable operations; maps
-            that are not finite.
+        InputError: a layer that is not there, puts out no map or runs twice; the logits do not depend on it, or not by
+            differentiable operations; classes that the model does not have; maps that are not finite.
     """
-    with tapped(model, layers) as found, torch.set_grad_enabled(method != "eigencam"):
-        logits = model(x)
-    activations = [found[name] for name in layers]
-    gradients: Sequence[Tensor | None] = [None] * len(layers)
-    if method != "eigencam":
-        wanted = logits.detach().argmax(1) if classes is None else classes
-        score = logits.gather(1, wanted.unsqueeze(1)).sum()
-        if score.requires_grad:
-            gradients = torch.autograd.grad(score, activations, allow_unused=True)
-        for name, gradient in zip(layers, gradients, strict=True):
-            if gradient is None:
-                raise InputError(
-                    f"no gradient of the logits reaches layer {name!r}: they do not depend on it, or the model "
-                    "detaches it (no_grad, detach, argmax). EigenCAM needs none."
-                )
+    gradients: list[Tensor | None] = [None] * len(layers)
+    with torch.inference_mode(False), torch.set_grad_enabled(method != "eigencam"):  # whatever the caller is in
+        x = x.clone() if x.is_inference() else x
+        with tapped(model, layers) as found:
+            logits = model(x)
+        activations = [found[name] for name in layers]
+        if method != "eigencam":
+            wanted = logits.detach().argmax(1) if classes is None else classes
+            if classes is not None and (int(classes.min()) < 0 or int(classes.max()) >= logits.shape[1]):
+                raise InputError(f"classes must lie in 0 to {logits.shape[1] - 1}, the model's outputs.")
+            score = logits.gather(1, wanted.unsqueeze(1)).sum()
+            reached = [place for place, made in enumerate(activations) if made.requires_grad and score.requires_grad]
+            if reached:
+                made = torch.autograd.grad(score, [activations[place] for place in reached], allow_unused=True)
+                for place, gradient in zip(reached, made, strict=True):
+                    gradients[place] = gradient
+            for name, gradient in zip(layers, gradients, strict=True):
+                if gradient is None:
+                    raise InputError(
+                        f"no gradient of the logits reaches layer {name!r}: they do not depend on it, or the model "
+                        "detaches it (no_grad, detach, argmax). EigenCAM needs none."
+                    )
     maps = []
     for name, activation, gradient in zip(layers, activations, gradients, strict=True):
-        made = activation_map(activation.detach(), gradient, method)
+        heat = activation_map(activation.detach(), gradient, method)
         if upsample:
-            made = F.interpolate(made.unsqueeze(1), x.shape[2:], mode="bilinear").squeeze(1)
-        if not made.isfinite().all():
+            heat = F.interpolate(heat.unsqueeze(1), x.shape[2:], mode="bilinear").squeeze(1)
+        if not heat.isfinite().all():
             raise InputError(f"the heatmaps at layer {name!r} are NaN or infinite.")
-        maps.append(made)
+        maps.append(heat)
     return maps, logits.detach()
 
 

@@ -635,3 +635,61 @@ def test_images_reach_the_network_as_to_input_makes_them():
 
 def test_no_image_need_be_shown():
     assert sums(small(), ["0"]).shown == ()
+
+
+# what cannot be had
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_caller_that_computes_no_gradients_gets_the_same_maps(mode):
+    model = small()
+    expected, _ = heatmaps(model, X, ["0"])
+    with mode():
+        found, _ = heatmaps(model, X.clone(), ["0"])
+    torch.testing.assert_close(found[0].clone(), expected[0])
+
+
+class Part(nn.Module):
+    """Its first layer runs without gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = small()
+
+    def forward(self, x):
+        with torch.no_grad():
+            features = self.network[0](x)
+        return self.network[1:](features)
+
+
+@pytest.mark.parametrize("layers", [["network.0"], ["network.0", "network.2"]])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_layer_without_gradients_is_named(layers, trainable):
+    with pytest.raises(InputError, match=r"no gradient of the logits reaches layer 'network\.0'"):
+        heatmaps(Part().requires_grad_(trainable), X, layers)
+
+
+def test_eigencam_of_activations_that_are_not_finite_is_refused():
+    model = small()
+    with torch.no_grad():
+        model[2].bias[0] = math.nan
+    with pytest.raises(InputError, match="the heatmaps at layer '2' are NaN or infinite"):
+        heatmaps(model, X, ["2"], method="eigencam")
+
+
+def test_layers_and_classes_that_are_not_there_are_refused():
+    with pytest.raises(InputError, match="layer 'layer4' does not exist; the model's are 0, 1"):
+        heatmaps(small(), X, ["layer4"])
+    with pytest.raises(InputError, match="layer '' does not exist"):
+        heatmaps(small(), X, [""])
+    with pytest.raises(InputError, match=r"classes must lie in 0 to \d"):
+        heatmaps(small(), X, ["0"], classes=torch.full((len(X),), 99))
+
+
+def test_a_layer_that_runs_twice_or_puts_out_no_map_is_refused():
+    shared = nn.ReLU()
+    twice = nn.Sequential(nn.Conv2d(X.shape[1], 3, 1), shared, nn.Conv2d(3, 3, 1), shared, nn.Flatten())
+    with pytest.raises(InputError, match="layer '1' runs more than once"):
+        heatmaps(twice, X, ["1"])
+    with pytest.raises(InputError, match="layer '4' puts out no map"):
+        heatmaps(twice, X, ["4"])

@@ -6,7 +6,7 @@ image is one number a layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -100,28 +100,14 @@ def heatmaps(
         InputError: a layer that is not there, puts out no map or runs twice; the logits do not depend on it, or not by
             differentiable operations; classes that the model does not have; maps that are not finite.
     """
-    gradients: list[Tensor | None] = [None] * len(layers)
+    gradients: Sequence[Tensor | None] = [None] * len(layers)
     with torch.inference_mode(False), torch.set_grad_enabled(method != "eigencam"):  # whatever the caller is in
         x = x.clone() if x.is_inference() else x
         with tapped(model, layers) as found:
             logits = model(x)
         activations = [found[name] for name in layers]
         if method != "eigencam":
-            wanted = logits.detach().argmax(1) if classes is None else classes
-            if classes is not None and (int(classes.min()) < 0 or int(classes.max()) >= logits.shape[1]):
-                raise InputError(f"classes must lie in 0 to {logits.shape[1] - 1}, the model's outputs.")
-            score = logits.gather(1, wanted.unsqueeze(1)).sum()
-            reached = [place for place, made in enumerate(activations) if made.requires_grad and score.requires_grad]
-            if reached:
-                made = torch.autograd.grad(score, [activations[place] for place in reached], allow_unused=True)
-                for place, gradient in zip(reached, made, strict=True):
-                    gradients[place] = gradient
-            for name, gradient in zip(layers, gradients, strict=True):
-                if gradient is None:
-                    raise InputError(
-                        f"no gradient of the logits reaches layer {name!r}: they do not depend on it, or the model "
-                        "detaches it (no_grad, detach, argmax). EigenCAM needs none."
-                    )
+            gradients = _gradients(logits, classes, dict(zip(layers, activations, strict=True)))
     maps = []
     for name, activation, gradient in zip(layers, activations, gradients, strict=True):
         heat = activation_map(activation.detach(), gradient, method)
@@ -131,6 +117,28 @@ def heatmaps(
             raise InputError(f"the heatmaps at layer {name!r} are NaN or infinite.")
         maps.append(heat)
     return maps, logits.detach()
+
+
+def _gradients(logits: Tensor, classes: Tensor | None, activations: Mapping[str, Tensor]) -> list[Tensor]:
+    """The gradients of the classes' logits by each activation."""
+    if classes is None:
+        classes = logits.detach().argmax(1)
+    elif int(classes.min()) < 0 or int(classes.max()) >= logits.shape[1]:
+        raise InputError(f"classes must lie in 0 to {logits.shape[1] - 1}, the model's outputs.")
+    score = logits.gather(1, classes.unsqueeze(1)).sum()
+    reached = {name: made for name, made in activations.items() if made.requires_grad and score.requires_grad}
+    made = torch.autograd.grad(score, list(reached.values()), allow_unused=True) if reached else ()
+    found = dict(zip(reached, made, strict=True))
+    gradients = []
+    for name in activations:
+        gradient = found.get(name)
+        if gradient is None:
+            raise InputError(
+                f"no gradient of the logits reaches layer {name!r}: they do not depend on it, or the model detaches it "
+                "(no_grad, detach, argmax). EigenCAM needs none."
+            )
+        gradients.append(gradient)
+    return gradients
 
 
 @dataclass(frozen=True)

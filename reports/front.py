@@ -50,15 +50,15 @@ class Front:
         for column in self.columns:
             change = column.cells[index].change
             if change is not None:
-                words[change.direction].append(column.quantity.partition(" (")[0])
+                words[change.direction].append(column.question.lower())
         said = [
             f"{text} {_listed(words[direction])}"
             for direction, text in ((1, "raises"), (-1, "lowers"))
             if words[direction]
         ]
         if words[0]:
-            said.append(f"cannot tell for {_listed(words[0])}" if said else f"cannot tell: {_listed(words[0])}")
-        return f"{label(self.augmentations[index])} {'; '.join(said)}." if said else ""
+            said.append(f"one cannot tell for {_listed(words[0])}")
+        return f"{label(self.augmentations[index])}: {'; '.join(said)}." if said else ""
 
 
 def front_page(measured: Mapping[str, Sequence[Measured]], augmentations: Sequence[str]) -> Front:

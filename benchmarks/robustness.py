@@ -1,7 +1,7 @@
 """Attack sweeps: mixlens' three protocols against a plain Foolbox loop, on one trained network and the same images.
 
     python benchmarks/robustness.py [--quick] [--json FILE] [--threads N] [--device cpu] [--images N] [--width N]
-                                    [--data cifar10 --weights FILE]
+                                    [--data cifar10 --weights FILE] [--compile 1]
 
 The peer is what a Foolbox user writes: each of the five attacks called with the list of the published script's 14 ε, on
 a `PyTorchModel` in eval mode, in the same batches. Ours is `mixlens.robustness.sweep`. The floor of a protocol is the
@@ -10,7 +10,8 @@ network with frozen weights: every attack's steps and its test at every ε for t
 gradient shared by FGSM and BIM; nothing at ε = 0 or on images that are wrong as they are; of DeepFool one forward pass
 a step with a backward pass for each of the nine other classes. In `nested-worst`, an image that breaks at ε has to meet
 only the attack that breaks it there. Aims: floor ratio at most 1.11 and ratio at least 1.4 in `paper`, at least 3 in
-`nested`, at least 5 in `nested-worst`.
+`nested`, at least 5 in `nested-worst`. With `--compile 1` ours is timed a second time with the network compiled, as
+`mixlens robustness --compile` does; Foolbox and the floor stay as they are.
 
 Under `paper` the broken images of the deterministic attacks (FGSM, BIM, DeepFool) are compared with Foolbox's, images
 that are wrong as they are counted as broken on both sides. How many images break, and when, depends on the network:
@@ -40,7 +41,7 @@ from mixlens.analysis.training.classifier import make_batches, make_network, mak
 from mixlens.analysis.training.config import ClassifierConfig
 from mixlens.robustness.attacks import SHORT
 from mixlens.robustness.config import ATTACKS, EPSILONS, ProtocolName
-from mixlens.robustness.sweep import BROKEN, Swept, sweep
+from mixlens.robustness.sweep import BROKEN, Swept, compile_for_attacks, sweep
 
 DETERMINISTIC = ("fgsm", "bim", "deepfool")
 BATCH = 250
@@ -50,7 +51,7 @@ STEPS_OF = {"fgsm": 0, "pgd": 40, "bim": 9, "uniform-noise": 0, "deepfool": 0}
 
 
 def main() -> None:
-    given = arguments(str(__doc__).partition("\n")[0], images=100, width=16, data="photos", weights="")
+    given = arguments(str(__doc__).partition("\n")[0], images=100, width=16, data="photos", weights="", compile=0)
     backend: Backend = given.backend
     dataset = load_dataset(given.data)
     config = ClassifierConfig(width=given.width, batch_size=64, learning_rate=0.05)
@@ -75,19 +76,24 @@ def main() -> None:
         model.requires_grad_(False)
         return np.stack(found)
 
-    def ours(protocol: ProtocolName) -> Swept:
-        return sweep(model, images, labels, epsilons=epsilons, protocol=protocol, batch_size=BATCH)
+    def ours(protocol: ProtocolName, network: nn.Module = model) -> Swept:
+        return sweep(network, images, labels, epsilons=epsilons, protocol=protocol, batch_size=BATCH)
 
     results = {name: ours(name) for name in get_args(ProtocolName)}
+    ways = {name: partial(ours, name) for name in results}
+    if given.compile:
+        compiled = compile_for_attacks(model)
+        ways |= {f"{name}, compiled": partial(ours, name, compiled) for name in results}
     compare_bits(results["paper"], theirs())
     steps = deepfool_steps(model, images, labels)
     repeats = given.repeats or 5
-    timings = interleave({"foolbox": theirs, **{name: partial(ours, name) for name in results}}, repeats)
+    timings = interleave({"foolbox": theirs, **ways}, repeats)
     bare = interleave(bare_passes(model, x[: min(BATCH, count)]), 9)
     speed = {name: statistics.median(seconds) / min(BATCH, count) for name, seconds in bare.items()}
     records = []
-    for name, found in results.items():
-        plain, graph, more = passes(found, name, steps)
+    for name in ways:
+        protocol = name.partition(",")[0]
+        plain, graph, more = passes(results[protocol], protocol, steps)
         least = plain * speed["forward"] + graph * speed["both"] + more * (speed["both"] - speed["forward"])
         case = f"{name}, {count} images, {len(epsilons)} ε, width {given.width}"
         records.append(

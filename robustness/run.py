@@ -26,7 +26,7 @@ from .attacks import Attack, parse_attacks
 from .config import ProtocolName, RobustnessConfig
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
 from .state import ARRAYS, Swept
-from .sweep import sweep
+from .sweep import compile_for_attacks, sweep
 
 
 class RobustnessSection:
@@ -93,9 +93,7 @@ def _sweep(
     dataset = context.dataset
     model: torch.nn.Module = load_classifier(inputs[0], trained_with, dataset, context.backend)
     if context.backend.compile:
-        # DeepFool goes backward through one graph several times, which donated buffers forbid.
-        torch._functorch.config.donated_buffer = False
-        model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
+        model = compile_for_attacks(model)
     chosen = evenly_spaced(len(dataset.test), config.images, "robustness.images")
     total = len(parse_attacks(config.attacks)) * len(chosen)
     context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", total)

@@ -100,6 +100,13 @@ def sweep(
     return state.result()
 
 
+def compile_for_attacks(model: nn.Module) -> nn.Module:
+    """The model compiled for batches of any size. Rounding differs from the uncompiled one's."""
+    # DeepFool goes backward through one graph several times, which donated buffers forbid.
+    torch._functorch.config.donated_buffer = False
+    return torch.compile(model, dynamic=True)  # type: ignore[return-value]
+
+
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """No gradients for the parameters meanwhile: attacks do not read them, and they cost a third of the passes."""

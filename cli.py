@@ -27,6 +27,7 @@ from .vae.config import VAEConfig
 
 if TYPE_CHECKING:
     from .analysis.interface import Section
+    from .analysis.store.record import StudyRecord
 
 _arguments: ContextVar[list[str]] = ContextVar("arguments")  # as typed, for a study's record
 
@@ -272,7 +273,6 @@ def report(*folders: Path, out: Path | None = None, mixed: bool = False) -> int:
         Take studies whose settings differ too, each augmentation named with its study.
     """
     from .analysis.store.record import combine, read_record
-    from .reports.html import write_report
 
     if not folders:
         raise InputError("name at least one study's folder, such as mixlens-runs/demo.")
@@ -282,8 +282,7 @@ def report(*folders: Path, out: Path | None = None, mixed: bool = False) -> int:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {target}: {error.strerror}.") from error
-    print(write_report(record, target / "report.html"))
-    return 0
+    return _report(record, target)
 
 
 @app.command
@@ -413,7 +412,6 @@ def _run(
     from .analysis.study.plan import read_study, try_policies
     from .analysis.training.backend import make_backend
     from .analysis.training.progress import Reporter
-    from .reports.html import write_report
 
     common = common or Common()
     sections = _sections()
@@ -466,8 +464,19 @@ def _run(
             print(f"mixlens: {record.state}: {record.label}. {record.reason}".rstrip(), file=sys.stderr)
     written = read_record(folder)
     if written.rows():
-        print(write_report(written, folder / "report.html"))
+        _report(written, folder)
     return 1 if outcome.failed else 0
+
+
+def _report(record: StudyRecord, folder: Path) -> int:
+    """Write the report as a page and a PDF, and print where they are."""
+    from .reports.report import write_report
+
+    page = folder / "report.html"
+    write_report(record, page, pdf=True)
+    print(page)
+    print(page.with_suffix(".pdf"))
+    return 0
 
 
 def _sections() -> dict[str, Section]:

@@ -165,12 +165,17 @@ def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
     return figure
 
 
-def svg(plot: Plot) -> str:
-    """A figure as an SVG element for a page: the page's colours, ids of its own, a title and a description."""
+def plain_svg(plot: Plot) -> str:
+    """A figure as an SVG file of its own: the same bytes for the same figure."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none"}):
         plot.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    text = buffer.getvalue()
+    return buffer.getvalue()
+
+
+def svg(plot: Plot) -> str:
+    """A figure as an SVG element for a page: the page's colours, ids of its own, a title and a description."""
+    text = plain_svg(plot)
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{plot.name}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{plot.name}-\1)", text)

@@ -17,6 +17,13 @@ MODULES = {
     "gradcam": "...gradcam.figures",
     "calibration": "...calibration.figures",
 }
+QUESTIONS = {
+    "vae": "How much do the latents of a VAE trained on augmented images know of real images?",
+    "classifier": "How well do classifiers trained on augmented images classify?",
+    "robustness": "How small a change of an image turns a classifier’s answer?",
+    "gradcam": "Over how much of an image is the evidence for a class spread?",
+    "calibration": "Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
+}
 
 
 def figures_of(record: StudyRecord) -> dict[str, ModuleType]:

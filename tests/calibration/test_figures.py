@@ -15,7 +15,7 @@ from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.analysis.style import svg
 from mixlens.calibration.figures import plots, tables
 from mixlens.reports import paper
-from mixlens.reports.html import write_report
+from mixlens.reports.report import write_report
 
 SMOOTHING = (0.05, 0.5)
 PRINTED = {"baseline": {"human_model": Printed(0.716, 0.032, 3, None, "Table 6")}}

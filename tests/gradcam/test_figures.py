@@ -13,7 +13,7 @@ from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.analysis.style import colours
 from mixlens.gradcam.figures import plots, tables
 from mixlens.reports import paper
-from mixlens.reports.html import write_report
+from mixlens.reports.report import write_report
 
 NAMES = ["gradcam-sums", "gradcam-per-pixel", "gradcam-differences"]
 AREAS = {"stem": 64, "stages.0": 16}

@@ -11,7 +11,7 @@ from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.analysis.style import colours
 from mixlens.reports import paper
 from mixlens.reports.classifiers import PANELS, plots, tables
-from mixlens.reports.html import write_report
+from mixlens.reports.report import write_report
 
 ACCURACIES = {  # of each seed
     "baseline": {0: 0.900, 1: 0.910, 2: 0.920},

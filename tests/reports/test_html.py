@@ -17,7 +17,7 @@ from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.analysis.style import colours, duration, interval, label, number
 from mixlens.reports import paper
-from mixlens.reports.html import write_report
+from mixlens.reports.report import write_report
 from mixlens.vae import figures
 
 VALUES = {  # (augmentation, pair) → rate of each seed

@@ -21,7 +21,7 @@ from mixlens.analysis.study.plan import read_study
 from mixlens.analysis.style import interval, number
 from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.progress import Reporter
-from mixlens.reports.html import write_report
+from mixlens.reports.report import write_report
 from mixlens.robustness.comparisons import title
 from mixlens.robustness.figures import plots, tables
 from mixlens.robustness.measures import SIGNIFICANT, WORST

@@ -1,0 +1,89 @@
+"""What a report says, before it is a page or a PDF: tables, figures, the front page, verdicts. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..analysis.errors import InputError
+from ..analysis.interface import Row
+from ..analysis.store.record import StudyRecord, TaskRecord
+from ..analysis.style import Plot, Table, duration
+from . import paper
+from .claims import Judged, judge
+from .front import Front, front_page
+from .gallery import mask_plot, spectrum_plot
+from .sections import QUESTIONS, figures_of, measured
+
+
+@dataclass(frozen=True)
+class SectionContent:
+    """One section's answer."""
+
+    name: str
+    question: str
+    tables: Sequence[Table]
+    plots: Sequence[Plot]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a report shows."""
+
+    record: StudyRecord
+    rows: Sequence[Row]
+    sections: Sequence[SectionContent]
+    front: Front
+    claims: Sequence[Judged]  # of the paper's data set alone
+    gallery: Sequence[Plot]
+    environments: Sequence[Mapping[str, Any]]
+
+    @property
+    def settings(self) -> str:
+        return json.dumps(self.record.settings, indent=2, ensure_ascii=False)
+
+    @property
+    def duration(self) -> str:
+        return duration(self.record.seconds())
+
+    @property
+    def failed(self) -> list[TaskRecord]:
+        return [task for task in self.record.tasks if task.state != "done"]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {state: sum(t.state == state for t in self.record.tasks) for state in ("done", "failed", "skipped")}
+
+
+def collect(record: StudyRecord) -> Content:
+    """Draw every table and figure of a study.
+
+    Raises:
+        InputError: nothing was measured yet, or a run is damaged.
+    """
+    rows = record.rows()
+    if not rows:
+        raise InputError(f"study {record.name!r} in {record.folder} has no finished measurement to report yet.")
+    sections, answers = [], measured(record)
+    papers_data = record.settings["data"] == paper.DATA_SET  # the paper's values belong to no other
+    for name, figures in figures_of(record).items():
+        printed = paper.VALUES.get(name, {}) if papers_data else {}
+        tables, plots = figures.tables(record, printed), figures.plots(record, printed)
+        sections.append(SectionContent(name, QUESTIONS[name], tables, plots))
+    gallery = []
+    for task in record.done("gallery"):
+        arrays = record.run(task.name).read_arrays("images", "partners", "spectrum:paper", "spectrum:official")
+        if any(key.startswith("mask:") for key in arrays):
+            gallery.append(mask_plot(arrays["images"], arrays["partners"], arrays))
+        gallery.append(spectrum_plot(arrays))
+    return Content(
+        record=record,
+        rows=rows,
+        sections=sections,
+        front=front_page(answers, record.settings["augmentations"]),
+        claims=judge(answers) if papers_data else [],
+        gallery=gallery[:2],  # of several studies, the first's
+        environments=record.environments(),
+    )

@@ -1,0 +1,147 @@
+"""A report as a tagged PDF (PDF/UA-1), set by typst from the same tables and figures. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+from ..analysis.errors import InputError
+from ..analysis.style import Plot, Table, label, plain_svg
+from .claims import MARGIN
+from .content import Content
+
+FULL_WIDTH = 8.6  # inches of a figure as wide as the page
+TEMPLATES = ("report.typ", "about.typ")
+
+
+def render_pdf(content: Content) -> bytes:
+    """The document: the same bytes for the same content.
+
+    Raises:
+        InputError: typst is not installed, or refuses.
+    """
+    try:
+        import typst
+    except ImportError as error:
+        raise InputError(f"no PDF without typst ({error}): pip install typst.") from error
+    plots = [plot for section in content.sections for plot in section.plots] + list(content.gallery)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in TEMPLATES:
+            (root / name).write_bytes((files("mixlens.reports") / "templates" / name).read_bytes())
+        (root / "data.json").write_text(json.dumps(_data(content), ensure_ascii=False), encoding="utf-8")
+        (root / "figures").mkdir()
+        for plot in plots:
+            (root / "figures" / f"{plot.name}.svg").write_text(plain_svg(plot), encoding="utf-8")
+        fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
+        try:
+            made = typst.compile(
+                root / "report.typ",
+                root=root,
+                font_paths=[fonts],
+                ignore_system_fonts=True,
+                pdf_standards=["ua-1"],
+                timestamp=0,
+            )
+        except RuntimeError as error:
+            raise InputError(f"typst could not set the report: {error}") from error
+    assert isinstance(made, bytes)
+    return made
+
+
+def _data(content: Content) -> dict[str, Any]:
+    record = content.record
+    seeds, augmentations = record.settings["seeds"], record.settings["augmentations"]
+    counts = content.counts
+    return {
+        "title": f"{record.name}: a mixlens report",
+        "name": record.name,
+        "lead": f"What mixed-sample augmentation does to what a network learns: data set {record.settings['data']}, "
+        f"training seeds {', '.join(map(str, seeds))}; {', '.join(map(label, augmentations))}.",
+        "warnings": [f"{task.label}: {task.state} {task.reason}".rstrip() for task in content.failed],
+        "front": _front(content) if content.front.columns else None,
+        "sentences": [text for i in range(len(content.front.augmentations)) if (text := content.front.sentence(i))],
+        "claims": _claims(content) if content.claims else None,
+        "sections": [
+            {
+                "name": section.name,
+                "question": section.question,
+                "tables": [_table(table) for table in section.tables],
+                "plots": [_plot(plot) for plot in section.plots],
+            }
+            for section in content.sections
+        ],
+        "gallery": [_plot(plot) for plot in content.gallery],
+        "run": f"Started {record.started}; {content.duration} of computing in {counts['done']} finished tasks "
+        f"({counts['failed']} failed, {counts['skipped']} skipped), added up over workers. All rows are in rows.csv.",
+        "environments": [
+            _table(
+                Table(
+                    f"environment-{number}",
+                    "Hardware and versions",
+                    "Of most tasks." if not number and len(content.environments) > 1 else "",
+                    ("What", "Value"),
+                    tuple((key, "not known" if value is None else str(value)) for key, value in found.items()),
+                )
+            )
+            | {"left": True}
+            for number, found in enumerate(content.environments[:2])
+        ],
+        "command": record.command,
+        "settings": content.settings,
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {"title": table.title, "caption": table.caption, "header": list(table.header), "rows": list(table.rows)}
+
+
+def _plot(plot: Plot) -> dict[str, Any]:
+    width = min(100.0, 100 * plot.figure.get_figwidth() / FULL_WIDTH)  # no larger than drawn
+    return {"name": plot.name, "title": plot.title, "caption": plot.caption, "alt": plot.alt, "width": width}
+
+
+def _front(content: Content) -> dict[str, Any]:
+    front = content.front
+    rows = [
+        [label(name)]
+        + [
+            (column.cells[place].value or "not measured")
+            + (f"\n{column.cells[place].change}" if column.cells[place].change else "")
+            for column in front.columns
+        ]
+        for place, name in enumerate(front.augmentations)
+    ]
+    return {
+        "title": "Summary",
+        "caption": "Mean ± standard deviation over training seeds; below, the difference to the baseline on the same "
+        "seeds and images with its 95% interval over both; an arrow where it stands after Holm's correction.",
+        "header": ["Augmentation", *(f"{column.question}\n{column.quantity}" for column in front.columns)],
+        "rows": rows,
+    }
+
+
+def _claims(content: Content) -> dict[str, Any]:
+    return {
+        "title": "Claims",
+        "caption": "A claim agrees where each of its differences goes the claimed way beyond chance, disagrees where "
+        "any goes the other way; otherwise one cannot tell (Holm's correction for all differences, 5%). Nothing is "
+        f"better: by no more than {MARGIN:g} point of accuracy.",
+        "header": ["Claim", "Where", "Here", "Evidence"],
+        "rows": [
+            [
+                judged.claim.text,
+                judged.claim.source,
+                judged.verdict,
+                "\n".join(f"{words}: {found}" for words, found in judged.effects),
+            ]
+            for judged in content.claims
+        ],
+        "left": True,
+        "widths": [2, 1, 0.9, 4],
+    }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from importlib.resources import files
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..analysis.store.results import COLUMNS
 from ..analysis.style import Plot, label, svg
 from .claims import MARGIN
 from .content import Content
@@ -14,7 +19,22 @@ def render_html(content: Content) -> str:
     """The page: no address in it leads anywhere but into it."""
     template = _environment().get_template("report.html.j2")
     made = {name: getattr(content, name) for name in ("settings", "duration", "failed", "counts")}
-    return template.render(**vars(content), **made, label=label, margin=MARGIN, drawn=_drawn)
+    return template.render(
+        **vars(content),
+        **made,
+        label=label,
+        margin=MARGIN,
+        drawn=_drawn,
+        rows_json=_rows_json(content),
+        script=Markup((files("mixlens.reports") / "templates" / "report.js").read_text(encoding="utf-8")),
+    )
+
+
+def _rows_json(content: Content) -> Markup:
+    """The rows for the page's own script: no text in it can end the element that holds it."""
+    rows = [list(asdict(row).values()) for row in content.rows]
+    text = json.dumps({"columns": list(COLUMNS), "rows": rows}, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _drawn(plot: Plot) -> Markup:

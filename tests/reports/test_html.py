@@ -136,7 +136,10 @@ def test_names_are_escaped_everywhere(tmp_path):
         tmp_path, {("baseline", "independent"): [1.0, 2.0], (f"my:{bad}", "independent"): [1.0, 2.0]}, bad
     )
     text = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<script" not in text
+    assert bad not in text
+    assert text.count("<script") == 2, "the rows and the page's own"
+    rows = json.loads(text.partition('id="rows-data">')[2].partition("</script>")[0])
+    assert {row[rows["columns"].index("augmentation")] for row in rows["rows"]} == {"baseline", f"my:{bad}"}
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 

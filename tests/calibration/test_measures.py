@@ -12,6 +12,7 @@ from scipy.stats import entropy as scipy_entropy
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV, calibration_curve
 from sklearn.metrics import log_loss
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mixlens.analysis.errors import InputError
 from mixlens.calibration.measures import (
@@ -533,3 +534,33 @@ def test_no_temperature_fits_logits_that_know_nothing(name):
     logits, labels = noisy()
     with pytest.raises(InputError, match="the logits say nothing about the labels"):
         fit_temperature({"equal": torch.zeros_like(logits), "reversed": -logits}[name], labels)
+
+
+# torchmetrics' ECE, whose bins are [a, b) where ours are (a, b], so that a confidence of exactly 1 has one of its own
+
+
+def with_confidence(confidence):
+    """Log-probabilities (N, 4) whose greatest is the given one, of class 0."""
+    confidence = torch.as_tensor(confidence, dtype=torch.float64)
+    rest = ((1 - confidence) / 3).unsqueeze(1).expand(-1, 3)
+    return torch.cat([confidence.unsqueeze(1), rest], 1).log()
+
+
+@pytest.mark.parametrize("bins", [1, 5, 15])
+def test_ece_is_torchmetrics_between_the_bins_edges(bins):
+    source = torch.Generator().manual_seed(0)
+    log_p = torch.log_softmax(3 * torch.randn(500, 4, generator=source, dtype=torch.float64), 1)
+    labels = torch.randint(4, (500,), generator=source)
+    theirs = multiclass_calibration_error(log_p.exp(), labels, 4, n_bins=bins, norm="l1")
+    assert reliability(log_p, labels, bins).error == pytest.approx(theirs.item(), abs=1e-6), (
+        "theirs is computed in float32"
+    )
+
+
+def test_a_confidence_of_exactly_one_lies_in_the_last_bin_which_torchmetrics_has_wrong():
+    """Ten images at 0.95, all right, and ten at 1, all wrong: one bin of confidence 0.975 and accuracy ½."""
+    log_p = with_confidence([0.95] * 10 + [1.0] * 10)
+    labels = torch.tensor([0] * 10 + [1] * 10)
+    assert reliability(log_p, labels, 10).error == pytest.approx(0.475)
+    theirs = multiclass_calibration_error(log_p.exp(), labels, 4, n_bins=10, norm="l1")
+    assert theirs.item() == pytest.approx(0.5 * 0.05 + 0.5 * 1), "two bins"

@@ -4,81 +4,19 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Row
-from mixlens.analysis.store.record import TaskRecord, read_record, write_record
+from mixlens.analysis.store.record import TaskRecord, read_record
 from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.analysis.style import colours, duration, interval, label, number
 from mixlens.reports import paper
 from mixlens.reports.report import write_report
 from mixlens.vae import figures
-
-VALUES = {  # (augmentation, pair) → rate of each seed
-    ("baseline", "self"): [70.0, 71.0, 72.0],
-    ("baseline", "independent"): [70.5, 71.5, 72.5],
-    ("mixup", "independent"): [60.5, 61.4, 62.6],
-    ("fmix", "independent"): [70.0, 73.0, 71.0],
-}
-
-
-@pytest.fixture
-def record(tmp_path: Path):
-    return make_record(tmp_path, VALUES)
-
-
-def make_record(folder: Path, values, name="a study"):
-    """A finished study with made-up rows: three quantities, a training history and pictures for every pair."""
-    runs, tasks = folder / "runs", []
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal(1000)  # over images, shared by all networks
-
-    def run(task_name, kind, inputs=(), rows=()):
-        made = Run(runs / task_name)
-        made.path.mkdir(parents=True)
-        made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})
-        write_rows(made, list(rows), 12.0)
-        tasks.append(TaskRecord(task_name, kind, task_name, tuple(inputs), "done"))
-        return made
-
-    for (augmentation, pair), by_seed in values.items():
-        for seed, value in enumerate(by_seed):
-            trained = f"train-{augmentation}-{pair}-{seed}"
-            history = [
-                {"epoch": e, "train_loss": 9.0 - e, "test_rate": 50.0 + e, "test_mse": 0.5 / e, "seconds": 1.0}
-                for e in (1, 2)
-            ]
-            run(trained, "vae-train").write_history(history)
-            measured = f"measure-{augmentation}-{pair}-{seed}"
-            facts = (measured, "other", "vae", "photos", "test", augmentation, "vae", seed)
-            row = Row(*facts, "rate", value, "nats", 1000, {"pair": pair}, 0.1, bound="upper")
-            rows = [
-                row,
-                replace(row, quantity="rate_reconstruction", value=value - 3),
-                replace(row, quantity="mse", value=value / 200),
-            ]
-            pictures = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-            run(measured, "vae-measure", (trained, trained), rows).write_arrays(
-                {"images": pictures, "reconstructions": pictures}
-                | {each.quantity: (each.value + noise).astype(np.float32) for each in rows}
-            )
-    study = folder / "study"
-    settings = {
-        "data": "cifar10",
-        "seeds": [0, 1, 2],
-        "augmentations": ["baseline", "mixup", "fmix"],
-        "train_size": None,
-    }
-    write_record(
-        study, name=name, command="mixlens run <x>", settings=settings, started="2026-01-01", runs=runs, tasks=tasks
-    )
-    return read_record(study)
 
 
 class Page(HTMLParser):
@@ -123,14 +61,14 @@ def test_the_same_study_gives_the_same_bytes(record, tmp_path):
     assert write_report(record, tmp_path / "b.html").read_bytes() == first
 
 
-def test_rows_carry_the_name_of_the_study_that_is_reported(record, tmp_path):
+def test_rows_carry_the_name_of_the_study_that_is_reported(record, tmp_path, rates):
     write_report(record, tmp_path / "report.html")
     rows = pd.read_csv(tmp_path / "rows.csv")
     assert set(rows["study"]) == {"a study"}
-    assert len(rows) == 3 * 3 * len(VALUES)
+    assert len(rows) == 3 * 3 * len(rates)
 
 
-def test_names_are_escaped_everywhere(tmp_path):
+def test_names_are_escaped_everywhere(tmp_path, make_record):
     bad = "<script>alert(1)</script>"
     record = make_record(
         tmp_path, {("baseline", "independent"): [1.0, 2.0], (f"my:{bad}", "independent"): [1.0, 2.0]}, bad
@@ -164,26 +102,26 @@ def test_differences_are_paired_by_seed_and_marked_only_where_they_stand(record)
     assert not lines["FMix"].endswith(("↑", "↓"))
 
 
-def test_fewer_than_three_seeds_cannot_tell(tmp_path):
-    record = make_record(tmp_path, {pair: values[:2] for pair, values in VALUES.items()})
+def test_fewer_than_three_seeds_cannot_tell(tmp_path, make_record, rates):
+    record = make_record(tmp_path, {pair: values[:2] for pair, values in rates.items()})
     for line in figures.tables(record, {})[1].rows:
         assert all("cannot tell" in cell for cell in line[1:])
 
 
-def test_a_study_without_a_baseline_has_no_differences(tmp_path):
+def test_a_study_without_a_baseline_has_no_differences(tmp_path, make_record):
     record = make_record(tmp_path, {("mixup", "independent"): [1.0, 2.0, 3.0]})
     assert figures.tables(record, {})[1].rows == (("MixUp", "no baseline", "no baseline", "no baseline"),)
     write_report(record, tmp_path / "report.html")
 
 
-def test_one_seed_has_a_value_and_no_deviation(tmp_path):
+def test_one_seed_has_a_value_and_no_deviation(tmp_path, make_record):
     record = make_record(tmp_path, {("baseline", "independent"): [70.5]})
     assert figures.tables(record, {})[0].rows[0][1] == "70.5"
 
 
-def test_one_failed_seed_leaves_the_rest_of_the_report(tmp_path):
+def test_one_failed_seed_leaves_the_rest_of_the_report(tmp_path, make_record, rates):
     """The first seed of one augmentation, and the reference with itself, never finished."""
-    values = {pair: list(seeds) for pair, seeds in VALUES.items() if pair != ("baseline", "self")}
+    values = {pair: list(seeds) for pair, seeds in rates.items() if pair != ("baseline", "self")}
     record = make_record(tmp_path, values)
     lost = "measure-mixup-independent-0"
     tasks = [replace(task, state="failed", reason="nan") if task.name == lost else task for task in record.tasks]
@@ -227,7 +165,7 @@ def test_a_foreign_study_record_is_an_error(record, key):
         read_record(record.folder)
 
 
-def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path):
+def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path, make_record):
     record = make_record(
         tmp_path, {("baseline", "independent"): [1.0, 2.0], ("own:a(s='$\\foo$')", "independent"): [1.0]}
     )

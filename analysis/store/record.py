@@ -182,7 +182,7 @@ def read_record(folder: Path) -> StudyRecord:
         tasks = tuple(TaskRecord(**{**task, "inputs": tuple(task["inputs"])}) for task in content["tasks"])
         if not (isinstance(content["tasks"], list) and isinstance(content["runs"], str)):
             raise TypeError("tasks or runs of another kind")
-        for needed in ("data", "seeds", "augmentations", "train_size"):
+        for needed in ("data", "seeds", "augmentations", "sections", "train_size"):
             content["settings"][needed]
         return StudyRecord(
             folder=folder,

@@ -61,7 +61,8 @@ def study(tmp_path):
             run.write_arrays({"sums": np.asarray(values, np.float32), "pictures": pictures} | maps)
             tasks.append(TaskRecord(name, "gradcam-measure", name, (), "done"))
         names, seeds = (list(dict.fromkeys(part)) for part in zip(*sums, strict=True))
-        settings = {"data": data, "seeds": seeds, "augmentations": names, "train_size": None}
+        settings = {"data": data, "seeds": seeds, "augmentations": names, "sections": ["gradcam"]}
+        settings["train_size"] = None
         write_record(
             tmp_path / "study",
             name="a study",

@@ -75,6 +75,7 @@ def _make_record(folder, values, name="a study"):
         "data": "cifar10",
         "seeds": [0, 1, 2],
         "augmentations": ["baseline", "mixup", "fmix"],
+        "sections": ["vae"],
         "train_size": None,
     }
     write_record(

@@ -53,7 +53,8 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000):
             loss = replace(row, quantity="nll", value=1 - value, unit="nats", stderr=5.0)
             right = np.arange(n) < round(value * n)
             run(measured, "classifier-measure", (network,), (row, loss)).write_arrays({"accuracy": right})
-    settings = {"data": "cifar10", "seeds": [0, 1, 2], "augmentations": list(accuracies), "train_size": None}
+    settings = {"data": "cifar10", "seeds": [0, 1, 2], "augmentations": list(accuracies), "sections": ["classifier"]}
+    settings["train_size"] = None
     study = folder / "study"
     write_record(
         study, name="a study", command="mixlens", settings=settings, started="2026-01-01", runs=runs, tasks=tasks

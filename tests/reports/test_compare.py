@@ -1,0 +1,102 @@
+"""Studies against each other, and several in one report."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.store.record import combine
+from mixlens.cli import main
+from mixlens.reports.compare import compare_studies
+from mixlens.reports.report import write_report
+
+
+def test_two_augmentations_of_a_study(record):
+    """MixUp's rates lie 10, 10.1 and 9.9 below the second baseline's, on every image alike."""
+    lines = compare_studies(f"{record.folder}:baseline", f"{record.folder}:mixup")
+    assert [line.quantity for line in lines] == ["I(Z_A;X) (nats)", "I(Z_A;X̂) (nats)", "MSE"]
+    rate = lines[0].effect
+    assert lines[0].pair == "MixUp − Baseline"
+    assert rate.value == pytest.approx(-10, abs=1e-5)
+    assert rate.high - rate.low == pytest.approx(2 * 4.302653 * 0.1 / np.sqrt(3), rel=1e-3)
+    assert rate.direction == -1
+
+
+def test_two_studies_augmentation_by_augmentation(make_record, rates, tmp_path):
+    one = make_record(tmp_path / "a", rates)
+    other = {pair: [value + 1 for value in values] for pair, values in rates.items() if pair[0] != "fmix"}
+    two = make_record(tmp_path / "b", other, name="another")
+    lines = compare_studies(str(one.folder), str(two.folder))
+    assert {line.pair for line in lines} == {"Baseline", "MixUp"}
+    assert all(line.effect.value == pytest.approx(1, abs=1e-4) for line in lines if "nats" in line.quantity)
+
+
+def test_the_command_prints_them(record, capsys):
+    assert main(["compare", f"{record.folder}:baseline", f"{record.folder}:mixup"]) == 0
+    assert re.search(r"I\(Z_A;X\) \(nats\) +−10\.00 \[−10\.25, −9\.75\] ↓ +3 +1,000", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (":baseline", "", "two studies"),
+        (":baseline", ":mixpu", "Did you mean"),
+        (":mixup", ":elsewhere", "unknown augmentation"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_message(record, failing, first, second, words):
+    assert words in failing("compare", f"{record.folder}{first}", f"{record.folder}{second}")
+
+
+def test_a_folder_that_is_no_study_is_one_message(record, failing, tmp_path):
+    assert "no folder of a mixlens run or study" in failing("compare", str(tmp_path / "none"), str(record.folder))
+
+
+# several in one
+
+
+def test_several_studies_in_one_report(make_record, rates, tmp_path):
+    one = make_record(tmp_path / "a", {pair: values for pair, values in rates.items() if pair[0] != "fmix"}, name="a")
+    two = make_record(tmp_path / "b", {("fmix", "independent"): rates["fmix", "independent"]}, name="b")
+    both = combine([one, two])
+    assert both.name == "a + b"
+    assert {row.augmentation for row in both.rows()} == {"baseline", "mixup", "fmix"}
+    assert len(both.rows()) == len(one.rows()) + len(two.rows())
+    text = write_report(both, tmp_path / "both.html").read_text(encoding="utf-8")
+    assert "FMix" in text
+
+
+def test_a_study_by_itself_stays_what_it_is(record):
+    alone = combine([record])
+    assert alone.rows() == record.rows()
+    assert (alone.name, alone.tasks) == (record.name, record.tasks)
+
+
+def test_other_data_is_refused(record):
+    other = replace(record, name="b", settings={**record.settings, "data": "photos"})
+    with pytest.raises(InputError, match="data is 'cifar10' in one and 'photos' in the other"):
+        combine([record, other])
+
+
+def test_other_settings_are_refused_or_named(make_record, rates, tmp_path):
+    one = make_record(tmp_path / "a", rates, name="a")
+    made = make_record(tmp_path / "b", {("mixup", "independent"): [50.0, 51.0, 52.0]}, name="b")
+    tasks = tuple(replace(task, name=task.name) for task in made.tasks)
+    one = replace(one, settings={**one.settings, "vae": {"epochs": 1}})
+    two = replace(made, tasks=tasks, settings={**made.settings, "vae": {"epochs": 2}})
+    with pytest.raises(InputError, match=r"other settings of vae\. Give --mixed"):
+        combine([one, two])
+    names = {task.name: f"other-{task.name}" for task in two.tasks}
+    for old, new in names.items():
+        (two.runs / old).rename(two.runs / new)
+    renamed = tuple(
+        replace(task, name=names[task.name], inputs=tuple(names[name] for name in task.inputs)) for task in two.tasks
+    )
+    both = combine([one, replace(two, tasks=renamed)], mixed=True)
+    assert {row.augmentation for row in both.rows()} == {"baseline", "mixup", "fmix", "mixup(b)"}
+
+
+def test_no_folder_is_one_message(failing):
+    assert "name at least one study's folder" in failing("report")

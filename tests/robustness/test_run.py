@@ -18,9 +18,9 @@ from mixlens.analysis.training.classifier import load_classifier
 from mixlens.analysis.training.progress import Reporter
 from mixlens.robustness import sweep as module
 from mixlens.robustness.attacks import parse_attacks
-from mixlens.robustness.config import ATTACKS, RobustnessConfig
+from mixlens.robustness.config import ATTACKS
 from mixlens.robustness.measures import BROKEN, NOT_RUN, WORST
-from mixlens.robustness.run import SECTION, chosen_images, rows_of
+from mixlens.robustness.run import SECTION, rows_of
 from mixlens.robustness.sweep import Swept, sweep
 
 BACKEND = make_backend("cpu", "fp32")
@@ -239,17 +239,6 @@ def test_some_of_the_images_evenly_spaced(root, done):
         assert before["images"].tolist() == list(range(TEST_IMAGES))
         assert np.array_equal(run.read_arrays()["bits"], before["bits"][:, :, chosen])
         assert {row.n for row in read_rows(run)} == {10}
-
-
-@pytest.mark.parametrize("available", [2, 3, 24, 101])
-def test_chosen_images_differ_and_reach_from_end_to_end(available):
-    assert chosen_images(RobustnessConfig(), available).tolist() == list(range(available))
-    for count in range(2, available + 1):
-        chosen = chosen_images(RobustnessConfig(images=count), available)
-        assert (len(chosen), chosen[0], chosen[-1]) == (count, 0, available - 1)
-        gaps = chosen.diff()
-        assert gaps.min() >= 1
-        assert gaps.max() - gaps.min() <= 1
 
 
 def test_a_second_execute_does_no_work(done, root):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlens.analysis.data.dataset import Dataset, Split, load_dataset
+from mixlens.analysis.data.dataset import Dataset, Split, evenly_spaced, load_dataset
 from mixlens.analysis.errors import InputError
 
 
@@ -300,3 +300,19 @@ def test_unknown_name_gets_the_nearest_and_the_other_form():
 
 def test_built_in_names():
     assert load_dataset("photos").name == "photos"
+
+
+@pytest.mark.parametrize("available", [2, 3, 24, 101])
+def test_evenly_spaced_images_differ_and_reach_from_end_to_end(available):
+    assert evenly_spaced(available, None, "images").tolist() == list(range(available))
+    for count in range(2, available + 1):
+        chosen = evenly_spaced(available, count, "images")
+        assert (len(chosen), chosen[0], chosen[-1]) == (count, 0, available - 1)
+        gaps = chosen.diff()
+        assert gaps.min() >= 1
+        assert gaps.max() - gaps.min() <= 1
+
+
+def test_more_evenly_spaced_images_than_there_are_is_an_error():
+    with pytest.raises(InputError, match=r"robustness\.images is 5, but there are 4 test images"):
+        evenly_spaced(4, 5, "robustness.images")

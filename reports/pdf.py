@@ -130,8 +130,8 @@ def _claims(content: Content) -> dict[str, Any]:
     return {
         "title": "Claims",
         "caption": "A claim agrees where each of its differences goes the claimed way beyond chance, disagrees where "
-        "any goes the other way; otherwise one cannot tell (Holm's correction for all differences, 5%). Nothing is "
-        f"better: by no more than {MARGIN:g} point of accuracy.",
+        "any goes the other way; otherwise one cannot tell (Holm's correction for all differences, 5%). Not above "
+        f"means by no more than {MARGIN:g} point of accuracy.",
         "header": ["Claim", "Where", "Here", "Evidence"],
         "rows": [
             [

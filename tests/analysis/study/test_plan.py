@@ -10,11 +10,13 @@ from mixlens.analysis.settings import setting
 from mixlens.analysis.study.classifiers import SECTION as CLASSIFIER
 from mixlens.analysis.study.plan import PRESETS, Study, config_of, in_order, name_of, read_study
 from mixlens.analysis.training.backend import make_backend
+from mixlens.calibration.run import SECTION as CALIBRATION
+from mixlens.gradcam.run import SECTION as GRADCAM
 from mixlens.robustness.run import SECTION as ROBUSTNESS
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.run import SECTION, VAESection
 
-SECTIONS = {"vae": SECTION, "classifier": CLASSIFIER, "robustness": ROBUSTNESS}
+SECTIONS = {section.name: section for section in (SECTION, CLASSIFIER, ROBUSTNESS, GRADCAM, CALIBRATION)}
 
 
 @pytest.fixture

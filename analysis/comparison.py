@@ -62,7 +62,7 @@ class Effect:
 
 
 def effect(measured: Measured, first: str, second: str) -> Effect | None:
-    """The first augmentation minus the second, paired by seed and image; None where no seed has both.
+    """The first augmentation minus the second, paired by seed and image; None where no seed has both on like images.
 
     Its variance is that of the two-level bootstrap, which draws seeds and images with replacement (Owen 2007), in
     closed form and without its bias for few seeds: a + b, a = s²(seeds' means)/S, b = s²(images' means)/N. The interval
@@ -71,11 +71,12 @@ def effect(measured: Measured, first: str, second: str) -> Effect | None:
     where Holm's correction reads it; percentiles of a bootstrap over three seeds would leave out zero a quarter of the
     time where there is nothing, and Satterthwaite's degrees of freedom are up to eight times too sure in the tail.
     """
-    seeds = [seed for name, seed in measured.terms if name == first and (second, seed) in measured.terms]
-    if not seeds:
+    terms = measured.terms
+    seeds = [seed for name, seed in terms if name == first and (second, seed) in terms]
+    if len({len(terms[name, seed]) for name in (first, second) for seed in seeds}) != 1:  # none, or not the same images
         return None
     differences = measured.factor * np.stack(
-        [np.subtract(measured.terms[first, seed], measured.terms[second, seed], dtype=float) for seed in seeds]
+        [np.subtract(terms[first, seed], terms[second, seed], dtype=float) for seed in seeds]
     )
     count, images = differences.shape
     value = float(differences.mean())

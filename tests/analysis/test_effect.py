@@ -79,6 +79,10 @@ def test_pairs_are_of_one_seed_and_units_are_scaled():
     assert effect(measured(first, second), "a", "c") is None
 
 
+def test_other_images_are_not_compared():
+    assert effect(measured(np.ones((3, 9)), np.ones((3, 8))), "a", "b") is None
+
+
 def test_booleans_are_subtracted_as_numbers():
     right = np.array([[True, False], [True, True], [False, True]])
     assert effect(measured(right, ~right), "a", "b").value == pytest.approx(1 / 3)

@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)  ## set up, then the demo study on built-in photographs: mixlens-runs/demo/report.html
 	$(BIN)/mixlens run demo
-	@echo "Open mixlens-runs/demo/report.html"
+	@echo "Open mixlens-runs/demo/report.html or report.pdf"
 
 test: $(STAMP)  ## set up, then the tests (a few minutes)
 	$(BIN)/python -m pytest

@@ -19,6 +19,7 @@ ANSWERS = {  # of the sections that come with mixlens; others are headed by thei
     "calibration": "Distance from people",
     "classifier": "Accuracy",
 }
+WITHOUT_PEOPLE = {"nll": "Loss on the labels"}  # what calibration says of data that nobody voted on
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def front_page(measured: Mapping[str, Sequence[Measured]], augmentations: Sequen
     for place, (section, one) in enumerate(fronts):
         unit = f" ({one.unit})" if one.unit else ""
         cells = tuple(Cell(_value(one, name), corrected.get((place, name))) for name in names)
-        columns.append(Column(section, ANSWERS.get(section, section), one.title + unit, cells))
+        question = WITHOUT_PEOPLE.get(one.quantity) or ANSWERS.get(section, section)
+        columns.append(Column(section, question, one.title + unit, cells))
     return Front(tuple(names), tuple(columns))
 
 

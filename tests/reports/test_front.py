@@ -63,6 +63,11 @@ def test_a_section_of_another_package_is_headed_by_its_name():
     assert front.columns[0].question == "theirs"
 
 
+def test_without_peoples_labels_calibration_does_not_speak_of_people():
+    front = front_page({"calibration": [measured("nll", {"baseline": 1.0})]}, ["baseline"])
+    assert front.columns[0].question == "Loss on the labels"
+
+
 def test_every_claim_that_is_not_measured_is_not_run():
     assert {judged.verdict for judged in judge({})} == {"not run"}
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)

@@ -245,9 +245,7 @@ def information(
         raise InputError(f"--seed must be a whole number from 0 to 2^63 − 1, got {seed}.")
     if critic_steps < 1:
         raise InputError(f"--critic-steps must be at least 1, got {critic_steps}.")
-    screen = Console(highlight=False)
-    if not screen.is_terminal:
-        screen = Console(highlight=False, width=200)  # a file or a pipe must not cut columns
+    screen = _screen()
     if file is None:
         if fit is not None:
             raise InputError("--oracle fits on samples of its own; --fit belongs to a file of arrays.")
@@ -260,7 +258,12 @@ def information(
 
 
 @app.command
-def report(*folders: Path, out: Path | None = None, mixed: bool = False) -> int:
+def report(
+    *folders: Path,
+    out: Path | None = None,
+    mixed: bool = False,
+    figures: Literal["pdf", "svg", "png"] | None = None,
+) -> int:
     """Write a report again from the runs of one study, or of several side by side.
 
     Parameters
@@ -271,6 +274,8 @@ def report(*folders: Path, out: Path | None = None, mixed: bool = False) -> int:
         Folder to write to. Default: the first study's.
     mixed
         Take studies whose settings differ too, each augmentation named with its study.
+    figures
+        Write each figure into a file of its own instead, in this format.
     """
     from .analysis.store.record import combine, read_record
 
@@ -282,7 +287,12 @@ def report(*folders: Path, out: Path | None = None, mixed: bool = False) -> int:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {target}: {error.strerror}.") from error
-    return _report(record, target)
+    if figures is None:
+        return _report(record, target)
+    from .reports.report import write_figures
+
+    print(*write_figures(record, target, figures), sep="\n")
+    return 0
 
 
 @app.command
@@ -299,10 +309,7 @@ def compare(first: str, second: str) -> int:
     from .reports.compare import compare_studies
     from .reports.terminal import effect_table
 
-    screen = Console(highlight=False)
-    if not screen.is_terminal:
-        screen = Console(highlight=False, width=200)
-    screen.print(effect_table(compare_studies(first, second)))
+    _screen().print(effect_table(compare_studies(first, second)))
     return 0
 
 
@@ -434,7 +441,7 @@ def _run(
         from .analysis.study.forecast import forecast
         from .reports.terminal import plan_table
 
-        Console(highlight=False).print(plan_table(study.name, forecast(tasks, store)))
+        _screen().print(plan_table(study.name, forecast(tasks, store)))
         return 0
     outcome = Outcome()
     folder = common.out / study.name
@@ -468,14 +475,25 @@ def _run(
     return 1 if outcome.failed else 0
 
 
+def _screen() -> Console:
+    """Standard output; a file or a pipe is wide enough for every column."""
+    screen = Console(highlight=False)
+    return screen if screen.is_terminal else Console(highlight=False, width=200)
+
+
 def _report(record: StudyRecord, folder: Path) -> int:
-    """Write the report as a page and a PDF, and print where they are."""
+    """Write the report as a page and a PDF, and print where they are; a PDF that cannot be made leaves the page."""
+    from .reports.pdf import NoPDFError
     from .reports.report import write_report
 
     page = folder / "report.html"
-    write_report(record, page, pdf=True)
-    print(page)
-    print(page.with_suffix(".pdf"))
+    try:
+        write_report(record, page, pdf=True)
+        made = [page, page.with_suffix(".pdf")]
+    except NoPDFError as error:
+        print(f"mixlens: {error}", file=sys.stderr)
+        made = [page]
+    print(*made, sep="\n")
     return 0
 
 

@@ -69,7 +69,8 @@ def effect(measured: Measured, first: str, second: str) -> Effect | None:
     is ± √(t² a + z² b), t with S − 1 degrees of freedom for the part known from S seeds, z for the part known from N
     images; p is where it touches zero. It covers at least its level whichever part is larger, also far in the tail
     where Holm's correction reads it; percentiles of a bootstrap over three seeds would leave out zero a quarter of the
-    time where there is nothing, and Satterthwaite's degrees of freedom are up to eight times too sure in the tail.
+    time where there is nothing (all three differences have one sign), and Satterthwaite's degrees of freedom are too
+    sure in the tail (tests/analysis/test_effect.py).
     """
     terms = measured.terms
     seeds = [seed for name, seed in terms if name == first and (second, seed) in terms]

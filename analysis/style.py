@@ -167,9 +167,15 @@ def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
 
 def plain_svg(plot: Plot) -> str:
     """A figure as an SVG file of its own: the same bytes for the same figure."""
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none"}):
-        plot.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    return figure_file(plot, "svg").decode()
+
+
+def figure_file(plot: Plot, suffix: str, **options: Any) -> bytes:
+    """A figure as svg, pdf or png: text stays text, and no date is in it. ``options`` are matplotlib's."""
+    metadata = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}, "png": {}}[suffix]
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
+        plot.figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight", **options)
     return buffer.getvalue()
 
 

@@ -17,6 +17,7 @@ from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, n
 
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 TEMPERATURES = ("as trained", "scaled")
+SHOWN_TEMPERATURES = (0.25, 0.5, 0.7, 1, 1.4, 2, 4)
 HUMAN_MODEL, MODEL_HUMAN = "D(human‖model)", "D(model‖human)"
 SYMBOLS = {"nll": "NLL", "human_model": HUMAN_MODEL}
 
@@ -27,7 +28,7 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     shown = [_labels(record, rows)]
     if (rows["quantity"] == "human_model").any():
         compared = [_differences(rows)] if {"baseline"} < set(_augmentations(rows)) else []
-        shown = [_directions(rows, printed), *compared, _agreement(rows), *shown]
+        shown = [_directions(rows, printed), *compared, _at_temperatures(record, rows), _agreement(rows), *shown]
     return shown
 
 
@@ -140,6 +141,30 @@ def _differences(rows: pd.DataFrame) -> Table:
         "half of the test images at the temperature fitted on the other half's labels): mean over seeds and its 95% "
         "Student t interval, each by itself. What remains after scaling is no matter of softer outputs.",
         ("Augmentation", "as trained", "scaled"),
+        tuple(body),
+    )
+
+
+def _at_temperatures(record: StudyRecord, rows: pd.DataFrame) -> Table:
+    """The curves of `_softness` at a few temperatures."""
+    keys = {"curve:human_model": HUMAN_MODEL}
+    keys |= {f"curve:model_human:{a:g}": f"{MODEL_HUMAN}, a = {a:g}" for a in _smoothings(rows)}
+    body, header = [], []
+    for name in _augmentations(rows):
+        runs = dict.fromkeys(rows.loc[rows["augmentation"] == name, "run"])
+        arrays = [record.run(str(run)).read_arrays("temperatures", *keys) for run in runs]
+        temperatures = arrays[0]["temperatures"]
+        chosen = [int(np.abs(np.log(temperatures / wanted)).argmin()) for wanted in SHOWN_TEMPERATURES]
+        header = [f"T = {temperatures[place]:.3g}" for place in chosen]
+        for key, text in keys.items():
+            curves = pd.DataFrame([found[key][chosen] for found in arrays])
+            body.append((f"{label(name)}, {text}", *(f"{value:.3f}" for value in curves.mean())))
+    return Table(
+        "calibration-temperatures",
+        "The same networks, sharper and softer",
+        "Nats, mean over training seeds, with the logits divided by T: below 1 sharper than trained, above 1 softer. "
+        "What changes along a line is softness alone.",
+        ("Network and direction", *header),
         tuple(body),
     )
 

@@ -20,7 +20,7 @@ from ..analysis.interface import Estimate, Row, Task
 from ..analysis.settings import changed
 from ..analysis.store.results import row_of
 from ..analysis.store.runs import Run
-from ..analysis.study.classifiers import Trained, classifiers, measurement
+from ..analysis.study.classifiers import Trained, classifiers, facts_of, measurement
 from ..analysis.study.execute import Context
 from ..analysis.study.plan import Study
 from ..analysis.training.backend import Backend, stream_seed
@@ -123,25 +123,12 @@ def _measure(
     logits = torch.from_numpy(inputs[0].read_arrays("logits")["logits"])
     drawn = resamples(len(labels), config.resamples, _generator(config, "resamples"))
     smoothing = config.smoothing if counts is not None and measures.are_votes(counts) else ()
+    facts = facts_of(CalibrationSection.name, trained_with, trained, run, context)
     rows: list[Row] = []
 
     def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
         if math.isfinite(estimate.value):
-            facts = {"augmentation": trained.augmentation, "model": trained_with.model, "seed": trained.seed}
-            rows.append(
-                row_of(
-                    estimate,
-                    run=run.path.name.removesuffix(".partial"),
-                    study=context.study,
-                    section=CalibrationSection.name,
-                    dataset=context.dataset.name,
-                    split="test",
-                    quantity=quantity,
-                    params=params,
-                    note=note,
-                    **facts,
-                )
-            )
+            rows.append(row_of(estimate, quantity=quantity, params=params, note=note, **facts))
 
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     softness = {"as trained": measures.log_probabilities(logits)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from ..analysis.data.dataset import Dataset, evenly_spaced
 from ..analysis.errors import InputError
@@ -13,7 +14,7 @@ from ..analysis.proportion import proportion
 from ..analysis.settings import changed
 from ..analysis.store.results import row_of
 from ..analysis.store.runs import Run
-from ..analysis.study.classifiers import Trained, classifiers
+from ..analysis.study.classifiers import Trained, classifiers, facts_of
 from ..analysis.study.execute import Context
 from ..analysis.study.plan import Study
 from ..analysis.training.backend import Backend
@@ -117,6 +118,7 @@ def _measure(
         }
         | {f"map:{name}": values.half().cpu().numpy() for name, values in maps}
     )
+    facts = facts_of(GradCAMSection.name, trained_with, trained, run, context)
     rows: list[Row] = []
     for layer, sums, zero, area in zip(layers, found.sums.double(), found.zero, found.areas, strict=True):
         estimates: dict[str, Estimate] = {
@@ -124,21 +126,7 @@ def _measure(
             "heatmap_mean": from_independent(sums / area, "none", ""),
             "zero_maps": proportion(int(zero.sum()), len(zero)),
         }
-        params = {"layer": layer, "method": config.method, "norm": config.norm, "target": config.target}
-        rows += [
-            row_of(
-                estimate,
-                run=run.path.name.removesuffix(".partial"),
-                study=context.study,
-                section=GradCAMSection.name,
-                dataset=dataset.name,
-                split="test",
-                augmentation=trained.augmentation,
-                model=trained_with.model,
-                seed=trained.seed,
-                quantity=quantity,
-                params=params | {"upsample": config.upsample, "area": area},
-            )
-            for quantity, estimate in estimates.items()
-        ]
+        params: dict[str, Any] = {"layer": layer, "method": config.method, "norm": config.norm, "target": config.target}
+        params |= {"upsample": config.upsample, "area": area}
+        rows += [row_of(estimate, quantity=name, params=params, **facts) for name, estimate in estimates.items()]
     return rows

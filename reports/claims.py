@@ -18,6 +18,12 @@ from ..analysis.style import label
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
 MARGIN = 1.0  # points of accuracy
+CAPTION = (
+    "A claim is a set of differences. It agrees where each goes the claimed way beyond chance, disagrees where any "
+    "goes the other way beyond chance; otherwise one cannot tell. Chance: the intervals of the summary, over seeds and "
+    "images, with Holm’s correction for all differences here, at 5%. That nothing is better means: by no more than "
+    f"{MARGIN:g} point of accuracy. These are verdicts on this study’s networks and schedules, not on the paper’s."
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ ANSWERS = {  # of the sections that come with mixlens; others are headed by thei
     "calibration": "Distance from people",
     "classifier": "Accuracy",
 }
+CAPTION = (
+    "Mean ± standard deviation over training seeds; below, the difference to the baseline on the same seeds and images "
+    "with its 95% interval over both (mixlens.analysis.comparison.effect). An arrow where it stands after Holm’s "
+    "correction for all differences of this table; with fewer than three seeds one cannot tell."
+)
 WITHOUT_PEOPLE = {"nll": "Loss on the labels"}  # what calibration says of data that nobody voted on
 
 

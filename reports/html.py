@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ..analysis.store.results import COLUMNS
 from ..analysis.style import Plot, label, svg
-from .claims import MARGIN
+from . import claims, front
 from .content import Content
 
 
@@ -23,7 +23,7 @@ def render_html(content: Content) -> str:
         **vars(content),
         **made,
         label=label,
-        margin=MARGIN,
+        captions={"front": front.CAPTION, "claims": claims.CAPTION},
         drawn=_drawn,
         rows_json=_rows_json(content),
         script=Markup((files("mixlens.reports") / "templates" / "report.js").read_text(encoding="utf-8")),

@@ -12,23 +12,27 @@ import matplotlib as mpl
 
 from ..analysis.errors import InputError
 from ..analysis.style import Plot, Table, label, plain_svg
-from .claims import MARGIN
+from . import claims, front
 from .content import Content
 
 FULL_WIDTH = 8.6  # inches of a figure as wide as the page
 TEMPLATES = ("report.typ", "about.typ")
 
 
+class NoPDFError(InputError):
+    """typst is missing, or could not set the document; the page does without it."""
+
+
 def render_pdf(content: Content) -> bytes:
     """The document: the same bytes for the same content.
 
     Raises:
-        InputError: typst is not installed, or refuses.
+        NoPDFError: typst is not installed, or refuses.
     """
     try:
         import typst
     except ImportError as error:
-        raise InputError(f"no PDF without typst ({error}): pip install typst.") from error
+        raise NoPDFError(f"no PDF without typst ({error}): pip install typst.") from error
     plots = [plot for section in content.sections for plot in section.plots] + list(content.gallery)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -49,7 +53,7 @@ def render_pdf(content: Content) -> bytes:
                 timestamp=0,
             )
         except RuntimeError as error:
-            raise InputError(f"typst could not set the report: {error}") from error
+            raise NoPDFError(f"typst could not set the report: {error}") from error
     assert isinstance(made, bytes)
     return made
 
@@ -107,21 +111,20 @@ def _plot(plot: Plot) -> dict[str, Any]:
 
 
 def _front(content: Content) -> dict[str, Any]:
-    front = content.front
+    page = content.front
     rows = [
         [label(name)]
         + [
             (column.cells[place].value or "not measured")
             + (f"\n{column.cells[place].change}" if column.cells[place].change else "")
-            for column in front.columns
+            for column in page.columns
         ]
-        for place, name in enumerate(front.augmentations)
+        for place, name in enumerate(page.augmentations)
     ]
     return {
         "title": "Summary",
-        "caption": "Mean ± standard deviation over training seeds; below, the difference to the baseline on the same "
-        "seeds and images with its 95% interval over both; an arrow where it stands after Holm's correction.",
-        "header": ["Augmentation", *(f"{column.question}\n{column.quantity}" for column in front.columns)],
+        "caption": front.CAPTION,
+        "header": ["Augmentation", *(f"{column.question}\n{column.quantity}" for column in page.columns)],
         "rows": rows,
     }
 
@@ -129,9 +132,7 @@ def _front(content: Content) -> dict[str, Any]:
 def _claims(content: Content) -> dict[str, Any]:
     return {
         "title": "Claims",
-        "caption": "A claim agrees where each of its differences goes the claimed way beyond chance, disagrees where "
-        "any goes the other way; otherwise one cannot tell (Holm's correction for all differences, 5%). Not above "
-        f"means by no more than {MARGIN:g} point of accuracy.",
+        "caption": claims.CAPTION,
         "header": ["Claim", "Where", "Here", "Evidence"],
         "rows": [
             [

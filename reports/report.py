@@ -8,6 +8,7 @@ from pathlib import Path
 from ..analysis.errors import InputError
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
+from ..analysis.style import figure_file
 from .content import collect
 from .html import render_html
 from .pdf import render_pdf
@@ -28,6 +29,20 @@ def write_report(record: StudyRecord, path: Path, *, pdf: bool = False) -> Path:
     if pdf:
         _write(path.with_suffix(".pdf"), render_pdf(content))
     return path
+
+
+def write_figures(record: StudyRecord, folder: Path, suffix: str) -> list[Path]:
+    """Each figure of the report by itself, for a paper: ``suffix`` is pdf, svg or png, on white.
+
+    Raises:
+        InputError: as `write_report`.
+    """
+    content, made = collect(record), []
+    for plot in [*(plot for section in content.sections for plot in section.plots), *content.gallery]:
+        path = folder / f"{plot.name}.{suffix}"
+        _write(path, figure_file(plot, suffix, facecolor="white", dpi=150))
+        made.append(path)
+    return made
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ from ..analysis.proportion import proportion
 from ..analysis.settings import changed
 from ..analysis.store.results import row_of
 from ..analysis.store.runs import CHECKPOINT, Run
-from ..analysis.study.classifiers import Trained, classifiers
+from ..analysis.study.classifiers import Trained, classifiers, facts_of
 from ..analysis.study.execute import Context
 from ..analysis.study.plan import Study
 from ..analysis.training.backend import Backend
@@ -138,14 +138,7 @@ def _measure(
         attacks,
         protocol=config.protocol,
         classes=len(context.dataset.classes),
-        run=run.path.name.removesuffix(".partial"),
-        study=context.study,
-        section=RobustnessSection.name,
-        dataset=context.dataset.name,
-        split="test",
-        augmentation=trained.augmentation,
-        model=trained_with.model,
-        seed=trained.seed,
+        **facts_of(RobustnessSection.name, trained_with, trained, run, context),
     )
 
 

@@ -158,18 +158,19 @@ def _measure(
     found = {"accuracy": proportion(int(right.sum()), len(labels)), "nll": from_independent(nll, "none")}
     arrays = {"logits": logits, "accuracy": right, "nll": nll}
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
-    return [
-        row_of(
-            estimate,
-            run=run.path.name.removesuffix(".partial"),
-            study=context.study,
-            section=ClassifierSection.name,
-            dataset=dataset.name,
-            split="test",
-            augmentation=trained.augmentation,
-            model=config.model,
-            seed=trained.seed,
-            quantity=quantity,
-        )
-        for quantity, estimate in found.items()
-    ]
+    facts = facts_of(ClassifierSection.name, config, trained, run, context)
+    return [row_of(estimate, quantity=quantity, **facts) for quantity, estimate in found.items()]
+
+
+def facts_of(section: str, config: ClassifierConfig, trained: Trained, run: Run, context: Any) -> dict[str, Any]:
+    """What every row of a classifier's measurement says beside its number."""
+    return {
+        "run": run.path.name.removesuffix(".partial"),
+        "study": context.study,
+        "section": section,
+        "dataset": context.dataset.name,
+        "split": "test",
+        "augmentation": trained.augmentation,
+        "model": config.model,
+        "seed": trained.seed,
+    }

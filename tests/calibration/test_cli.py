@@ -69,16 +69,6 @@ def page(folder):
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def failing(capsys, *arguments):
-    """Run, expect exit status 2 and one message on standard error; return it."""
-    assert main([*arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("mixlens: ")
-    assert "Traceback" not in captured.err + captured.out
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
 def test_ones_own_votes_from_training_to_report(here, capsys):
     arguments = [*OWN, "--data", "calibrated_code:judged", "--augmentations", "baseline,mixup", "--seeds", "2"]
     arguments += ["--out", str(here), "--name", "own"]
@@ -180,7 +170,7 @@ def test_in_a_study_of_several_sections(here):
     ],
     ids=" ".join,
 )
-def test_a_mistake_is_one_clear_message_before_anything_runs(here, capsys, arguments, words):
+def test_a_mistake_is_one_clear_message_before_anything_runs(here, failing, arguments, words):
     from calibrated_code import votes
 
     counts = votes()
@@ -196,7 +186,7 @@ def test_a_mistake_is_one_clear_message_before_anything_runs(here, capsys, argum
     if arguments[0] in own:  # given once
         index = own.index(arguments[0])
         del own[index : index + 2]
-    message = failing(capsys, *own, *arguments, "--out", str(here))
+    message = failing(*own, *arguments, "--out", str(here))
     for word in words:
         assert word in message
     assert not list((here / "runs").glob("*-*"))

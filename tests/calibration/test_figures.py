@@ -129,7 +129,19 @@ def of(record, printed=None):
 
 
 def test_the_tables_of_a_study_with_votes(study):
-    assert list(of(study())) == ["table-6", "differences", "agreement", "labels"]
+    assert list(of(study())) == ["table-6", "differences", "temperatures", "agreement", "labels"]
+
+
+def test_both_directions_at_a_few_temperatures(study):
+    """Curves are stored at ½, 1 and 2; the nearest stand in the columns. 0.6, 0.4, 0.5 and 0.01 more for each seed."""
+    table = of(study())["temperatures"]
+    assert table.header == ("Network and direction", *(f"T = {t}" for t in ("0.5", "0.5", "0.5", "1", "1", "2", "2")))
+    assert table.rows[0] == ("Baseline, D(human‖model)", "0.610", "0.610", "0.610", "0.410", "0.410", "0.510", "0.510")
+    assert [row[0] for row in table.rows[:3]] == [
+        "Baseline, D(human‖model)",
+        "Baseline, D(model‖human), a = 0.05",
+        "Baseline, D(model‖human), a = 0.5",
+    ]
 
 
 def test_both_directions_by_hand(study):

@@ -100,3 +100,16 @@ def test_other_settings_are_refused_or_named(make_record, rates, tmp_path):
 
 def test_no_folder_is_one_message(failing):
     assert "name at least one study's folder" in failing("report")
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_figures_by_themselves(record, tmp_path, capsys, suffix, start):
+    assert main(["report", str(record.folder), "--figures", suffix, "--out", str(tmp_path / "figures")]) == 0
+    made = sorted((tmp_path / "figures").iterdir())
+    assert [path.name for path in made] == [
+        "vae-curves." + suffix,
+        "vae-quantities." + suffix,
+        "vae-reconstructions." + suffix,
+    ]
+    assert all(path.read_bytes().startswith(start) for path in made)
+    assert str(made[0]) in capsys.readouterr().out

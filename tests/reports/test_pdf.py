@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mixlens.analysis.errors import InputError
+from mixlens.cli import main
 from mixlens.reports.content import collect
 from mixlens.reports.pdf import render_pdf
 from mixlens.reports.report import write_report
@@ -29,7 +30,8 @@ def test_text_that_typst_could_read_as_its_own_is_set_as_it_is(record):
     assert render_pdf(collect(replace(record, name=bad, settings=settings, command=bad)))
 
 
-def test_without_typst_the_page_is_there_and_the_reason_is_given(record, tmp_path, monkeypatch):
+@pytest.fixture
+def without_typst(monkeypatch):
     real = builtins.__import__
 
     def without(name, *arguments, **options):
@@ -38,7 +40,17 @@ def test_without_typst_the_page_is_there_and_the_reason_is_given(record, tmp_pat
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
+
+
+def test_without_typst_the_page_is_there_and_the_reason_is_given(record, tmp_path, without_typst):
     with pytest.raises(InputError, match="no PDF without typst"):
         write_report(record, tmp_path / "r.html", pdf=True)
     assert (tmp_path / "r.html").is_file()
     assert not (tmp_path / "r.pdf").exists()
+
+
+def test_the_command_without_typst_names_the_page_and_the_reason(record, capsys, without_typst):
+    assert main(["report", str(record.folder)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [str(record.folder / "report.html")]
+    assert captured.err == "mixlens: no PDF without typst (No module named 'typst'): pip install typst.\n"

@@ -65,6 +65,9 @@ class Common:
     train_size: Annotated[int | None, Parameter(group=STUDY)] = None
     "Train on a class-balanced subset of this many images."
 
+    subset_seed: Annotated[int | None, Parameter(group=STUDY)] = None
+    "Seed that chooses the subset. Default: 0."
+
     augmentations: Annotated[str | None, Parameter(group=STUDY)] = None
     "What to compare, e.g. baseline,mixup,fmix(alpha=0.2),my_code.mixes:make(beta=2)."
 
@@ -96,7 +99,7 @@ class Common:
     "Print only errors and where the report is."
 
     def overrides(self) -> dict[str, Any]:
-        given = {k: getattr(self, k) for k in ("data", "train_size", "augmentations", "name")}
+        given = {k: getattr(self, k) for k in ("data", "train_size", "subset_seed", "augmentations", "name")}
         return {k: v for k, v in given.items() if v is not None} | (
             {} if self.seeds is None else {"seeds": _seeds(self.seeds)}
         )

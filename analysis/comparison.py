@@ -31,7 +31,7 @@ class Measured:
     unit: str  # as it is shown, after ``factor``
     terms: Terms
     factor: float = 1.0
-    front: bool = False  # the section's answer on a report's front page
+    front: str = ""  # what heads it on a report's front page; empty: it is not there
 
 
 @dataclass(frozen=True)

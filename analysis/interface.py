@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from .errors import InputError
@@ -130,6 +131,9 @@ class Printed(NamedTuple):
     source: str
 
 
+PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+
+
 @dataclass(frozen=True)
 class Task:
     """One step of a study whose output is stored: a training, a measurement.
@@ -146,13 +150,23 @@ class Task:
     work: Callable[[Any, tuple[Any, ...], Any], Sequence[Row]] = field(compare=False)
 
 
-class Section(Protocol):
-    """One question asked of an augmentation, such as ``vae``: what a study needs to know of it."""
+@dataclass(frozen=True)
+class Section:
+    """One question asked of an augmentation, such as ``vae``: declared in the ``config.py`` of its package.
 
-    name: str
+    Any installed package adds its own by an entry point in the group ``mixlens.sections`` (docs/sections.md). The two
+    modules are named, not imported: a report is made without ``run`` and its torch, a study runs without ``figures``.
+    """
+
+    name: str  # of its settings, its rows and its command
+    summary: str  # one sentence for the command's help
     config: type  # a frozen dataclass whose defaults are the paper's
-    uses: tuple[str, ...]  # other sections whose settings it reads
+    run: str  # module with ``tasks(study, dataset, backend)``
+    figures: str  # module with ``ABOUT``, ``tables``, ``plots`` and ``measured``
+    uses: tuple[str, ...] = ()  # other sections whose settings it reads
+    command: str = ""  # where it is not called as the section is
 
     def tasks(self, study: Any, dataset: Any, backend: Any) -> Sequence[Task]:
         """The tasks that answer the question for every augmentation and seed of a `Study`."""
-        ...
+        found: Sequence[Task] = import_module(self.run).tasks(study, dataset, backend)
+        return found

@@ -1,4 +1,4 @@
-"""What a user names on the command line or in a study: ``name(key=value)``, and their own ``package.module:name``."""
+"""What a user names: ``name(key=value)``, their own ``package.module:name``; and what installed packages add."""
 
 import ast
 import hashlib
@@ -6,10 +6,15 @@ import json
 import os
 import sys
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError, unknown
+from .interface import Section
+
+SECTIONS = "mixlens.sections"  # the group of entry points
 
 
 def load_object(spec: str, kind: str) -> Any:
@@ -91,3 +96,33 @@ def split_list(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part.strip() for part in parts if part.strip()]
+
+
+def installed_sections() -> dict[str, Section]:
+    """Every section by name: those that come with mixlens first, then those of other packages.
+
+    Raises:
+        InputError: a package declares what is no section, names modules that are not there, or takes a name twice.
+    """
+    found: dict[str, Section] = {}
+    points = list(entry_points(group=SECTIONS))
+    for point in sorted(points, key=lambda point: (not point.value.startswith("mixlens."), point.name)):
+        package = point.dist.name if point.dist else point.value
+        where = f"the section {point.name!r} of the package {package}"
+        try:
+            section = point.load()
+            if not isinstance(section, Section) or section.name != point.name or not point.name.isidentifier():
+                raise InputError(f"{where} must be a Section of that name, an identifier; it is {section!r}.")
+            missing = [name for name in (section.run, section.figures) if find_spec(name) is None]
+        except InputError:
+            raise
+        except Exception as error:  # whatever the package raises while it is imported
+            raise InputError(
+                f"{where} cannot be loaded ({type(error).__name__}: {error}). Mend or uninstall that package."
+            ) from error
+        if missing:
+            raise InputError(f"{where} names the module {missing[0]}, which is not there.")
+        if point.name in found:
+            raise InputError(f"two packages have a section {point.name!r}; uninstall one, such as {package}.")
+        found[point.name] = section
+    return found

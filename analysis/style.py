@@ -66,6 +66,24 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True)
+class Equation:
+    """A displayed equation: LaTeX for the page, typst's notation for the PDF, and in words for who cannot see it."""
+
+    words: str
+    latex: str
+    typst: str
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report says of a section before its tables, in plain text."""
+
+    question: str
+    text: tuple[str | Equation, ...]  # paragraphs
+    caveats: tuple[str, ...] = ()  # what its numbers do not say
+
+
 def label(augmentation: str) -> str:
     """The name people know: ``fmix`` → FMix. A user's own augmentation keeps the name it was given."""
     head, _, rest = augmentation.partition("(")

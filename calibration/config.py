@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ..analysis.errors import InputError
+from ..analysis.interface import Section
 from ..analysis.settings import setting
 
 
@@ -31,3 +32,13 @@ class CalibrationConfig:
             raise InputError(f"resamples must be at least 100, got {self.resamples}.")
         if self.seed < 0:
             raise InputError(f"seed must be at least 0, got {self.seed}.")
+
+
+SECTION = Section(
+    name="calibration",
+    summary="Divergence of the classifiers' probabilities from people's (Table 6), and calibration against labels.",
+    config=CalibrationConfig,
+    run="mixlens.calibration.run",
+    figures="mixlens.calibration.figures",
+    uses=("classifier",),
+)

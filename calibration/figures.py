@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.comparison import Measured, difference, sd
-from ..analysis.interface import Printed
+from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, number
+from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, label, number
 
-PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+ABOUT = About(
+    question="Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
+    text=(
+        "From the softmax p of each test image and people’s votes c for its classes (n votes, C classes), which give "
+        "their probabilities h:",
+        Equation(
+            "the divergence of people's probabilities h from the model's p, and of p from h; h is smoothed with a "
+            "pseudo-votes for each class",
+            r"D(h\|p) = \sum_k h_k \log\frac{h_k}{p_k},\quad D(p\|h) = \sum_k p_k \log\frac{p_k}{h_k},\quad "
+            r"h_k = \frac{c_k + a}{n + C a}",
+            r"D(h || p) = sum_k h_k log h_k / p_k, quad D(p || h) = sum_k p_k log p_k / h_k, quad "
+            r"h_k = (c_k + a) / (n + C a)",
+        ),
+        "Every score stands here twice: as trained, and after temperature scaling, with each half of the test images "
+        "at the temperature that fits the labels of the other half.",
+    ),
+    caveats=(
+        "A network can come closer to people by being softer everywhere, without knowing where they hesitate. That is "
+        "what the scaled scores are for.",
+        "D(model‖human) is infinite wherever nobody voted for a class to which the network gives a probability: nearly "
+        "every image. It depends on the smoothing a, which is why several are given.",
+        "ECE is biased upwards: a calibrated network’s is not zero.",
+    ),
+)
 TEMPERATURES = ("as trained", "scaled")
 SHOWN_TEMPERATURES = (0.25, 0.5, 0.7, 1, 1.4, 2, 4)
 HUMAN_MODEL, MODEL_HUMAN = "D(human‖model)", "D(model‖human)"
@@ -45,7 +68,9 @@ def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: D(human‖model), or without people's labels the NLL."""
     rows = _rows(record)
     people = (rows["quantity"] == "human_model").any()
-    quantity, title = ("human_model", HUMAN_MODEL) if people else ("nll", "NLL")
+    quantity, title, front = (
+        ("human_model", HUMAN_MODEL, "Distance from people") if people else ("nll", "NLL", "Loss on the labels")
+    )
     found = []
     for temperature in TEMPERATURES:
         key = f"{temperature}:{quantity}"
@@ -54,9 +79,10 @@ def measured(record: StudyRecord) -> list[Measured]:
             (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays(key)[key]
             for row in runs.itertuples()
         }
-        front = temperature == "as trained"
-        name = quantity if front else f"{quantity}_scaled"
-        found.append(Measured(name, title if front else f"{title}, {temperature}", "nats", terms, front=front))
+        if temperature == "as trained":
+            found.append(Measured(quantity, title, "nats", terms, front=front))
+        else:
+            found.append(Measured(f"{quantity}_scaled", f"{title}, {temperature}", "nats", terms))
     return found
 
 

@@ -26,39 +26,29 @@ from ..analysis.study.plan import Study
 from ..analysis.training.backend import Backend, stream_seed
 from ..analysis.training.config import ClassifierConfig
 from . import measures
-from .config import CalibrationConfig
+from .config import SECTION, CalibrationConfig
 from .uncertainty import bootstrap, bootstrap_mean, resamples
 
 
-class CalibrationSection:
-    """Divergence of a classifier's probabilities from people's (Table 6), and from how often it is right."""
-
-    name = "calibration"
-    config = CalibrationConfig
-    uses: tuple[str, ...] = ("classifier",)
-
-    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
-        """For each classifier one measurement of its logits on the whole test set."""
-        config: CalibrationConfig = study.settings[self.name]
-        trained_with: ClassifierConfig = study.settings["classifier"]
-        counts = human_counts(config, dataset)
-        own = {k: v for k, v in changed(config).items() if k != "counts"}
-        if counts is not None:
-            own["people"] = hashlib.sha256(counts.numpy().tobytes()).hexdigest()
-        return [
-            Task(
-                "calibration-measure",
-                1,
-                f"measure calibration, {trained.augmentation}, seed {trained.seed}",
-                {"data": dataset.checksum, **own},
-                (measurement(trained_with, dataset, trained),),
-                partial(_measure, config, trained_with, trained, counts),
-            )
-            for trained in classifiers(study, dataset, backend)
-        ]
-
-
-SECTION = CalibrationSection()
+def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+    """For each classifier one measurement of its logits on the whole test set."""
+    config: CalibrationConfig = study.settings[SECTION.name]
+    trained_with: ClassifierConfig = study.settings["classifier"]
+    counts = human_counts(config, dataset)
+    own = {k: v for k, v in changed(config).items() if k != "counts"}
+    if counts is not None:
+        own["people"] = hashlib.sha256(counts.numpy().tobytes()).hexdigest()
+    return [
+        Task(
+            "calibration-measure",
+            1,
+            f"measure calibration, {trained.augmentation}, seed {trained.seed}",
+            {"data": dataset.checksum, **own},
+            (measurement(trained_with, dataset, trained),),
+            partial(_measure, config, trained_with, trained, counts),
+        )
+        for trained in classifiers(study, dataset, backend)
+    ]
 
 
 def human_counts(config: CalibrationConfig, dataset: Dataset) -> Tensor | None:
@@ -123,7 +113,7 @@ def _measure(
     logits = torch.from_numpy(inputs[0].read_arrays("logits")["logits"])
     drawn = resamples(len(labels), config.resamples, _generator(config, "resamples"))
     smoothing = config.smoothing if counts is not None and measures.are_votes(counts) else ()
-    facts = facts_of(CalibrationSection.name, trained_with, trained, run, context)
+    facts = facts_of(SECTION.name, trained_with, trained, run, context)
     rows: list[Row] = []
 
     def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:

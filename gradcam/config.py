@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..analysis.errors import InputError
+from ..analysis.interface import Section
 from ..analysis.settings import setting
 
 MethodName = Literal["gradcam", "gradcam++", "layercam", "eigencam"]
@@ -42,3 +43,13 @@ class GradCAMConfig:
         for name in ("batch_size", "shown"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+
+SECTION = Section(
+    name="gradcam",
+    summary="Sums of the classifiers' Grad-CAM heatmaps over the test set (section 3, Fig. 4).",
+    config=GradCAMConfig,
+    run="mixlens.gradcam.run",
+    figures="mixlens.gradcam.figures",
+    uses=("classifier",),
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,12 +11,32 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from ..analysis.comparison import Measured, difference, sd
-from ..analysis.interface import Printed
+from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval, label, number
+from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, interval, label, number
 
-PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+ABOUT = About(
+    question="Over how much of an image is the evidence for a class spread?",
+    text=(
+        "The heatmap of an image at a layer with activations A (C channels, Z pixels) explains the logit y of a class "
+        "by the channels that raise it; its sum says over how many pixels the evidence is spread:",
+        Equation(
+            "heatmap L: the ReLU of the channels' activations weighted by the mean gradient of the logit; its sum "
+            "after division by its maximum",
+            r"L = \mathrm{ReLU}\Big(\sum_c w_c A_c\Big),\quad w_c = \frac{1}{Z} \sum_i "
+            r"\frac{\partial y}{\partial A_{ci}},\quad \mathrm{sum} = \sum_i \frac{L_i}{\max_j L_j}",
+            r'L = "ReLU"(sum_c w_c A_c), quad w_c = 1/Z sum_i (partial y) / (partial A_(c i)), quad '
+            r'"sum" = sum_i L_i / (max_j L_j)',
+        ),
+    ),
+    caveats=(
+        "One pixel far above the others makes the sum small, whatever the rest does: it measures the shape of a map, "
+        "not how much evidence there is.",
+        "A map that is zero everywhere has the sum 0; the share of such maps is given.",
+        "Sums of layers of different size compare per pixel only.",
+    ),
+)
 AS_IN_PAPER = {"method": "gradcam", "norm": "max", "target": "predicted", "upsample": False}
 NORMS = {"max": "divided by its maximum", "minmax": "moved to reach from 0 to 1", "none": "as it is"}
 PAPERS_LAYER = "stem"  # of our networks
@@ -44,7 +63,9 @@ def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: the sum at the first layer."""
     rows = _rows(record)
     terms = {key: sums[0] for key, sums in _arrays(record, rows).items()}
-    return [Measured("heatmap_sum", f"Heatmap sum, {_unique(rows, 'layer')[0]}", "pixels", terms, front=True)]
+    return [
+        Measured("heatmap_sum", f"Heatmap sum, {_unique(rows, 'layer')[0]}", "pixels", terms, front="Evidence spread")
+    ]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:

@@ -20,33 +20,23 @@ from ..analysis.study.plan import Study
 from ..analysis.training.backend import Backend
 from ..analysis.training.classifier import load_classifier, make_classifier, to_unit
 from ..analysis.training.config import ClassifierConfig
-from .config import PREDICTED, TRUE, GradCAMConfig
+from .config import PREDICTED, SECTION, TRUE, GradCAMConfig
 from .layers import choose_layers
 from .measures import heatmap_sums, heatmaps
 
 
-class GradCAMSection:
-    """The sum of each test image's Grad-CAM heatmap (section 3, Fig. 4)."""
-
-    name = "gradcam"
-    config = GradCAMConfig
-    uses: tuple[str, ...] = ("classifier",)
-
-    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
-        """For each classifier one measurement over the test set. The layers are tried on the untrained network."""
-        config: GradCAMConfig = study.settings[self.name]
-        trained_with: ClassifierConfig = study.settings["classifier"]
-        if config.target not in (PREDICTED, TRUE) and int(config.target) >= len(dataset.classes):
-            raise InputError(
-                f"gradcam.target is {config.target}, but {dataset.name} has classes 0 to {len(dataset.classes) - 1}."
-            )
-        evenly_spaced(len(dataset.test), config.images, "gradcam.images")
-        trained = classifiers(study, dataset, backend)
-        layers = _try_layers(config, trained_with, dataset)
-        return [_measurement(config, trained_with, layers, dataset, each) for each in trained]
-
-
-SECTION = GradCAMSection()
+def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+    """For each classifier one measurement over the test set. The layers are tried on the untrained network."""
+    config: GradCAMConfig = study.settings[SECTION.name]
+    trained_with: ClassifierConfig = study.settings["classifier"]
+    if config.target not in (PREDICTED, TRUE) and int(config.target) >= len(dataset.classes):
+        raise InputError(
+            f"gradcam.target is {config.target}, but {dataset.name} has classes 0 to {len(dataset.classes) - 1}."
+        )
+    evenly_spaced(len(dataset.test), config.images, "gradcam.images")
+    trained = classifiers(study, dataset, backend)
+    layers = _try_layers(config, trained_with, dataset)
+    return [_measurement(config, trained_with, layers, dataset, each) for each in trained]
 
 
 def _try_layers(config: GradCAMConfig, trained_with: ClassifierConfig, dataset: Dataset) -> tuple[str, ...]:
@@ -118,7 +108,7 @@ def _measure(
         }
         | {f"map:{name}": values.half().cpu().numpy() for name, values in maps}
     )
-    facts = facts_of(GradCAMSection.name, trained_with, trained, run, context)
+    facts = facts_of(SECTION.name, trained_with, trained, run, context)
     rows: list[Row] = []
     for layer, sums, zero, area in zip(layers, found.sums.double(), found.zero, found.areas, strict=True):
         estimates: dict[str, Estimate] = {

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.comparison import Measured, difference, sd
-from ..analysis.interface import Printed
+from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import INK, Plot, Table, colours, drawing, label, number
+from ..analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, number
 
-PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+ABOUT = About(
+    question="How well do classifiers trained on augmented images classify?",
+    text=(
+        "Each classifier is trained on mixed images and the soft labels that go with them, and measured on real test "
+        "images:",
+        Equation(
+            "loss: the cross entropy against the mixed label of the mixed image; both are weighted by the mask's mean "
+            "lambda",
+            r"\mathrm{loss} = -\sum_c \tilde y_c \log p_c(\tilde x),\quad "
+            r"\tilde x = m \odot x_1 + (1-m) \odot x_2,\quad \tilde y = \lambda y_1 + (1-\lambda) y_2",
+            r'"loss" = - sum_c tilde(y)_c log p_c (tilde(x)), quad '
+            r"tilde(x) = m dot.o x_1 + (1 - m) dot.o x_2, quad tilde(y) = lambda y_1 + (1 - lambda) y_2",
+        ),
+        "The other sections ask what these same networks have learned.",
+    ),
+    caveats=("An order of augmentations holds for the network and schedule it was measured with, and no further.",),
+)
 PANELS = {"train_loss": "training loss (nats)", "test_nll": "test loss (nats)", "test_accuracy": "test accuracy"}
 
 
@@ -94,7 +108,7 @@ def measured(record: StudyRecord) -> list[Measured]:
         (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays("accuracy")["accuracy"]
         for row in rows.itertuples()
     }
-    return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front=True)]
+    return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy")]
 
 
 def _partner(record: StudyRecord) -> str:

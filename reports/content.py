@@ -10,12 +10,13 @@ from typing import Any
 from ..analysis.errors import InputError
 from ..analysis.interface import Row
 from ..analysis.store.record import StudyRecord, TaskRecord
-from ..analysis.style import Plot, Table, duration
+from ..analysis.style import About, Plot, Table, duration
 from . import paper
 from .claims import Judged, judge
+from .commands import commands_of
 from .front import Front, front_page
 from .gallery import mask_plot, spectrum_plot
-from .sections import QUESTIONS, figures_of, measured
+from .sections import figures_of, measured, not_installed
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class SectionContent:
     """One section's answer."""
 
     name: str
-    question: str
+    about: About
+    commands: Sequence[str]  # that make it again
     tables: Sequence[Table]
     plots: Sequence[Plot]
 
@@ -39,6 +41,7 @@ class Content:
     claims: Sequence[Judged]  # of the paper's data set alone
     gallery: Sequence[Plot]
     environments: Sequence[Mapping[str, Any]]
+    missing: Sequence[str]  # sections whose package is not installed
 
     @property
     def settings(self) -> str:
@@ -71,7 +74,7 @@ def collect(record: StudyRecord) -> Content:
     for name, figures in figures_of(record).items():
         printed = paper.VALUES.get(name, {}) if papers_data else {}
         tables, plots = figures.tables(record, printed), figures.plots(record, printed)
-        sections.append(SectionContent(name, QUESTIONS[name], tables, plots))
+        sections.append(SectionContent(name, figures.ABOUT, commands_of(record, name), tables, plots))
     gallery = []
     for task in record.done("gallery"):
         arrays = record.run(task.name).read_arrays("images", "partners", "spectrum:paper", "spectrum:official")
@@ -86,4 +89,5 @@ def collect(record: StudyRecord) -> Content:
         claims=judge(answers) if papers_data else [],
         gallery=gallery[:2],  # of several studies, the first's
         environments=record.environments(),
+        missing=not_installed(record),
     )

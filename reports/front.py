@@ -12,19 +12,11 @@ from ..analysis.comparison import Effect, Measured, effect, holm, sd
 from ..analysis.style import label, number
 
 BASELINE = "baseline"
-ANSWERS = {  # of the sections that come with mixlens; others are headed by their quantity alone
-    "vae": "Information kept",
-    "robustness": "Robustness",
-    "gradcam": "Evidence spread",
-    "calibration": "Distance from people",
-    "classifier": "Accuracy",
-}
 CAPTION = (
     "Mean ± standard deviation over training seeds; below, the difference to the baseline on the same seeds and images "
     "with its 95% interval over both (mixlens.analysis.comparison.effect). An arrow where it stands after Holm’s "
     "correction for all differences of this table; with fewer than three seeds one cannot tell."
 )
-WITHOUT_PEOPLE = {"nll": "Loss on the labels"}  # what calibration says of data that nobody voted on
 
 
 @dataclass(frozen=True)
@@ -83,8 +75,7 @@ def front_page(measured: Mapping[str, Sequence[Measured]], augmentations: Sequen
     for place, (section, one) in enumerate(fronts):
         unit = f" ({one.unit})" if one.unit else ""
         cells = tuple(Cell(_value(one, name), corrected.get((place, name))) for name in names)
-        question = WITHOUT_PEOPLE.get(one.quantity) or ANSWERS.get(section, section)
-        columns.append(Column(section, question, one.title + unit, cells))
+        columns.append(Column(section, one.front, one.title + unit, cells))
     return Front(tuple(names), tuple(columns))
 
 

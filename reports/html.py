@@ -7,10 +7,11 @@ from dataclasses import asdict
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from ..analysis.store.results import COLUMNS
-from ..analysis.style import Plot, label, svg
+from ..analysis.style import Equation, Plot, label, svg
 from . import claims, front
 from .content import Content
 
@@ -25,6 +26,7 @@ def render_html(content: Content) -> str:
         label=label,
         captions={"front": front.CAPTION, "claims": claims.CAPTION},
         drawn=_drawn,
+        equation=_equation,
         rows_json=_rows_json(content),
         script=Markup((files("mixlens.reports") / "templates" / "report.js").read_text(encoding="utf-8")),
     )
@@ -39,6 +41,11 @@ def _rows_json(content: Content) -> Markup:
 
 def _drawn(plot: Plot) -> Markup:
     return Markup(svg(plot))
+
+
+def _equation(equation: Equation) -> Markup:
+    """As MathML."""
+    return Markup(convert(equation.latex, display="block"))
 
 
 def _environment() -> Environment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from . import claims, front
 from .content import Content
 
 FULL_WIDTH = 8.6  # inches of a figure as wide as the page
-TEMPLATES = ("report.typ", "about.typ")
+TEMPLATE = "report.typ"
 
 
 class NoPDFError(InputError):
@@ -36,8 +37,7 @@ def render_pdf(content: Content) -> bytes:
     plots = [plot for section in content.sections for plot in section.plots] + list(content.gallery)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name in TEMPLATES:
-            (root / name).write_bytes((files("mixlens.reports") / "templates" / name).read_bytes())
+        (root / TEMPLATE).write_bytes((files("mixlens.reports") / "templates" / TEMPLATE).read_bytes())
         (root / "data.json").write_text(json.dumps(_data(content), ensure_ascii=False), encoding="utf-8")
         (root / "figures").mkdir()
         for plot in plots:
@@ -45,7 +45,7 @@ def render_pdf(content: Content) -> bytes:
         fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
         try:
             made = typst.compile(
-                root / "report.typ",
+                root / TEMPLATE,
                 root=root,
                 font_paths=[fonts],
                 ignore_system_fonts=True,
@@ -67,14 +67,18 @@ def _data(content: Content) -> dict[str, Any]:
         "name": record.name,
         "lead": f"What mixed-sample augmentation does to what a network learns: data set {record.settings['data']}, "
         f"training seeds {', '.join(map(str, seeds))}; {', '.join(map(label, augmentations))}.",
-        "warnings": [f"{task.label}: {task.state} {task.reason}".rstrip() for task in content.failed],
+        "warnings": [f"{task.label}: {task.state} {task.reason}".rstrip() for task in content.failed]
+        + [f"No installed package has the section {name}: its tables are not here." for name in content.missing],
         "front": _front(content) if content.front.columns else None,
         "sentences": [text for i in range(len(content.front.augmentations)) if (text := content.front.sentence(i))],
         "claims": _claims(content) if content.claims else None,
         "sections": [
             {
                 "name": section.name,
-                "question": section.question,
+                "question": section.about.question,
+                "text": [part if isinstance(part, str) else asdict(part) for part in section.about.text],
+                "caveats": list(section.about.caveats),
+                "commands": list(section.commands),
                 "tables": [_table(table) for table in section.tables],
                 "plots": [_plot(plot) for plot in section.plots],
             }

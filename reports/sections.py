@@ -1,37 +1,57 @@
-"""Where each section's tables, figures and answers are: its ``figures`` module. Imports no torch."""
+"""Each section's answers: its ``figures`` module, wherever it is installed. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from types import ModuleType
+from typing import Protocol, cast
 
 from ..analysis.comparison import Measured
+from ..analysis.errors import InputError
+from ..analysis.interface import PaperValues
+from ..analysis.plugins import installed_sections
 from ..analysis.store.record import StudyRecord
-
-# In the order of the report.
-MODULES = {
-    "vae": "...vae.figures",
-    "classifier": "..classifiers",
-    "robustness": "...robustness.figures",
-    "gradcam": "...gradcam.figures",
-    "calibration": "...calibration.figures",
-}
-QUESTIONS = {
-    "vae": "How much do the latents of a VAE trained on augmented images know of real images?",
-    "classifier": "How well do classifiers trained on augmented images classify?",
-    "robustness": "How small a change of an image turns a classifier’s answer?",
-    "gradcam": "Over how much of an image is the evidence for a class spread?",
-    "calibration": "Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
-}
+from ..analysis.style import About, Plot, Table
 
 
-def figures_of(record: StudyRecord) -> dict[str, ModuleType]:
-    """The ``figures`` module of every section that the study measured, in the report's order."""
-    there = {row.section for row in record.rows()}
-    return {name: import_module(module, __name__) for name, module in MODULES.items() if name in there}
+class Figures(Protocol):
+    """What a section's ``figures`` module holds."""
+
+    ABOUT: About
+
+    def tables(self, record: StudyRecord, printed: PaperValues) -> Sequence[Table]:
+        """Its tables; ``printed`` is empty unless the data are the paper's."""
+        ...
+
+    def plots(self, record: StudyRecord, printed: PaperValues) -> Sequence[Plot]: ...
+
+    def measured(self, record: StudyRecord) -> Sequence[Measured]:
+        """What the front page, the claims and ``mixlens compare`` set side by side."""
+        ...
 
 
-def measured(record: StudyRecord) -> Mapping[str, list[Measured]]:
+def figures_of(record: StudyRecord) -> dict[str, Figures]:
+    """The ``figures`` module of every section that the study measured, in the study's order.
+
+    Raises:
+        InputError: a section's package cannot be loaded.
+    """
+    measured, found = {row.section for row in record.rows()}, {}
+    for name, section in installed_sections().items():
+        if name in measured:
+            try:
+                found[name] = cast(Figures, import_module(section.figures))
+            except ImportError as error:
+                raise InputError(f"the figures of the section {name!r} cannot be loaded: {error}.") from error
+    order = list(record.settings["sections"])
+    return dict(sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
+
+
+def not_installed(record: StudyRecord) -> list[str]:
+    """Sections that the study measured and no installed package has: of them, a report shows the rows alone."""
+    return [name for name in record.settings["sections"] if name not in installed_sections()]
+
+
+def measured(record: StudyRecord) -> Mapping[str, Sequence[Measured]]:
     """Section → its quantities, of those the study measured."""
     return {name: figures.measured(record) for name, figures in figures_of(record).items()}

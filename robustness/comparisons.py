@@ -53,7 +53,8 @@ def measured(record: StudyRecord, rows: pd.DataFrame) -> list[Measured]:
         if at is not None:
             terms = {key: ~networks.broken(*key, attack, at[0]) for key in networks.runs}
             heading = f"{title(attack)} accuracy at ε = {at[0]:g}"
-            found.append(Measured(attack, heading, "%", terms, factor=100, front=attack == WORST))
+            front = "Robustness" if attack == WORST else ""
+            found.append(Measured(attack, heading, "%", terms, factor=100, front=front))
     return found
 
 

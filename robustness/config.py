@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 from ..analysis.errors import InputError
+from ..analysis.interface import Section
 from ..analysis.settings import setting
 
 ATTACKS = ("fgsm", "pgd", "bim", "uniform-noise", "deepfool")
@@ -45,6 +46,16 @@ class RobustnessConfig:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}.")
         if self.seed < 0:
             raise InputError(f"seed must be at least 0, got {self.seed}.")
+
+
+SECTION = Section(
+    name="robustness",
+    summary="Accuracy under FGSM, PGD, BIM, DeepFool and noise at every ε, and the worst case (Fig. 1 and 5).",
+    config=RobustnessConfig,
+    run="mixlens.robustness.run",
+    figures="mixlens.robustness.figures",
+    uses=("classifier",),
+)
 
 
 def check_epsilons(epsilons: tuple[float, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,25 +12,48 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.comparison import Measured, sd
-from ..analysis.interface import Printed
+from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import INK, Plot, Table, colours, drawing, label, number
+from ..analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, number
 from . import comparisons
 from .comparisons import attacks_of, augmentations_of, how, title
 from .measures import SIGNIFICANT, WORST
 
+ABOUT = About(
+    question="How small a change of an image turns a classifier’s answer?",
+    text=(
+        "An attack A looks for a perturbed image within ε of the original, both in [0, 1], that the classifier f gets "
+        "wrong. Accuracy under attack is the fraction of the N test images on which it finds none:",
+        Equation(
+            "accuracy of attack A at epsilon: the fraction of images classified correctly before and after the attack",
+            r"\mathrm{acc}_A(\epsilon) = \frac{1}{N}\,\big|\{i : f(x_i) = y_i \text{ and } "
+            r"f(A_\epsilon(x_i)) = y_i\}\big|",
+            r'"acc"_A (epsilon) = 1/N |{i : f(x_i) = y_i "and" f(A_epsilon (x_i)) = y_i}|',
+        ),
+        "The worst case counts an image as held only where every attack fails. All attacks are Foolbox’s, on the "
+        "classifier in eval mode; every random start is drawn from a seed of its own image.",
+    ),
+    caveats=(
+        "Each of these numbers is an upper bound on the accuracy under the strongest possible attack, and no more: a "
+        "stronger attack can only lower it.",
+        "A network whose gradients vanish looks robust to attacks that follow them. Signs of it are listed where they "
+        "are found; without signs it is not excluded.",
+        "ε is in pixel units, where an image reaches from 0 to 1. Images that are wrong without any attack count as "
+        "broken.",
+    ),
+)
 FIGURE_1 = ("uniform-noise", "deepfool", WORST)  # the panels of the paper's Fig. 1; its Fig. 5 has all attacks
 COLUMNS = 3
 
 
-def tables(record: StudyRecord, printed: Mapping[str, Mapping[str, Printed]]) -> list[Table]:
+def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Accuracy and median ε; the worst case at every ε; differences to the baseline; signs of masked gradients."""
     rows = _rows(record)
     return [_summary(rows), _worst(rows), *comparisons.tables(record, rows), _signs(rows)]
 
 
-def plots(record: StudyRecord, printed: Mapping[str, Mapping[str, Printed]]) -> list[Plot]:
+def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     """Accuracy against ε: the panels of Fig. 1, then every attack as in Fig. 5."""
     rows = _rows(record)
     attacks = attacks_of(rows)

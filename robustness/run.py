@@ -23,32 +23,22 @@ from ..analysis.training.backend import Backend
 from ..analysis.training.classifier import load_classifier
 from ..analysis.training.config import ClassifierConfig
 from .attacks import Attack, parse_attacks
-from .config import ProtocolName, RobustnessConfig
+from .config import SECTION, ProtocolName, RobustnessConfig
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
 from .state import ARRAYS, Swept
 from .sweep import compile_for_attacks, sweep
 
 
-class RobustnessSection:
-    """Accuracy under attack at every ε, and its worst case over attacks (Fig. 1 and 5)."""
-
-    name = "robustness"
-    config = RobustnessConfig
-    uses: tuple[str, ...] = ("classifier",)
-
-    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
-        """For each classifier one sweep over the test set, and what is measured on its bits."""
-        config: RobustnessConfig = study.settings[self.name]
-        trained_with: ClassifierConfig = study.settings["classifier"]
-        attacks = parse_attacks(config.attacks)
-        evenly_spaced(len(dataset.test), config.images, "robustness.images")
-        return [
-            _measurement(config, trained_with, attacks, dataset, trained)
-            for trained in classifiers(study, dataset, backend)
-        ]
-
-
-SECTION = RobustnessSection()
+def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+    """For each classifier one sweep over the test set, and what is measured on its bits."""
+    config: RobustnessConfig = study.settings[SECTION.name]
+    trained_with: ClassifierConfig = study.settings["classifier"]
+    attacks = parse_attacks(config.attacks)
+    evenly_spaced(len(dataset.test), config.images, "robustness.images")
+    return [
+        _measurement(config, trained_with, attacks, dataset, trained)
+        for trained in classifiers(study, dataset, backend)
+    ]
 
 
 def _measurement(
@@ -138,7 +128,7 @@ def _measure(
         attacks,
         protocol=config.protocol,
         classes=len(context.dataset.classes),
-        **facts_of(RobustnessSection.name, trained_with, trained, run, context),
+        **facts_of(SECTION.name, trained_with, trained, run, context),
     )
 
 

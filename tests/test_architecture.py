@@ -30,7 +30,7 @@ ORDER = [
     {"analysis.study"},
     {"vae", "robustness", "gradcam", "calibration"},
     {"reports"},
-    {"cli", "options", "__main__"},
+    {"cli", "commands", "options", "__main__"},
 ]
 SIBLINGS_APART = {"vae", "robustness", "gradcam", "calibration"}
 # These import nothing of ours but one another.

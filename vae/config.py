@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..analysis.errors import InputError
+from ..analysis.interface import Section
 from ..analysis.settings import setting
 from ..analysis.training.config import check_training
 
@@ -39,3 +40,12 @@ class VAEConfig:
             raise InputError(f"oracle_samples must be 0 or at least 300, got {self.oracle_samples}.")
         if self.reconstruction_noise < 0:
             raise InputError(f"reconstruction_noise must be at least 0, got {self.reconstruction_noise}.")
+
+
+SECTION = Section(
+    name="vae",
+    summary="Paired VAEs: I(Z_A;X), I(Z_A;X̂) and reconstruction error of each augmentation (Table 1).",
+    config=VAEConfig,
+    run="mixlens.vae.run",
+    figures="mixlens.vae.figures",
+)

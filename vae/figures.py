@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.comparison import Measured, difference, sd
-from ..analysis.interface import Printed
+from ..analysis.interface import PaperValues, Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, number, picture_grid
+from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, label, number, picture_grid
 from . import bounds_figures
 from .bounds_figures import of
 
@@ -33,7 +31,47 @@ COMPARED = {
 }
 SELF, INDEPENDENT = '{"pair": "self"}', '{"pair": "independent"}'
 
-PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+ABOUT = About(
+    question="How much do the latents of a VAE trained on augmented images know of real images?",
+    text=(
+        "For each seed a reference VAE is trained on real images, and one VAE per augmentation on mixed images. The "
+        "paper reports two numbers of each augmented encoder q_A, over the whole test set:",
+        Equation(
+            "I(Z_A;X), in the paper's words: the mean over images of the KL divergence of q_A(z given x) from the "
+            "standard normal",
+            r"\text{“}I(Z_A;X)\text{”} = \mathbb{E}_x\,\mathrm{KL}\big(q_A(z|x)\,\|\,N(0,I)\big)",
+            r'"“"I(Z_A; X)"”" = EE_x "KL"(q_A (z|x) || cal(N)(0, I))',
+        ),
+        Equation(
+            "I(Z_A;X hat), in the paper's words: the same on reconstructions by the reference VAE",
+            r"\text{“}I(Z_A;\hat X)\text{”} = \mathbb{E}_x\,\mathrm{KL}\big(q_A(z|\hat x)\,\|\,N(0,I)\big),\quad "
+            r"\hat x = \mathrm{decode}_X(z),\; z \sim q_X(z|x)",
+            r'"“"I(Z_A; hat(X))"”" = EE_x "KL"(q_A (z|hat(x)) || cal(N)(0, I)), quad '
+            r'hat(x) = "decode"_X (z), z ~ q_X (z|x)',
+        ),
+        "Both are rates. The first is an upper bound on the mutual information I(Z_A;X); it exceeds it by "
+        "KL(q_A(z)‖N(0,I)), the marginal gap. The second concerns a latent Z′_A that was made from the reconstruction. "
+        "The paper reports it as a bound on I(Z_A;Z_X), what the two latents of one image share. There are two chains:",
+        Equation(
+            "Paired: Z_A from X, and X hat from Z_X from X. Re-encoded: Z'_A from X hat from Z_X from X",
+            r"\text{paired: } Z_A \leftarrow X \rightarrow Z_X \rightarrow \hat X \qquad "
+            r"\text{re-encoded: } X \rightarrow Z_X \rightarrow \hat X \rightarrow Z_A'",
+            r'"paired:" Z_A <- X -> Z_X -> hat(X) quad quad "re-encoded:" X -> Z_X -> hat(X) -> Z_A^prime',
+        ),
+        "Data processing gives I(Z_A;X̂) ≤ I(Z_A;Z_X) ≤ I(Z_A;X) on the first; the paper’s number is on the second, of "
+        "which no such inequality holds, and is an upper bound there. Both numbers stand in the first table under the "
+        "paper’s names. Beside them: the rate against the Gaussian fitted to the training images’ encodings instead of "
+        "N(0, I), the interval of the marginal gap, both sides of the sandwich with its saturation flag, and estimates "
+        "on the paired chain.",
+    ),
+    caveats=(
+        "An upper bound that differs between two encoders does not order their informations: the marginal gaps may "
+        "differ instead. The bounds’ table shows both.",
+        "An estimate by contrast with N images cannot exceed log N, whatever the truth; where it comes near, it is "
+        "marked as saturated.",
+        "The null pair, a baseline trained twice, says how much of a difference another training makes.",
+    ),
+)
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
@@ -67,7 +105,7 @@ def measured(record: StudyRecord) -> list[Measured]:
         Measured(
             quantity, heading, units.get(quantity, "nats"), {k: a[quantity] for k, a in arrays.items()}, front=front
         )
-        for (quantity, (heading, _)), front in zip(QUANTITIES.items(), (True, False, False), strict=True)
+        for (quantity, (heading, _)), front in zip(QUANTITIES.items(), ("Information kept", "", ""), strict=True)
     ]
 
 

@@ -21,7 +21,7 @@ from ..analysis.store.runs import Run
 from ..analysis.study.execute import Context
 from ..analysis.study.plan import Study, training_settings
 from ..analysis.training.backend import Backend, make_backend
-from .config import VAEConfig
+from .config import SECTION, VAEConfig
 from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, others_than, reencode
 from .oracle import oracle_task
 from .train import check_data, load_vae, train_vae
@@ -48,38 +48,28 @@ NOTES = {
 SHOWN_IMAGES = 8  # reconstructions kept for the report, evenly spaced over the test set
 
 
-class VAESection:
-    """I(Z_A; X) and I(Z_A; X̂) of the paper's Table 1, from paired VAEs."""
+def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+    """For each seed: a reference VAE on real images; one VAE per augmentation; a measurement of each pair.
 
-    name = "vae"
-    config = VAEConfig
-    uses: tuple[str, ...] = ()
-
-    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
-        """For each seed: a reference VAE on real images; one VAE per augmentation; a measurement of each pair.
-
-        The baseline is measured twice: the reference with itself, as the paper does, and with a second, independent
-        training (the null pair), which shares its weights' and images' draws with the augmented VAEs. Last, the
-        estimators are tried on Gaussian worlds.
-        """
-        config: VAEConfig = study.settings[self.name]
-        check_data(dataset, config)
-        precision = make_backend(str(backend.device), config.precision).precision
-        tasks = []
-        baseline = parse_policy(BASELINE)
-        for seed in study.seeds:
-            reference = _training(config, dataset, baseline, seed, REFERENCE, precision)
-            for policy in study.policies:
-                if policy.is_baseline:
-                    tasks.append(_measurement(config, dataset, policy, seed, reference, reference))
-                trained = _training(config, dataset, policy, seed, TRAINED, precision)
-                tasks.append(_measurement(config, dataset, policy, seed, reference, trained))
-        if config.oracle_samples:
-            tasks.append(oracle_task(config.oracle_samples))
-        return tasks
-
-
-SECTION = VAESection()
+    The baseline is measured twice: the reference with itself, as the paper does, and with a second, independent
+    training (the null pair), which shares its weights' and images' draws with the augmented VAEs. Last, the
+    estimators are tried on Gaussian worlds.
+    """
+    config: VAEConfig = study.settings[SECTION.name]
+    check_data(dataset, config)
+    precision = make_backend(str(backend.device), config.precision).precision
+    tasks = []
+    baseline = parse_policy(BASELINE)
+    for seed in study.seeds:
+        reference = _training(config, dataset, baseline, seed, REFERENCE, precision)
+        for policy in study.policies:
+            if policy.is_baseline:
+                tasks.append(_measurement(config, dataset, policy, seed, reference, reference))
+            trained = _training(config, dataset, policy, seed, TRAINED, precision)
+            tasks.append(_measurement(config, dataset, policy, seed, reference, trained))
+    if config.oracle_samples:
+        tasks.append(oracle_task(config.oracle_samples))
+    return tasks
 
 
 def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, replicate: int, precision: str) -> Task:

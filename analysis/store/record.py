@@ -45,6 +45,7 @@ class StudyRecord:
     tasks: tuple[TaskRecord, ...]
     roots: Mapping[str, Path] = field(default_factory=dict)  # of tasks whose runs lie elsewhere
     shown_as: Mapping[str, str] = field(default_factory=dict)  # task → what its augmentation's name ends in
+    parts: tuple[StudyRecord, ...] = ()  # the studies it was combined from
 
     def run(self, name: str) -> Run:
         return Run(self.roots.get(name, self.runs) / name)
@@ -139,6 +140,7 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
         tasks=tuple(tasks.values()),
         roots=roots,
         shown_as=shown_as,
+        parts=tuple(records),
     )
 
 

@@ -25,7 +25,7 @@ from ..store.runs import MODEL, Run
 from ..training.backend import Backend, make_backend
 from ..training.checkpoint import load_weights, save_weights
 from ..training.classifier import check_data, load_classifier, make_network, predict, train_classifier, try_network
-from ..training.config import ClassifierConfig
+from ..training.config import SECTION, ClassifierConfig
 from .plan import Study, training_settings
 
 PRETRAINED = "pretrained"
@@ -39,19 +39,9 @@ class Trained(NamedTuple):
     seed: int
 
 
-class ClassifierSection:
-    """Test accuracy of the study's classifiers (the paper's Table 2), on which three more sections stand."""
-
-    name = "classifier"
-    config = ClassifierConfig
-    uses: tuple[str, ...] = ()
-
-    def tasks(self, study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
-        config: ClassifierConfig = study.settings[self.name]
-        return [measurement(config, dataset, trained) for trained in classifiers(study, dataset, backend)]
-
-
-SECTION = ClassifierSection()
+def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+    config: ClassifierConfig = study.settings[SECTION.name]
+    return [measurement(config, dataset, trained) for trained in classifiers(study, dataset, backend)]
 
 
 def classifiers(study: Study, dataset: Dataset, backend: Backend) -> list[Trained]:
@@ -60,7 +50,7 @@ def classifiers(study: Study, dataset: Dataset, backend: Backend) -> list[Traine
     Raises:
         InputError: settings that do not fit the data, weights that are not there or not of this network.
     """
-    config: ClassifierConfig = study.settings[ClassifierSection.name]
+    config: ClassifierConfig = study.settings[SECTION.name]
     check_data(config, dataset)
     if config.weights:
         return _brought(config, dataset)
@@ -158,7 +148,7 @@ def _measure(
     found = {"accuracy": proportion(int(right.sum()), len(labels)), "nll": from_independent(nll, "none")}
     arrays = {"logits": logits, "accuracy": right, "nll": nll}
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
-    facts = facts_of(ClassifierSection.name, config, trained, run, context)
+    facts = facts_of(SECTION.name, config, trained, run, context)
     return [row_of(estimate, quantity=quantity, **facts) for quantity, estimate in found.items()]
 
 

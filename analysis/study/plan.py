@@ -84,6 +84,9 @@ def read_study(
     Raises:
         InputError: no such preset or file, broken YAML, an unknown key, a value that is not allowed.
     """
+    for name in sections:
+        if name in Study.__dataclass_fields__:
+            raise InputError(f"a section cannot be called {name!r}, which is a study's setting; uninstall its package.")
     values = dict(_read(source)) if source is not None else {}
     for key, value in (overrides or {}).items():
         if key in sections and isinstance(value, Mapping):

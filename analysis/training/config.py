@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import InputError
+from ..interface import Section
 from ..settings import setting
 
 
@@ -55,6 +56,16 @@ class ClassifierConfig:
             raise InputError(f"crop must be at least 0 pixels, got {self.crop}.")
         if not all(value > 0 for value in self.std):
             raise InputError(f"std must be positive, got {list(self.std)}.")
+
+
+SECTION = Section(
+    name="classifier",
+    summary="Train the study's classifiers and measure their test accuracy (Table 2).",
+    config=ClassifierConfig,
+    run="mixlens.analysis.study.classifiers",
+    figures="mixlens.reports.classifiers",
+    command="train",
+)
 
 
 def check_training(config: Any, *counts: str) -> None:

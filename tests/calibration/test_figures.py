@@ -103,7 +103,13 @@ def study(tmp_path):
                 run.write_arrays(arrays)
                 run.write_json(ENVIRONMENT, {"torch": "2.9"})
                 made.append(TaskRecord(name, "calibration-measure", f"measure {augmentation}", (), "done"))
-        settings = {"data": data, "seeds": list(range(seeds)), "augmentations": augmentations, "train_size": None}
+        settings = {
+            "data": data,
+            "seeds": list(range(seeds)),
+            "augmentations": augmentations,
+            "train_size": None,
+            "sections": ["calibration"],
+        }
         folder = tmp_path / "study"
         folder.mkdir()
         command = "mixlens calibration"

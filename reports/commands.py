@@ -1,0 +1,47 @@
+"""The command that makes a section again, from the settings it was made with. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..analysis.interface import Section
+from ..analysis.plugins import installed_sections
+from ..analysis.settings import plain
+from ..analysis.store.record import StudyRecord
+
+
+def commands_of(record: StudyRecord, section: str) -> list[str]:
+    """One command for each study of the report that ran the section; none relies on a preset or a file of settings."""
+    sections = installed_sections()
+    studies = [part.settings for part in record.parts or (record,) if section in part.settings["sections"]]
+    return list(dict.fromkeys(_command(sections, sections[section], settings) for settings in studies))
+
+
+def _command(sections: Mapping[str, Section], section: Section, settings: Mapping[str, Any]) -> str:
+    words = ["mixlens", section.command or section.name]
+    for key in ("name", "data", "train_size", "subset_seed", "augmentations", "seeds"):
+        if settings.get(key):
+            value = settings[key]
+            shown = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            if key == "seeds" and len(value) == 1:
+                shown += ","  # a list, not a count
+            words += [f"--{key.replace('_', '-')}", shown]
+    for name in (*section.uses, section.name):
+        words += _flags(name, sections[name].config, settings.get(name, {}))
+    return shlex.join(words)
+
+
+def _flags(name: str, config: type, values: Mapping[str, Any]) -> Iterator[str]:
+    """``--vae.epochs 12`` for each setting that is not the default."""
+    for field in dataclasses.fields(config):
+        value, flag = values.get(field.name, plain(field.default)), field.name.replace("_", "-")
+        if value == plain(field.default):
+            continue
+        if isinstance(value, bool):
+            yield f"--{name}.{flag}" if value else f"--{name}.no-{flag}"
+        else:
+            yield f"--{name}.{flag}"
+            yield from map(str, value if isinstance(value, list) else [value])

@@ -1,0 +1,223 @@
+"""Sections of other packages: the example installed and run, broken ones as one message; and each section's command."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from mixlens import cli
+from mixlens.analysis import plugins
+from mixlens.analysis.interface import Section
+from mixlens.analysis.plugins import installed_sections
+from mixlens.analysis.store.record import StudyRecord, combine, read_record
+from mixlens.analysis.study.plan import read_study
+from mixlens.cli import main
+from mixlens.gradcam.config import SECTION, GradCAMConfig
+from mixlens.reports.commands import commands_of
+from mixlens.reports.content import collect
+from mixlens.reports.html import render_html
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mixlens-shuffle"
+TINY = ["--train-size", "64", "--classifier.width", "2", "--classifier.epochs", "1", "--classifier.batch-size", "32"]
+
+
+# The example
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder into which pip has installed the example, beside what is installed anyway."""
+    pytest.importorskip("setuptools")
+    folder = tmp_path_factory.mktemp("example")
+    shutil.copytree(EXAMPLE, folder / "source")
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "-q"]
+    command += ["--target", str(folder / "site"), str(folder / "source")]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def study(installed, tmp_path_factory):
+    """A study with the example's section, made by the command in a process that has it."""
+    out = tmp_path_factory.mktemp("out")
+    path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-m", "mixlens", "run", "demo", "--sections", "classifier,shuffle", *TINY]
+    command += ["--augmentations", "baseline,fmix", "--seeds", "1", "--shuffle.grids", "1", "4", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, text=True, cwd=out, env={**os.environ, "PYTHONPATH": path})
+    return out / "demo"
+
+
+def test_its_section_is_in_the_rows_and_in_the_report(study):
+    rows = pd.read_csv(study / "rows.csv")
+    shuffled = rows[rows["section"] == "shuffle"].set_index(["augmentation", "params"])["value"]
+    plain = rows[(rows["section"] == "classifier") & (rows["quantity"] == "accuracy")].set_index("augmentation")[
+        "value"
+    ]
+    for name in ("baseline", "fmix"):
+        assert shuffled[name, '{"grid": 1}'] == plain[name], "one tile is the image itself"
+    page = (study / "report.html").read_text(encoding="utf-8")
+    assert "How much of a classifier’s answer is in the parts of an image?" in page
+    assert "Answer in the parts" in page, "its column on the front page"
+    assert "mixlens shuffle --name demo" in page, "its command"
+    assert 'id="shuffle-curves"' in page
+    assert (study / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_without_its_package_a_report_keeps_the_rows_and_says_so(study, tmp_path, capsys):
+    assert main(["report", str(study), "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No installed package has the section <strong>shuffle</strong>" in page
+    assert 'id="shuffle-curves"' not in page
+    assert set(pd.read_csv(tmp_path / "rows.csv")["section"]) == {"classifier", "shuffle"}
+
+
+def test_shuffled_tiles_are_the_images_own(installed, monkeypatch):
+    monkeypatch.syspath_prepend(str(installed))
+    from mixlens_shuffle.measures import shuffle_tiles
+
+    images = torch.arange(3 * 2 * 8 * 4).reshape(3, 2, 8, 4)
+    made = shuffle_tiles(images, 2, torch.Generator().manual_seed(0))
+    assert torch.equal(shuffle_tiles(images, 1, torch.Generator().manual_seed(0)), images)
+    for before, after in zip(images, made, strict=True):
+        tiles = [
+            {tuple(x[:, i : i + 4, j : j + 2].flatten().tolist()) for i in (0, 4) for j in (0, 2)}
+            for x in (before, after)
+        ]
+        assert tiles[0] == tiles[1]
+    assert not torch.equal(made, images)
+
+
+# What other packages may get wrong
+
+
+@pytest.fixture
+def declared(monkeypatch):
+    """Declares sections as installed packages would: name → where."""
+
+    def declare(**where):
+        points = [EntryPoint(name, value, plugins.SECTIONS) for name, value in where.items()]
+        monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+
+    return declare
+
+
+GOOD = Section("theirs", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
+OTHER = Section("data", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
+SEEDS = Section("seeds", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
+NOWHERE = Section("nowhere", "Theirs.", GradCAMConfig, "mixlens.nowhere", SECTION.figures)
+
+
+def here_is(name):
+    return f"{__name__}:{name}"
+
+
+def test_a_section_of_another_package_comes_after_ours(declared):
+    declared(theirs=here_is("GOOD"), vae="mixlens.vae.config:SECTION")
+    assert list(installed_sections()) == ["vae", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"theirs": "no_such_package.config:SECTION"}, "cannot be loaded (ModuleNotFoundError"),
+        ({"theirs": here_is("NO_SUCH_NAME")}, "cannot be loaded (AttributeError"),
+        ({"theirs": here_is("TINY")}, "must be a Section of that name"),
+        ({"another": here_is("GOOD")}, "must be a Section of that name"),
+        ({"nowhere": here_is("NOWHERE")}, "names the module mixlens.nowhere, which is not there"),
+        ({"data": here_is("OTHER")}, "is called as another command"),
+    ],
+)
+def test_a_broken_section_is_one_message(declared, failing, where, words):
+    declared(**where)
+    message = failing("run", "demo")
+    assert words in message
+    assert next(iter(where)) in message
+
+
+def test_two_packages_cannot_have_one_section(monkeypatch, failing):
+    twice = [EntryPoint("theirs", here_is("GOOD"), plugins.SECTIONS)] * 2
+    monkeypatch.setattr(plugins, "entry_points", lambda group: twice)
+    assert "two packages have a section 'theirs'" in failing("run", "demo")
+
+
+def test_a_section_cannot_be_called_as_a_studys_setting(declared, failing):
+    declared(seeds=here_is("SEEDS"))
+    assert "cannot be called 'seeds'" in failing("run", "demo")
+
+
+# The command that makes a section again
+
+
+def record_of(study, folder):
+    settings = json.loads(json.dumps(study.describe()))
+    return StudyRecord(folder, study.name, "mixlens run", settings, "2026-01-01T00:00:00+00:00", folder, ())
+
+
+@pytest.mark.parametrize(
+    ("source", "overrides"),
+    [
+        ("demo", {}),
+        ("cpu", {"name": "it's $HOME; a study", "seeds": [3]}),
+        ("paper", {"train_size": 500, "subset_seed": 7, "augmentations": ["baseline", "fmix(alpha=1,decay_power=2)"]}),
+        (
+            "cpu",
+            {
+                "classifier": {
+                    "flip": False,
+                    "milestones": [0.2, 0.4, 0.9],
+                    "learning_rate": 1e-5,
+                    "mean": [0.1, 0.2, 0.3],
+                },
+                "gradcam": {"upsample": True, "layers": ["stem", "stages.0"], "target": "3"},
+                "robustness": {"attacks": ["pgd(steps=3)", "fgsm"], "epsilons": [0, 0.1], "images": 7},
+                "calibration": {"smoothing": [0.2]},
+            },
+        ),
+    ],
+)
+def test_the_command_of_a_section_has_the_studys_settings(source, overrides, monkeypatch, tmp_path):
+    sections = installed_sections()
+    study = read_study(source, sections, overrides)
+
+    def again(source, common, settings, only=None, **_):
+        return found.append(read_study(source, sections, common.overrides() | settings | {"sections": [only]})) or 0
+
+    monkeypatch.setattr(cli, "_run", again)
+    for section in study.sections:
+        found = []
+        (command,) = commands_of(record_of(study, tmp_path), section)
+        program, *arguments = shlex.split(command)
+        assert program == "mixlens"
+        assert main(arguments) == 0
+        (made,) = found
+        for key in ("name", "data", "train_size", "subset_seed", "augmentations", "seeds"):
+            assert getattr(made, key) == getattr(study, key), command
+        assert made.settings == {name: study.settings[name] for name in made.settings}, command
+
+
+def test_a_report_of_several_studies_gives_the_command_of_each(tmp_path):
+    sections = installed_sections()
+    first = read_study("demo", sections, {"sections": ["vae"]})
+    second = read_study("demo", sections, {"name": "second", "sections": ["vae", "classifier"]})
+    both = combine([record_of(study, tmp_path) for study in (first, second)])
+    assert [command.split()[:4] for command in commands_of(both, "vae")] == [
+        ["mixlens", "vae", "--name", "demo"],
+        ["mixlens", "vae", "--name", "second"],
+    ]
+    assert [command.split()[:4] for command in commands_of(both, "classifier")] == [
+        ["mixlens", "train", "--name", "second"]
+    ]
+
+
+def test_the_page_shows_caveats_and_command_of_each_section(study):
+    page = render_html(collect(read_record(study)))
+    assert page.count("What these numbers do not say") == 1
+    assert "mixlens train --name demo --data photos" in page

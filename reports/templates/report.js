@@ -28,6 +28,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+// Formulas too wide for a phone scroll by keyboard, as tables and figures do.
+for (const region of document.querySelectorAll(".scroll:not([tabindex])")) region.tabIndex = 0;
+
 const stored = document.getElementById("rows-data");
 if (stored) {
   const { columns, rows } = JSON.parse(stored.textContent);

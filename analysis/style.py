@@ -201,6 +201,7 @@ def svg(plot: Plot) -> str:
     """A figure as an SVG element for a page: the page's colours, ids of its own, a title and a description."""
     text = plain_svg(plot)
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r' id="image[^"]*"', "", text)  # the same picture twice has the same one; nothing leads to it
     text = re.sub(r'\bid="([^"]+)"', rf'id="{plot.name}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{plot.name}-\1)", text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{plot.name}-\1"', text)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Row
 from ..analysis.store.record import StudyRecord, TaskRecord
 from ..analysis.style import About, Plot, Table, duration
 from . import paper
+from .appendix import appendix
 from .claims import Judged, judge
 from .commands import commands_of
 from .front import Front, front_page
@@ -40,7 +40,7 @@ class Content:
     front: Front
     claims: Sequence[Judged]  # of the paper's data set alone
     gallery: Sequence[Plot]
-    environments: Sequence[Mapping[str, Any]]
+    appendix: Sequence[Table]
     missing: Sequence[str]  # sections whose package is not installed
 
     @property
@@ -48,8 +48,12 @@ class Content:
         return json.dumps(self.record.settings, indent=2, ensure_ascii=False)
 
     @property
+    def started(self) -> str:
+        return self.record.started.replace("T", " ", 1).replace("+00:00", " UTC")
+
+    @property
     def duration(self) -> str:
-        return duration(self.record.seconds())
+        return duration(sum(self.record.seconds(task) for task in self.record.tasks if task.state == "done"))
 
     @property
     def failed(self) -> list[TaskRecord]:
@@ -88,6 +92,6 @@ def collect(record: StudyRecord) -> Content:
         front=front_page(answers, record.settings["augmentations"]),
         claims=judge(answers) if papers_data else [],
         gallery=gallery[:2],  # of several studies, the first's
-        environments=record.environments(),
+        appendix=appendix(record),
         missing=not_installed(record),
     )

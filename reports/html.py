@@ -19,7 +19,7 @@ from .content import Content
 def render_html(content: Content) -> str:
     """The page: no address in it leads anywhere but into it."""
     template = _environment().get_template("report.html.j2")
-    made = {name: getattr(content, name) for name in ("settings", "duration", "failed", "counts")}
+    made = {name: getattr(content, name) for name in ("settings", "started", "duration", "failed", "counts")}
     return template.render(
         **vars(content),
         **made,

@@ -85,21 +85,9 @@ def _data(content: Content) -> dict[str, Any]:
             for section in content.sections
         ],
         "gallery": [_plot(plot) for plot in content.gallery],
-        "run": f"Started {record.started}; {content.duration} of computing in {counts['done']} finished tasks "
+        "run": f"Started {content.started}; {content.duration} of computing in {counts['done']} finished tasks "
         f"({counts['failed']} failed, {counts['skipped']} skipped), added up over workers. All rows are in rows.csv.",
-        "environments": [
-            _table(
-                Table(
-                    f"environment-{number}",
-                    "Hardware and versions",
-                    "Of most tasks." if not number and len(content.environments) > 1 else "",
-                    ("What", "Value"),
-                    tuple((key, "not known" if value is None else str(value)) for key, value in found.items()),
-                )
-            )
-            | {"left": True}
-            for number, found in enumerate(content.environments[:2])
-        ],
+        "appendix": [_table(table) | {"left": True} for table in content.appendix],
         "command": record.command,
         "settings": content.settings,
     }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, number
+from ..analysis.style import INK, Plot, Table, colours, drawing, number
 
 Line = tuple[str, str, str]  # augmentation, pair as in params, name
 
@@ -202,12 +202,12 @@ def oracle_plot(rows: pd.DataFrame) -> Plot:
         for axis in axes[:, 0]:
             axis.set_ylabel("nats")
         for axis in axes[1]:
-            axis.set_xlabel("I(Z_A;X) in nats, in so many dimensions", color=FAINT)
+            axis.set_xlabel("I(Z_A;X) in nats, in so many dimensions")
     n = int(found["n"].max())
     return Plot(
         "vae-oracle",
         "Which estimator to trust where: Gaussian worlds with known informations",
-        f"Black lines: the truth; markers: estimates from {n:,} samples, with 95% intervals. ▽ upper bound, △ lower "
+        f"Lines: the truth; markers: estimates from {n:,} samples, with 95% intervals. ▽ upper bound, △ lower "
         "bound, ○ no bound; hollow: saturated. Linear encoders and decoder on Gaussian data, critics and marginals "
         "fitted on as many other samples. Where markers are hollow or far from their line, the estimator tells "
         "little; canonical correlations are right here because everything is Gaussian.",

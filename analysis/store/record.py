@@ -5,7 +5,6 @@ Written after each execution, read by reports. It holds no numbers of its own: t
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,19 +63,12 @@ class StudyRecord:
         return found
 
     def environments(self) -> list[dict[str, Any]]:
-        """The different environments the tasks were run in, most frequent first."""
-        seen: dict[str, list[dict[str, Any]]] = {}
-        for task in self.tasks:
-            if task.state == "done":
-                content = self.run(task.name).read_json(ENVIRONMENT)
-                seen.setdefault(json.dumps(content, sort_keys=True), []).append(content)
-        return [group[0] for group in sorted(seen.values(), key=len, reverse=True)]
+        """What each finished task was run with."""
+        return [self.run(task.name).read_json(ENVIRONMENT) for task in self.tasks if task.state == "done"]
 
-    def seconds(self) -> float:
-        """Time spent in the finished tasks themselves, added up over workers and over interrupted tries."""
-        return sum(self._seconds(self.run(task.name)) for task in self.tasks if task.state == "done")
-
-    def _seconds(self, run: Run) -> float:
+    def seconds(self, task: TaskRecord) -> float:
+        """Time spent in a finished task itself, added up over interrupted tries."""
+        run = self.run(task.name)
         last_try = float(run.read_json(RESULT)["seconds"])
         epochs = run.read_history("seconds") if (run / HISTORY).exists() else []
         return max(last_try, sum(float(epoch["seconds"]) for epoch in epochs))

@@ -7,7 +7,7 @@ import pytest
 
 from mixlens.analysis.interface import Row
 from mixlens.analysis.store.record import TaskRecord, read_record, write_record
-from mixlens.analysis.store.results import write_rows
+from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
 
 RATES = {  # (augmentation, pair) → rate of each seed
@@ -15,6 +15,14 @@ RATES = {  # (augmentation, pair) → rate of each seed
     ("baseline", "independent"): [70.5, 71.5, 72.5],
     ("mixup", "independent"): [60.5, 61.4, 62.6],
     ("fmix", "independent"): [70.0, 73.0, 71.0],
+}
+
+INFORMATION = {
+    "latents_upper": 0.95,
+    "rate_gaussian": 0.9,
+    "infonce": 0.1,
+    "leave_one_out": 4.0,
+    "marginal_gap_lower": 0.05,
 }
 
 
@@ -29,10 +37,16 @@ def record(make_record, tmp_path):
     return make_record(tmp_path, RATES)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record():
     """Makes a finished study in a folder from rates."""
     return _make_record
+
+
+@pytest.fixture(scope="session")
+def with_information():
+    """The record as after a measurement of today: bounds in every pair, and the estimators' oracle."""
+    return _with_information
 
 
 def _make_record(folder, values, name="a study"):
@@ -82,3 +96,44 @@ def _make_record(folder, values, name="a study"):
         study, name=name, command="mixlens run <x>", settings=settings, started="2026-01-01", runs=runs, tasks=tasks
     )
     return read_record(study)
+
+
+def _with_information(record):
+    for task in record.tasks:
+        run = record.run(task.name)
+        rows = read_rows(run)
+        if task.kind == "vae-measure":
+            first = rows[0]
+            for quantity, share in INFORMATION.items():
+                full = quantity in ("infonce", "leave_one_out")
+                rows.append(
+                    replace(
+                        first,
+                        quantity=quantity,
+                        value=first.value * share,
+                        saturated=full,
+                        ceiling=9.21 if quantity == "infonce" else None,
+                    )
+                )
+            write_rows(run, rows, 12.0)
+    made = Run(record.runs / "vae-oracle-0")
+    made.path.mkdir()
+    made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})
+    facts = {"section": "information", "dataset": "gaussian-world", "augmentation": "none", "seed": 0, "n": 500}
+    base = Row("vae-oracle-0", "other", split="test", model="linear", quantity="", value=0, unit="nats", **facts)
+    rows = [
+        replace(
+            base,
+            quantity=quantity,
+            value=value,
+            bound=bound,
+            saturated=value > 50,
+            stderr=None if value > 50 else 0.1,
+            params={"estimator": name, "information": nats, "dimensions": 4, "truth": truth},
+        )
+        for quantity in ("I(Z_A;X)", "I(Z_A;Z_X)", "I(Z_A;X̂) paired", "I(Z′_A;X̂) re-encoded")
+        for nats, truth in ((1, 1.0), (40, 40.0))
+        for name, bound, value in (("rate", "upper", 1.1 * truth), ("leave-one-out", "upper", 2 * truth))
+    ]
+    write_rows(made, rows, 3.0)
+    return replace(record, tasks=(*record.tasks, TaskRecord("vae-oracle-0", "vae-oracle", "oracle", (), "done")))

@@ -9,10 +9,7 @@ import pandas as pd
 import pytest
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.interface import Row
 from mixlens.analysis.store.record import TaskRecord, read_record
-from mixlens.analysis.store.results import read_rows, write_rows
-from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.analysis.style import colours, duration, interval, label, number
 from mixlens.reports import paper
 from mixlens.reports.report import write_report
@@ -172,59 +169,8 @@ def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path, make_record):
     assert "$\\foo$" in write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-INFORMATION = {
-    "latents_upper": 0.95,
-    "rate_gaussian": 0.9,
-    "infonce": 0.1,
-    "leave_one_out": 4.0,
-    "marginal_gap_lower": 0.05,
-}
-
-
-def with_information(record, tmp_path):
-    """The record as after a measurement of today: bounds in every pair, and the estimators' oracle."""
-    for task in record.tasks:
-        run = record.run(task.name)
-        rows = read_rows(run)
-        if task.kind == "vae-measure":
-            first = rows[0]
-            for quantity, share in INFORMATION.items():
-                full = quantity in ("infonce", "leave_one_out")
-                rows.append(
-                    replace(
-                        first,
-                        quantity=quantity,
-                        value=first.value * share,
-                        saturated=full,
-                        ceiling=9.21 if quantity == "infonce" else None,
-                    )
-                )
-            write_rows(run, rows, 12.0)
-    made = Run(record.runs / "vae-oracle-0")
-    made.path.mkdir()
-    made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})
-    facts = {"section": "information", "dataset": "gaussian-world", "augmentation": "none", "seed": 0, "n": 500}
-    base = Row("vae-oracle-0", "other", split="test", model="linear", quantity="", value=0, unit="nats", **facts)
-    rows = [
-        replace(
-            base,
-            quantity=quantity,
-            value=value,
-            bound=bound,
-            saturated=value > 50,
-            stderr=None if value > 50 else 0.1,
-            params={"estimator": name, "information": nats, "dimensions": 4, "truth": truth},
-        )
-        for quantity in ("I(Z_A;X)", "I(Z_A;Z_X)", "I(Z_A;X̂) paired", "I(Z′_A;X̂) re-encoded")
-        for nats, truth in ((1, 1.0), (40, 40.0))
-        for name, bound, value in (("rate", "upper", 1.1 * truth), ("leave-one-out", "upper", 2 * truth))
-    ]
-    write_rows(made, rows, 3.0)
-    return replace(record, tasks=(*record.tasks, TaskRecord("vae-oracle-0", "vae-oracle", "oracle", (), "done")))
-
-
-def test_bounds_and_the_oracle_are_shown(record, tmp_path):
-    today = with_information(record, tmp_path)
+def test_bounds_and_the_oracle_are_shown(record, tmp_path, with_information):
+    today = with_information(record)
     page = Page(write_report(today, tmp_path / "report.html").read_text(encoding="utf-8"))
     for words in ("What bounds the information", "What the latents share", "Where I(Z_A;X) can lie", "Which estimator"):
         assert words in page.text

@@ -32,6 +32,7 @@ class Measured:
     terms: Terms
     factor: float = 1.0
     front: str = ""  # what heads it on a report's front page; empty: it is not there
+    figure: str = ""  # name of the `Plot` that draws it
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def measured(record: StudyRecord) -> list[Measured]:
     quantity, title, front = (
         ("human_model", HUMAN_MODEL, "Distance from people") if people else ("nll", "NLL", "Loss on the labels")
     )
+    figure = "calibration-softness" if people else "calibration-reliability"
     found = []
     for temperature in TEMPERATURES:
         key = f"{temperature}:{quantity}"
@@ -80,9 +81,9 @@ def measured(record: StudyRecord) -> list[Measured]:
             for row in runs.itertuples()
         }
         if temperature == "as trained":
-            found.append(Measured(quantity, title, "nats", terms, front=front))
+            found.append(Measured(quantity, title, "nats", terms, front=front, figure=figure))
         else:
-            found.append(Measured(f"{quantity}_scaled", f"{title}, {temperature}", "nats", terms))
+            found.append(Measured(f"{quantity}_scaled", f"{title}, {temperature}", "nats", terms, figure=figure))
     return found
 
 
@@ -146,7 +147,9 @@ def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
         caption += (
             " The paper prints one direction, which its text and its numbers name differently (section's README)."
         )
-    return Table("calibration-table-6", "Table 6: divergence from people", caption, tuple(header), tuple(body))
+    return Table(
+        "calibration-table-6", "Divergence from people (the paper’s Table 6)", caption, tuple(header), tuple(body)
+    )
 
 
 def _differences(rows: pd.DataFrame) -> Table:

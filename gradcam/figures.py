@@ -63,9 +63,8 @@ def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: the sum at the first layer."""
     rows = _rows(record)
     terms = {key: sums[0] for key, sums in _arrays(record, rows).items()}
-    return [
-        Measured("heatmap_sum", f"Heatmap sum, {_unique(rows, 'layer')[0]}", "pixels", terms, front="Evidence spread")
-    ]
+    title, figure = f"Heatmap sum, {_unique(rows, 'layer')[0]}", "gradcam-distribution"
+    return [Measured("heatmap_sum", title, "pixels", terms, front="Evidence spread", figure=figure)]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:

@@ -24,8 +24,8 @@ def _tasks(record: StudyRecord) -> Table:
     return Table(
         "tasks",
         "Tasks",
-        "By kind, with the time spent in the finished ones themselves (the middle one, the longest, all together), added "
-        "up over workers and interrupted tries.",
+        "By kind, with the time spent in the finished ones themselves (the middle one, the longest, all together), "
+        "added up over workers and interrupted tries.",
         ("Kind", "finished", "failed", "skipped", "middle", "longest", "together"),
         tuple(body),
     )

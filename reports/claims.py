@@ -43,6 +43,7 @@ class Claim:
     text: str
     source: str
     comparisons: tuple[Comparison, ...]
+    at_every_size: bool = False  # of the training set, of which there must be several
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Judged:
     claim: Claim
     verdict: Verdict
     effects: tuple[tuple[str, Effect], ...]  # what is compared, in words
+    figure: str = ""  # that draws what was measured
 
 
 def _above(section: str, quantity: str, *names: str) -> tuple[Comparison, ...]:
@@ -137,6 +139,13 @@ CLAIMS = (
         _over_each("classifier", "accuracy", "fmix+mixup", (*_MSDA, "baseline")),
     ),
     Claim(
+        "hybrid-sizes",
+        "FMix + MixUp leads at every size of the training set",
+        "section 5, Fig. 3",
+        _over_each("classifier", "accuracy", "fmix+mixup", (*_MSDA, "baseline")),
+        at_every_size=True,
+    ),
+    Claim(
         "hybrid-masks",
         "FMix + CutMix lies below either",
         "section 5",
@@ -163,28 +172,40 @@ CLAIMS = (
 )
 
 
-def judge(measured: Mapping[str, Sequence[Measured]]) -> list[Judged]:
-    """A verdict on every claim from what each section measured (section → its quantities)."""
-    found: list[list[tuple[Comparison, Effect, str]]] = []
-    for claim in CLAIMS:
-        own = []
-        for comparison in claim.comparisons:
-            quantity = next(
-                (m for m in measured.get(comparison.section, ()) if m.quantity == comparison.quantity), None
-            )
-            made = None if quantity is None else effect(quantity, comparison.first, comparison.second)
-            if quantity is not None and made is not None:
-                unit = f" ({'points' if quantity.unit == '%' else quantity.unit})" if quantity.unit else ""
-                words = f"{label(comparison.first)} − {label(comparison.second)}, {quantity.title}{unit}"
-                own.append((comparison, made, words))
-        found.append(own)
-    corrected = iter(holm([made for own in found for _, made, _ in own]))
+Answers = Mapping[str, Sequence[Measured]]  # section → its quantities
+
+
+def judge(measured: Answers, sizes: Mapping[int | None, Answers] | None = None) -> list[Judged]:
+    """A verdict on every claim from what each section measured.
+
+    Args:
+        sizes: the same for each size of the training set (None: all of it), where there are several.
+    """
+    by_size = {f", {'all' if n is None else format(n, ',')} training images": own for n, own in (sizes or {}).items()}
+    found = [_differences(claim, by_size if claim.at_every_size else {"": measured}) for claim in CLAIMS]
+    corrected = iter(holm([made for own in found for _, _, made, _ in own]))
     judged = []
     for claim, own in zip(CLAIMS, found, strict=True):
-        effects = [(comparison, next(corrected), words) for comparison, _, words in own]
-        verdict = _verdict([(c.sign, made) for c, made, _ in effects], complete=len(own) == len(claim.comparisons))
-        judged.append(Judged(claim, verdict, tuple((words, made) for _, made, words in effects)))
+        effects = [(sign, next(corrected), words) for sign, words, _, _ in own]
+        needed = len(claim.comparisons) * (len(by_size) if claim.at_every_size else 1)
+        verdict = _verdict([(sign, made) for sign, made, _ in effects], complete=0 < needed == len(own))
+        figure = own[0][3] if own else ""
+        judged.append(Judged(claim, verdict, tuple((words, made) for _, made, words in effects), figure))
     return judged
+
+
+def _differences(claim: Claim, worlds: Mapping[str, Answers]) -> list[tuple[int, str, Effect, str]]:
+    """Of each comparison that was measured: the claimed sign, what it is in words, the effect, the figure."""
+    found = []
+    for where, measured in worlds.items():
+        for comparison in claim.comparisons:
+            own = next((m for m in measured.get(comparison.section, ()) if m.quantity == comparison.quantity), None)
+            made = None if own is None else effect(own, comparison.first, comparison.second)
+            if own is not None and made is not None:
+                unit = f" ({'points' if own.unit == '%' else own.unit})" if own.unit else ""
+                words = f"{label(comparison.first)} − {label(comparison.second)}, {own.title}{unit}{where}"
+                found.append((comparison.sign, words, made, own.figure))
+    return found
 
 
 def _verdict(effects: Sequence[tuple[int, Effect]], *, complete: bool) -> Verdict:

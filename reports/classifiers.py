@@ -108,7 +108,7 @@ def measured(record: StudyRecord) -> list[Measured]:
         (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays("accuracy")["accuracy"]
         for row in rows.itertuples()
     }
-    return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy")]
+    return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")]
 
 
 def _partner(record: StudyRecord) -> str:

@@ -11,12 +11,13 @@ from ..analysis.interface import Section
 from ..analysis.plugins import installed_sections
 from ..analysis.settings import plain
 from ..analysis.store.record import StudyRecord
+from .sections import in_order
 
 
 def commands_of(record: StudyRecord, section: str) -> list[str]:
     """One command for each study of the report that ran the section; none relies on a preset or a file of settings."""
     sections = installed_sections()
-    studies = [part.settings for part in record.parts or (record,) if section in part.settings["sections"]]
+    studies = [part.settings for part in record.parts or (record,) if section in in_order(part)]
     return list(dict.fromkeys(_command(sections, sections[section], settings) for settings in studies))
 
 

@@ -16,7 +16,7 @@ from .claims import Judged, judge
 from .commands import commands_of
 from .front import Front, front_page
 from .gallery import mask_plot, spectrum_plot
-from .sections import figures_of, measured, not_installed
+from .sections import figures_of, measured, measured_by_size, not_installed
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def collect(record: StudyRecord) -> Content:
         rows=rows,
         sections=sections,
         front=front_page(answers, record.settings["augmentations"]),
-        claims=judge(answers) if papers_data else [],
+        claims=judge(answers, measured_by_size(record)) if papers_data else [],
         gallery=gallery[:2],  # of several studies, the first's
         appendix=appendix(record),
         missing=not_installed(record),

@@ -25,6 +25,7 @@ def render_html(content: Content) -> str:
         **made,
         label=label,
         captions={"front": front.CAPTION, "claims": claims.CAPTION},
+        figures={plot.name: plot.title for section in content.sections for plot in section.plots},
         drawn=_drawn,
         equation=_equation,
         rows_json=_rows_json(content),

@@ -122,6 +122,7 @@ def _front(content: Content) -> dict[str, Any]:
 
 
 def _claims(content: Content) -> dict[str, Any]:
+    drawn = {plot.name for section in content.sections for plot in section.plots}
     return {
         "title": "Claims",
         "caption": claims.CAPTION,
@@ -131,7 +132,10 @@ def _claims(content: Content) -> dict[str, Any]:
                 judged.claim.text,
                 judged.claim.source,
                 judged.verdict,
-                "\n".join(f"{words}: {found}" for words, found in judged.effects),
+                {
+                    "text": "\n".join(f"{words}: {found}" for words, found in judged.effects),
+                    "figure": judged.figure if judged.figure in drawn else "",
+                },
             ]
             for judged in content.claims
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Protocol, cast
@@ -10,7 +11,7 @@ from ..analysis.comparison import Measured
 from ..analysis.errors import InputError
 from ..analysis.interface import PaperValues
 from ..analysis.plugins import installed_sections
-from ..analysis.store.record import StudyRecord
+from ..analysis.store.record import StudyRecord, combine
 from ..analysis.style import About, Plot, Table
 
 
@@ -43,13 +44,30 @@ def figures_of(record: StudyRecord) -> dict[str, Figures]:
                 found[name] = cast(Figures, import_module(section.figures))
             except ImportError as error:
                 raise InputError(f"the figures of the section {name!r} cannot be loaded: {error}.") from error
-    order = list(record.settings["sections"])
-    return dict(sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)))
+    return {name: found[name] for name in in_order(record) if name in found}
+
+
+def in_order(record: StudyRecord) -> list[str]:
+    """The study's sections, each after those whose settings it uses, which may have rows too."""
+    uses = {name: section.uses for name, section in installed_sections().items()}
+    listed = record.settings["sections"]
+    return list(dict.fromkeys(name for own in listed for name in (*uses.get(own, ()), own)))
 
 
 def not_installed(record: StudyRecord) -> list[str]:
     """Sections that the study measured and no installed package has: of them, a report shows the rows alone."""
     return [name for name in record.settings["sections"] if name not in installed_sections()]
+
+
+def measured_by_size(record: StudyRecord) -> dict[int | None, Mapping[str, Sequence[Measured]]]:
+    """`measured` for each size of the training set, ascending, where there are several; else nothing."""
+    parts: dict[int | None, list[StudyRecord]] = {}
+    for part in record.parts:
+        parts.setdefault(part.settings["train_size"], []).append(part)
+    if len(parts) < 2:
+        return {}
+    ascending = sorted(parts, key=lambda size: math.inf if size is None else size)
+    return {size: measured(combine(parts[size], mixed=True)) for size in ascending}
 
 
 def measured(record: StudyRecord) -> Mapping[str, Sequence[Measured]]:

@@ -54,7 +54,7 @@ def measured(record: StudyRecord, rows: pd.DataFrame) -> list[Measured]:
             terms = {key: ~networks.broken(*key, attack, at[0]) for key in networks.runs}
             heading = f"{title(attack)} accuracy at ε = {at[0]:g}"
             front = "Robustness" if attack == WORST else ""
-            found.append(Measured(attack, heading, "%", terms, factor=100, front=front))
+            found.append(Measured(attack, heading, "%", terms, factor=100, front=front, figure="robustness-attacks"))
     return found
 
 

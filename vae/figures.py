@@ -100,12 +100,16 @@ def measured(record: StudyRecord) -> list[Measured]:
         (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays(*QUANTITIES)
         for row in own.itertuples()
     }
-    units = {"mse": ""}
     return [
         Measured(
-            quantity, heading, units.get(quantity, "nats"), {k: a[quantity] for k, a in arrays.items()}, front=front
+            quantity,
+            heading,
+            "" if quantity == "mse" else "nats",
+            {key: own[quantity] for key, own in arrays.items()},
+            front="Information kept" if quantity == "rate" else "",
+            figure="vae-quantities",
         )
-        for (quantity, (heading, _)), front in zip(QUANTITIES.items(), ("Information kept", "", ""), strict=True)
+        for quantity, (heading, _) in QUANTITIES.items()
     ]
 
 
@@ -156,7 +160,7 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
             f" The paper's values: {' and '.join(sources)}, CIFAR-10, 100 epochs, {trials} trials; it prints one FMix, "
             "which stands beside both variants."
         )
-    return Table("vae-table-1", "Table 1: what a VAE learned", caption, (*header, "seeds"), tuple(body))
+    return Table("vae-table-1", "What a VAE learned (the paper’s Table 1)", caption, (*header, "seeds"), tuple(body))
 
 
 def _printed(printed: PaperValues, augmentation: str, pair: str, quantity: str) -> Printed | None:

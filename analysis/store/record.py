@@ -82,7 +82,7 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
             of their study.
 
     Raises:
-        InputError: other data; or other settings of a section that both ran, unless ``mixed``.
+        InputError: other data; or another training set or other settings of a section that both ran, unless ``mixed``.
     """
     first, *others = records
     sections = list(first.settings["sections"])
@@ -92,19 +92,15 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
     roots = {task.name: first.runs for task in first.tasks}
     shown_as: dict[str, str] = {}
     for other in others:
-        for key in ("data", "train_size", "subset_seed"):
-            if other.settings.get(key) != first.settings.get(key):
-                raise InputError(
-                    f"studies {first.name!r} and {other.name!r} cannot stand in one report: {key} is "
-                    f"{first.settings.get(key)!r} in one and {other.settings.get(key)!r} in the other."
-                )
+        if other.settings["data"] != first.settings["data"]:
+            raise InputError(
+                f"studies {first.name!r} and {other.name!r} cannot stand in one report: data is "
+                f"{first.settings['data']!r} in one and {other.settings['data']!r} in the other."
+            )
         different = [
             key
             for key in other.settings
-            if key in settings
-            and key not in _OWN
-            and isinstance(other.settings[key], Mapping)
-            and other.settings[key] != settings[key]
+            if key in settings and key not in _OWN and other.settings[key] != settings[key]
         ]
         if different and not mixed:
             raise InputError(

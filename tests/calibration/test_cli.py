@@ -75,7 +75,11 @@ def test_ones_own_votes_from_training_to_report(here, capsys):
     assert main(arguments) == 0
     assert str(here / "own" / "report.html") in capsys.readouterr().out.replace("\n", "")
     written = page(here / "own")
-    for words in ("Table 6: divergence from people", "What softness alone explains", "Agreement with people"):
+    for words in (
+        "Divergence from people (the paper’s Table 6)",
+        "What softness alone explains",
+        "Agreement with people",
+    ):
         assert words in written
     for words in ("Calibration against the labels", "120 test images", "<title", "Reliability"):
         assert words in written
@@ -100,7 +104,7 @@ def test_without_votes_the_report_says_what_is_left_out_and_a_file_brings_it_in(
     arguments = [*OWN, *SMALL, "--data", "calibrated_code:plain", "--out", str(here), "--name", "own"]
     assert main(arguments) == 0
     assert "There are no human labels for this data set, so agreement with people is left out." in page(here / "own")
-    assert "Table 6: divergence" not in page(here / "own")
+    assert "the paper’s Table 6" not in page(here / "own")
     assert set(rows(here / "own")["quantity"]) == {
         "temperature",
         "nll",
@@ -114,7 +118,7 @@ def test_without_votes_the_report_says_what_is_left_out_and_a_file_brings_it_in(
     np.save(here / "votes.npy", votes())
     settings = ["--calibration.counts", "votes.npy", "--calibration.smoothing", "0.2", "1", "--calibration.bins", "7"]
     assert main([*arguments, *settings]) == 0
-    assert "Table 6: divergence from people" in page(here / "own")
+    assert "Divergence from people (the paper’s Table 6)" in page(here / "own")
     found = rows(here / "own")
     assert set(found["smoothing"].dropna()) == {0.0, 0.2, 1.0}
     assert set(found["bins"].dropna()) == {7}

@@ -152,7 +152,7 @@ def test_both_directions_at_a_few_temperatures(study):
 
 def test_both_directions_by_hand(study):
     table = of(study())["table-6"]
-    assert table.title == "Table 6: divergence from people"
+    assert table.title == "Divergence from people (the paper’s Table 6)"
     assert table.header == (
         "Augmentation",
         "D(human‖model)",
@@ -185,7 +185,7 @@ def test_only_cifar10_has_the_papers_numbers_beside_it(study, tmp_path, data, sh
     assert ("0.716 ± 0.032" in page) == shown
     assert ("0.239 ± 0.005" in page) == shown
     assert ('<th scope="col">paper</th>' in page) == shown
-    assert "Table 6: divergence from people" in page
+    assert "Divergence from people (the paper’s Table 6)" in page
 
 
 def test_what_the_paper_prints():

@@ -92,3 +92,21 @@ def test_claims_are_judged_by_their_differences():
 def test_the_rule(effects, verdict):
     assert _verdict(effects, complete=True) == verdict
     assert _verdict(effects, complete=False) == "not run"
+
+
+def test_a_claim_at_every_size_needs_several_sizes_and_to_hold_at_each():
+    def accuracies(best):
+        values = {"baseline": 0.8, "mixup": 0.81, "cutmix": 0.82, "fmix": 0.83, "fmix+mixup": best}
+        return {"classifier": [measured("accuracy", values, factor=100, unit="%")]}
+
+    def verdict(sizes):
+        (judged,) = [one for one in judge(accuracies(0.9), sizes) if one.claim.at_every_size]
+        return judged
+
+    assert verdict({}).verdict == "not run"
+    both = verdict({500: accuracies(0.9), None: accuracies(0.85)})
+    assert both.verdict == "agrees"
+    assert len(both.effects) == 8
+    assert both.effects[0][0] == "FMix + MixUp − MixUp, Accuracy (points), 500 training images"
+    assert both.effects[4][0].endswith("all training images")
+    assert verdict({500: accuracies(0.9), None: accuracies(0.825)}).verdict == "disagrees"

@@ -83,7 +83,8 @@ def measured(record: StudyRecord) -> Sequence[Measured]:
         for row in rows[rows["grid"] == grid].itertuples()
     }
     title = f"Accuracy on {grid} × {grid} shuffled tiles"
-    return [Measured("shuffled_accuracy", title, "%", terms, factor=100, front="Answer in the parts")]
+    answer = Measured("shuffled_accuracy", title, "%", terms, 100, front="Answer in the parts", figure="shuffle-curves")
+    return [answer]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:

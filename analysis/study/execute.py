@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ..data.dataset import Dataset
 from ..interface import Task
@@ -124,6 +125,7 @@ def task_records(tasks: Sequence[Task], store: Store, outcome: Outcome) -> list[
     records = []
     for task in in_order(tasks):
         name = name_of(task)
+        state: Literal["done", "failed", "skipped", "pending"]
         if name in outcome.failed:
             state = "failed"
         elif name in outcome.skipped:

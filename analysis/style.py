@@ -151,6 +151,9 @@ def drawing() -> Iterator[None]:
 
 def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
     """Rows of small pictures, each named at its left: arrays (N, H, W) in [0, 1] or (N, H, W, 1 or 3) uint8."""
+    for name, pictures in strips:
+        if pictures.ndim not in (3, 4):
+            raise ValueError(f"{name}: {pictures.shape} are no pictures (N, H, W) or (N, H, W, channels)")
     columns = len(strips[0][1])
     with drawing():
         figure = Figure(figsize=(0.72 * columns + 1.6, 0.74 * len(strips)))

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from ..analysis.comparison import Measured
 from ..analysis.store.record import StudyRecord
+from .foreign import check_terms, drawn_from
 
 # In the order of the report.
 MODULES = {
@@ -33,5 +34,10 @@ def figures_of(record: StudyRecord) -> dict[str, ModuleType]:
 
 
 def measured(record: StudyRecord) -> Mapping[str, list[Measured]]:
-    """Section → its quantities, of those the study measured."""
-    return {name: figures.measured(record) for name, figures in figures_of(record).items()}
+    """Section → its quantities, of those the study measured. Raises InputError for rows or arrays of another kind."""
+    found = {}
+    for name, figures in figures_of(record).items():
+        with drawn_from(record, name):
+            found[name] = figures.measured(record)
+            check_terms(found[name])
+    return found

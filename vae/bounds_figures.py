@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, number
+from ..analysis.comparison import over_seeds
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing
 
 Line = tuple[str, str, str]  # augmentation, pair as in params, name
 
@@ -94,8 +95,7 @@ def _table(
             if chosen["saturated"].any():
                 cells.append(f"{chosen['value'].mean():.3g} †")
                 continue
-            spread = float(chosen["value"].std(ddof=1)) if len(chosen) > 1 else None
-            cells.append(number(chosen["value"].mean(), spread) if len(chosen) else "—")
+            cells.append(over_seeds(chosen["value"]))
         body.append(tuple(cells))
     return Table(name, title, caption, ("Augmentation", *columns.values()), tuple(body))
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, difference, sd
+from ..analysis.comparison import Measured, difference, over_seeds, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -97,7 +97,7 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
     for augmentation, pair, name in _lines(rows):
         cells, found = [name], {q: of(rows, augmentation, pair, q) for q in QUANTITIES}
         for quantity, lines in found.items():
-            cells.append(number(lines["value"].mean(), sd(lines["value"])))
+            cells.append(over_seeds(lines["value"]))
             if printed:
                 paper = _printed(printed, augmentation, pair, quantity)
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")

@@ -144,6 +144,9 @@ class Run:
                 found = {name: archive[name] for name in archive.files}
         except Exception as error:  # zipfile, zlib and numpy each have their own
             raise self.damaged(ARRAYS, error) from error
+        for name, array in found.items():
+            if array.dtype.kind not in "biuf":
+                raise self.damaged(ARRAYS, ValueError(f"array {name!r} holds {array.dtype}, not numbers"))
         for name in names:
             if name not in found:
                 raise self.damaged(ARRAYS, ValueError(f"it has no array {name!r}"))

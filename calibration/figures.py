@@ -13,7 +13,7 @@ from ..analysis.comparison import Measured, difference, over_seeds
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, number
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, name_lines, number
 
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 TEMPERATURES = ("as trained", "scaled")
@@ -255,7 +255,7 @@ def _softness(record: StudyRecord, rows: pd.DataFrame) -> Plot:
             axis.set_title(f"{title} (nats)", color=INK)
             axis.set_xlabel("temperature")
             axis.grid(axis="both")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "calibration-softness",
         "What softness does to each direction",
@@ -299,7 +299,7 @@ def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:
             axis.set_ylim(0, 1)
             axis.grid(axis="both")
         axes[0].set_ylabel("accuracy")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "calibration-reliability",
         "Reliability",

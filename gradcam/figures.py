@@ -15,7 +15,7 @@ from ..analysis.comparison import Measured, difference, over_seeds
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval, label, number
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, interval, label, name_lines, number, short
 
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 AS_IN_PAPER = {"method": "gradcam", "norm": "max", "target": "predicted", "upsample": False}
@@ -197,7 +197,7 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
                 axis.set_yticks([])
                 axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
         for axis, name in zip(axes[0], ["image", *map(label, found)], strict=True):
-            axis.set_title(name, fontsize=8, loc="center", color=INK)
+            axis.set_title(short(name, line=16), fontsize=8, loc="center", color=INK)
     return Plot(
         "gradcam-grid",
         "Heatmaps (like Fig. 4)",
@@ -226,7 +226,7 @@ def _distribution(record: StudyRecord, rows: pd.DataFrame) -> Plot:
             axis.set_xlabel("sum of the heatmap")
             axis.grid(axis="y")
         axes[0].set_ylabel("images (%)")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "gradcam-distribution",
         "Distribution of the sums",

@@ -12,7 +12,7 @@ from ..analysis.comparison import Measured, difference, over_seeds
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import INK, Plot, Table, colours, drawing, label, number
+from ..analysis.style import INK, Plot, Table, colours, drawing, label, name_lines, number
 
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 PANELS = {"train_loss": "training loss (nats)", "test_nll": "test loss (nats)", "test_accuracy": "test accuracy"}
@@ -73,7 +73,7 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
             seen.add(name)
         if not seen:
             return []
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return [
         Plot(
             "classifier-curves",

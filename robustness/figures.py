@@ -15,7 +15,7 @@ from ..analysis.comparison import Measured, over_seeds, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import INK, Plot, Table, colours, drawing, label, number
+from ..analysis.style import INK, Plot, Table, colours, drawing, label, name_lines, number
 from . import comparisons
 from .comparisons import attacks_of, augmentations_of, how, title
 from .measures import SIGNIFICANT, WORST
@@ -144,7 +144,7 @@ def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str)
         _epsilon_axis(axes, sorted(set(accuracy["epsilon"])))
         for row in axes:
             row[0].set_ylabel("accuracy")
-        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes.flat[0])
     seeds = rows.groupby("augmentation")["seed"].nunique()
     kinds = [(seeds > 1, "standard deviation over training seeds"), (seeds == 1, "Wilson's 95% interval over images")]
     band = ", ".join(

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.comparison import over_seeds
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, short
 
 Line = tuple[str, str, str]  # augmentation, pair as in params, name
 
@@ -126,7 +126,7 @@ def range_plot(rows: pd.DataFrame, lines: Sequence[Line]) -> Plot:
         axis.plot([], [], ">", color=INK, label="InfoNCE (lower bound, at most log n)")
         axis.plot([], [], "<", color=INK, label="Gaussian-marginal rate (upper bound)")
         axis.plot([], [], "D", color=INK, mfc="none", label="rate (upper bound; the paper's number)")
-        axis.set_yticks(range(len(lines)), [name for _, _, name in lines])
+        axis.set_yticks(range(len(lines)), [short(name, line=24) for _, _, name in lines])
         axis.set_ylim(len(lines) - 0.5, -0.6)
         axis.set_xlim(left=0)
         axis.set_xlabel("nats")

@@ -13,7 +13,7 @@ from ..analysis.comparison import Measured, difference, over_seeds, sd
 from ..analysis.interface import Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, number, picture_grid
+from ..analysis.style import FAINT, INK, Plot, Table, colours, drawing, label, name_lines, number, picture_grid, short
 from . import bounds_figures
 from .bounds_figures import of
 
@@ -169,7 +169,7 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
             axis.set_title(heading)
             axis.set_xlabel(unit)
             axis.grid(axis="x")
-        axes[0].set_yticks(range(len(lines)), [name for _, _, name in lines])
+        axes[0].set_yticks(range(len(lines)), [short(name, line=24) for _, _, name in lines])
         axes[0].set_ylim(len(lines) - 0.5, -0.6)
     return Plot(
         "vae-quantities",
@@ -212,7 +212,7 @@ def _curves_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
                 history = pd.DataFrame(trained.read_history("epoch", *panels))
                 for axis, (column, unit) in zip(axes, panels.items(), strict=True):
                     _curve(axis, history, column, unit, palette[augmentation], None if count else name)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "vae-curves",
         "Training curves",

@@ -76,9 +76,10 @@ class StudyRecord:
             if task.state == "done":
                 end, run = self.shown_as.get(task.name, ""), self.run(task.name)
                 for number, row in enumerate(read_rows(run), 1):
-                    if row.run != task.name:
+                    if row.run.removesuffix(".partial") != task.name:  # as the folder was called when it was measured
                         raise run.damaged(RESULT, ValueError(f"rows, number {number}: of the run {shown(row.run)}"))
-                    found.append(replace(row, study=self.name, augmentation=row.augmentation + end))
+                    own = {"run": task.name, "study": self.name, "augmentation": row.augmentation + end}
+                    found.append(replace(row, **own))
         return found
 
     def environments(self) -> list[dict[str, Any]]:

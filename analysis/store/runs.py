@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from errno import EISDIR
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
     asides = {path: path.with_name(f"{path.name}.tmp") for path in contents}
     try:
         for path, aside in asides.items():
+            if path.is_dir():  # known now, before another is put in place
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
             aside.write_bytes(contents[path])
         for path, aside in asides.items():
             os.replace(aside, path)

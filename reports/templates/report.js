@@ -33,7 +33,7 @@ if (stored) {
   const { columns, rows } = JSON.parse(stored.textContent);
   const quoted = value => {
     const text = value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const made = {
     csv: () => [columns, ...rows].map(row => row.map(quoted).join(",")).join("\n") + "\n",

@@ -52,7 +52,7 @@ def _make_record(folder, values, name="a study"):
 
     for (augmentation, pair), by_seed in values.items():
         for seed, value in enumerate(by_seed):
-            folder_name = quote(augmentation, safe="")
+            folder_name = quote(augmentation, safe="")[:60]
             trained = f"train-{folder_name}-{pair}-{seed}"
             history = [
                 {"epoch": e, "train_loss": 9.0 - e, "test_rate": 50.0 + e, "test_mse": 0.5 / e, "seconds": 1.0}

@@ -205,10 +205,13 @@ def _run(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The ``mixlens`` command. Returns the exit status; a user's mistake is one message, never a traceback."""
-    errors = Console(stderr=True, highlight=False)
+    errors = Console(stderr=True, highlight=False, emoji=False)
     given = sys.argv[1:] if arguments is None else list(arguments)
     _arguments.set(given)
     try:
+        for argument in given:
+            if not argument.isascii() and argument != argument.encode(errors="ignore").decode():
+                raise InputError(f"{argument!r} is not UTF-8, so that no record could hold it; rename it.")
         result = application()(
             given,
             exit_on_error=False,
@@ -219,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print(f"mixlens: {error}".replace("\n", " "), markup=False, soft_wrap=True)
         return 2
     except InputError as error:
-        errors.print(f"mixlens: {error}", markup=False, soft_wrap=True)
+        errors.print(f"mixlens: {error}".replace("\n", " "), markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         errors.print("mixlens: interrupted. Run the same command again to go on where it stopped.", markup=False)

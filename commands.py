@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
@@ -224,8 +224,9 @@ def masks(
 
 def screen() -> Console:
     """Standard output; a file or a pipe is wide enough for every column."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=200)
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # a name may hold brackets and colons
+    found = Console(**plain)
+    return found if found.is_terminal else Console(**plain, width=200)
 
 
 def write_reports(record: StudyRecord, folder: Path) -> int:

@@ -116,6 +116,11 @@ def sd(values: pd.Series) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
+def over_seeds(values: pd.Series) -> str:
+    """Mean ± standard deviation over seeds; a dash where no seed has a value."""
+    return number(float(values.mean()), sd(values)) if len(values) else "—"
+
+
 def difference(differences: pd.Series) -> str:
     """Mean over seeds with its 95% Student t interval and an arrow where that leaves out zero.
 

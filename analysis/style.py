@@ -13,10 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK, FAINT = "#1b1f25", "#8a919b"  # text and lines; grids and what stands back
@@ -32,6 +35,8 @@ _PALETTE = {
     "fmix+cutmix": "#b5a900",
 }
 _OTHERS = ("#9b6dd7", "#5f9e3a", "#c0504d", "#3aa6a0", "#a0642d", "#6f7bd0")  # none of the above
+_UNSEEN = "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+LONGEST = 44  # letters of a name in a figure; tables and rows have them all
 _NAMES = {
     "baseline": "Baseline",
     "mixup": "MixUp",
@@ -85,9 +90,32 @@ class About:
 
 
 def label(augmentation: str) -> str:
-    """The name people know: ``fmix`` → FMix. A user's own augmentation keeps the name it was given."""
-    head, _, rest = augmentation.partition("(")
+    """The name people know: ``fmix`` → FMix. A user's own augmentation keeps the name it was given.
+
+    Letters that cannot be seen, or turn the text around them, are written as their escapes.
+    """
+    head, _, rest = visible(augmentation).partition("(")
     return _NAMES.get(head, head) + (f" ({rest}" if rest else "")
+
+
+def visible(text: str) -> str:
+    """Line breaks, control characters and changes of direction as their escapes."""
+    return re.sub(_UNSEEN, lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def short(name: str, line: int = LONGEST) -> str:
+    """A name as a figure has room for it: the middle left out beyond `LONGEST` letters, in lines of so many."""
+    half = (LONGEST - 1) // 2
+    return fill(name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}", line)
+
+
+def name_lines(figure: Figure, axis: Axes) -> None:
+    """A legend of the axis above all panels, of as many columns as its names leave room for."""
+    handles, names = axis.get_legend_handles_labels()
+    names = [short(name) for name in names]
+    letters = 14 * figure.get_figwidth()  # at 9 pt; a line's sample takes the room of five
+    columns = int(letters / max((len(name) + 5 for name in names), default=letters))
+    figure.legend(handles, names, loc="outside upper center", ncols=min(max(columns, 1), 6))
 
 
 def colours(augmentations: list[str]) -> dict[str, str]:
@@ -169,6 +197,9 @@ def drawing() -> Iterator[None]:
 
 def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
     """Rows of small pictures, each named at its left: arrays (N, H, W) in [0, 1] or (N, H, W, 1 or 3) uint8."""
+    for name, pictures in strips:
+        if pictures.ndim not in (3, 4):
+            raise ValueError(f"{name}: {pictures.shape} are no pictures (N, H, W) or (N, H, W, channels)")
     columns = len(strips[0][1])
     with drawing():
         figure = Figure(figsize=(0.72 * columns + 1.6, 0.74 * len(strips)))
@@ -179,7 +210,7 @@ def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
-            row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+            row[0].set_ylabel(short(name, line=24), rotation=0, ha="right", va="center")
     return figure
 
 
@@ -192,7 +223,8 @@ def figure_file(plot: Plot, suffix: str, **options: Any) -> bytes:
     """A figure as svg, pdf or png: text stays text, and no date is in it. ``options`` are matplotlib's."""
     metadata = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}, "png": {}}[suffix]
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
+    with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none", "pdf.fonttype": 42}), catch_warnings():
+        filterwarnings("ignore", "Glyph")  # a letter that the font lacks, such as an emoji, is a box
         plot.figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight", **options)
     return buffer.getvalue()
 

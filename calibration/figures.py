@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, difference, sd
+from ..analysis.comparison import Measured, difference, over_seeds
 from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, label, number
+from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, label, name_lines, number
 
 ABOUT = About(
     question="Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
@@ -109,10 +109,6 @@ def _values(
     return own.set_index("seed")["value"]
 
 
-def _cell(values: pd.Series, factor: float = 1) -> str:
-    return number(factor * values.mean(), sd(factor * values)) if len(values) else "—"
-
-
 def _smoothings(rows: pd.DataFrame) -> list[float]:
     return sorted(set(rows.loc[(rows["quantity"] == "model_human") & (rows["smoothing"] > 0), "smoothing"]))
 
@@ -123,19 +119,19 @@ def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
     header += [f"{MODEL_HUMAN}, a = {a:g}" for a in smoothings]
     body = []
     for augmentation in _augmentations(rows):
-        cells = [label(augmentation), _cell(_values(rows, augmentation, "human_model", "as trained", 0.0))]
+        cells = [label(augmentation), over_seeds(_values(rows, augmentation, "human_model", "as trained", 0.0))]
         if printed:
             paper = printed.get(augmentation, {}).get("human_model")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         infinite = _values(rows, augmentation, "model_human_infinite", "as trained", 0.0)
         raw = _values(rows, augmentation, "model_human", "as trained", 0.0)
-        cells.append(f"∞ ({100 * infinite.mean():.1f}% of images)" if len(infinite) else _cell(raw))
-        cells += [_cell(_values(rows, augmentation, "model_human", "as trained", a)) for a in smoothings]
+        cells.append(f"∞ ({100 * infinite.mean():.1f}% of images)" if len(infinite) else over_seeds(raw))
+        cells += [over_seeds(_values(rows, augmentation, "model_human", "as trained", a)) for a in smoothings]
         body.append(tuple(cells))
     floors = [("split_half", a) for a in smoothings]
     first = _augmentations(rows)[0]
     dashes = ["—"] * (2 if printed else 1)
-    floor = (_cell(_values(rows, first, quantity, None, a).iloc[:1]) for quantity, a in floors)
+    floor = (over_seeds(_values(rows, first, quantity, None, a).iloc[:1]) for quantity, a in floors)
     body.append(("People, half against half", *dashes, "—", *floor))
     caption = (
         f"Nats per image, mean ± standard deviation over training seeds; {_error_over_images(rows, 'human_model')} "
@@ -210,7 +206,7 @@ def _agreement(rows: pd.DataFrame) -> Table:
     body = [
         (
             f"{label(augmentation)}, {temperature}",
-            *(_cell(_values(rows, augmentation, q, temperature), factor) for q, (_, factor) in columns.items()),
+            *(over_seeds(factor * _values(rows, augmentation, q, temperature)) for q, (_, factor) in columns.items()),
         )
         for augmentation in _augmentations(rows)
         for temperature in TEMPERATURES
@@ -237,9 +233,9 @@ def _labels(record: StudyRecord, rows: pd.DataFrame) -> Table:
     body = []
     for augmentation in _augmentations(rows):
         temperatures = _values(rows, augmentation, "temperature")
-        fitted = _cell(temperatures) if len(temperatures) else "none fits"
+        fitted = over_seeds(temperatures) if len(temperatures) else "none fits"
         for temperature in TEMPERATURES:
-            cells = (_cell(_values(rows, augmentation, q, temperature), factor) for q, _, factor in quantities)
+            cells = (over_seeds(factor * _values(rows, augmentation, q, temperature)) for q, _, factor in quantities)
             name = f"{label(augmentation)}, {temperature}"
             body.append((name, "1" if temperature == "as trained" else fitted, *cells))
     caption = (
@@ -288,7 +284,7 @@ def _softness(record: StudyRecord, rows: pd.DataFrame) -> Plot:
             axis.set_title(f"{title} (nats)", color=INK)
             axis.set_xlabel("temperature")
             axis.grid(axis="both")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "calibration-softness",
         "What softness does to each direction",
@@ -332,7 +328,7 @@ def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:
             axis.set_ylim(0, 1)
             axis.grid(axis="both")
         axes[0].set_ylabel("accuracy")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "calibration-reliability",
         "Reliability",

@@ -10,11 +10,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from ..analysis.comparison import Measured, difference, sd
+from ..analysis.comparison import Measured, difference, over_seeds
 from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, interval, label, number
+from ..analysis.style import (
+    FAINT,
+    INK,
+    About,
+    Equation,
+    Plot,
+    Table,
+    colours,
+    drawing,
+    interval,
+    label,
+    name_lines,
+    number,
+    short,
+)
 
 ABOUT = About(
     question="Over how much of an image is the evidence for a class spread?",
@@ -84,10 +98,6 @@ def _values(rows: pd.DataFrame, augmentation: str, quantity: str, layer: str) ->
     return rows[chosen].set_index("seed")["value"]
 
 
-def _cell(values: pd.Series, factor: float = 1) -> str:
-    return number(factor * values.mean(), sd(factor * values))
-
-
 def _how(rows: pd.DataFrame) -> str:
     method, norm, target = (_unique(rows, key)[0] for key in ("method", "norm", "target"))
     size = "at the images' size" if rows["upsample"].any() else "at the layer's own size"
@@ -107,7 +117,7 @@ def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:
     for augmentation in _unique(rows, "augmentation"):
         cells = [label(augmentation)]
         for layer in layers:
-            cells.append(_cell(_values(rows, augmentation, "heatmap_sum", layer)))
+            cells.append(over_seeds(_values(rows, augmentation, "heatmap_sum", layer)))
             if printed and layer == PAPERS_LAYER:
                 paper = printed.get(augmentation, {}).get("heatmap_sum")
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
@@ -127,8 +137,8 @@ def _per_pixel(rows: pd.DataFrame) -> Table:
     layers = _unique(rows, "layer")
     body: list[tuple[str, ...]] = []
     for augmentation in _unique(rows, "augmentation"):
-        means = (_cell(_values(rows, augmentation, "heatmap_mean", layer)) for layer in layers)
-        zero = (_cell(_values(rows, augmentation, "zero_maps", layer), 100) for layer in layers)
+        means = (over_seeds(_values(rows, augmentation, "heatmap_mean", layer)) for layer in layers)
+        zero = (over_seeds(100 * _values(rows, augmentation, "zero_maps", layer)) for layer in layers)
         body.append((label(augmentation), *means, *zero))
     return Table(
         "gradcam-per-pixel",
@@ -192,6 +202,8 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         for row in runs.itertuples()
     }
     pictures = next(iter(found.values()))["pictures"]
+    if pictures.ndim != 4:
+        raise ValueError(f"pictures are {pictures.shape}, not (N, H, W, channels)")
     with drawing():
         figure = Figure(figsize=(1.15 * (len(found) + 1), 1.15 * len(pictures) + 0.3))
         axes = figure.subplots(
@@ -219,7 +231,7 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
                 axis.set_yticks([])
                 axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
         for axis, name in zip(axes[0], ["image", *map(label, found)], strict=True):
-            axis.set_title(name, fontsize=8, loc="center", color=INK)
+            axis.set_title(short(name, line=16), fontsize=8, loc="center", color=INK)
     return Plot(
         "gradcam-grid",
         "Heatmaps (like Fig. 4)",
@@ -248,7 +260,7 @@ def _distribution(record: StudyRecord, rows: pd.DataFrame) -> Plot:
             axis.set_xlabel("sum of the heatmap")
             axis.grid(axis="y")
         axes[0].set_ylabel("images (%)")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "gradcam-distribution",
         "Distribution of the sums",

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, difference, sd
+from ..analysis.comparison import Measured, difference, over_seeds
 from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, number
+from ..analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, name_lines, number
 
 ABOUT = About(
     question="How well do classifiers trained on augmented images classify?",
@@ -41,12 +41,12 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     baseline = _values(rows, "baseline", "accuracy")
     for augmentation in dict.fromkeys(rows["augmentation"]):
         accuracy, nll = 100 * _values(rows, augmentation, "accuracy"), _values(rows, augmentation, "nll")
-        cells = [label(augmentation), number(accuracy.mean(), sd(accuracy))]
+        cells = [label(augmentation), over_seeds(accuracy)]
         if printed:
             paper = printed.get(augmentation, {}).get("accuracy")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         cells.append("—" if augmentation == "baseline" else difference((accuracy - 100 * baseline).dropna()))
-        body.append((*cells, number(nll.mean(), sd(nll)), str(len(accuracy))))
+        body.append((*cells, over_seeds(nll), str(len(accuracy))))
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     caption = (
@@ -87,7 +87,7 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
             seen.add(name)
         if not seen:
             return []
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return [
         Plot(
             "classifier-curves",

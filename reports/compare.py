@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..analysis.comparison import Effect, Measured, effect, holm
 from ..analysis.errors import InputError, unknown
-from ..analysis.store.record import StudyRecord, read_record
+from ..analysis.store.record import RECORD, StudyRecord, read_record
 from ..analysis.style import label
 from .sections import measured
 
@@ -27,9 +28,11 @@ def compare_studies(first: str, second: str) -> list[Compared]:
     """Every quantity that both have, Holm-corrected over all lines. Arguments: FOLDER or FOLDER:AUGMENTATION.
 
     Raises:
-        InputError: no such study or augmentation, other data, nothing measured in both.
+        InputError: no such study or augmentation, the same twice, other data, nothing measured in both.
     """
     (one, name_one), (two, name_two) = _read(first), _read(second)
+    if (one.folder.resolve(), name_one) == (two.folder.resolve(), name_two):
+        raise InputError(f"{first} and {second} are the same; name two studies or two augmentations to compare.")
     for key in ("data", "train_size"):
         if one.settings[key] != two.settings[key]:
             raise InputError(
@@ -61,7 +64,10 @@ def compare_studies(first: str, second: str) -> list[Compared]:
 
 
 def _read(text: str) -> tuple[StudyRecord, str]:
-    folder, _, name = text.rpartition(":") if ":" in text and not Path(text).is_dir() else (text, "", "")
+    """A study, and one of its augmentations if named; folder and augmentation may both hold colons."""
+    starts = [text, *(text[:place] for place, letter in enumerate(text) if letter == ":")]
+    folder = next((start for start in starts if os.path.exists(os.path.join(start, RECORD))), text.partition(":")[0])
+    name = text[len(folder) + 1 :]
     record = read_record(Path(folder))
     if name and name not in record.settings["augmentations"]:
         raise unknown("augmentation", name, record.settings["augmentations"])

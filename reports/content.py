@@ -14,6 +14,7 @@ from . import paper
 from .appendix import appendix
 from .claims import Judged, judge
 from .commands import commands_of
+from .foreign import drawn_from
 from .front import Front, front_page
 from .gallery import mask_plot, spectrum_plot
 from .sections import figures_of, measured, measured_by_size, not_installed
@@ -68,7 +69,7 @@ def collect(record: StudyRecord) -> Content:
     """Draw every table and figure of a study.
 
     Raises:
-        InputError: nothing was measured yet, or a run is damaged.
+        InputError: nothing was measured yet, or a run is damaged or foreign.
     """
     rows = record.rows()
     if not rows:
@@ -77,14 +78,16 @@ def collect(record: StudyRecord) -> Content:
     papers_data = record.settings["data"] == paper.DATA_SET  # the paper's values belong to no other
     for name, figures in figures_of(record).items():
         printed = paper.VALUES.get(name, {}) if papers_data else {}
-        tables, plots = figures.tables(record, printed), figures.plots(record, printed)
+        with drawn_from(record, name):
+            tables, plots = figures.tables(record, printed), figures.plots(record, printed)
         sections.append(SectionContent(name, figures.ABOUT, commands_of(record, name), tables, plots))
     gallery = []
     for task in record.done("gallery"):
         arrays = record.run(task.name).read_arrays("images", "partners", "spectrum:paper", "spectrum:official")
-        if any(key.startswith("mask:") for key in arrays):
-            gallery.append(mask_plot(arrays["images"], arrays["partners"], arrays))
-        gallery.append(spectrum_plot(arrays))
+        with drawn_from(record, "gallery"):
+            if any(key.startswith("mask:") for key in arrays):
+                gallery.append(mask_plot(arrays["images"], arrays["partners"], arrays))
+            gallery.append(spectrum_plot(arrays))
     return Content(
         record=record,
         rows=rows,

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from unicodedata import category, normalize
 
 import matplotlib as mpl
+from matplotlib.ft2font import FT2Font
 
 from ..analysis.errors import InputError
-from ..analysis.style import Plot, Table, label, plain_svg
+from ..analysis.style import Plot, Table, label, plain_svg, visible
 from . import claims, front
 from .content import Content
 
+FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
+HAT = "\u0302"  # of X̂, which is set well
 FULL_WIDTH = 8.6  # inches of a figure as wide as the page
 TEMPLATE = "report.typ"
 
@@ -35,27 +40,62 @@ def render_pdf(content: Content) -> bytes:
     except ImportError as error:
         raise NoPDFError(f"no PDF without typst ({error}): pip install typst.") from error
     plots = [plot for section in content.sections for plot in section.plots] + list(content.gallery)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        (root / TEMPLATE).write_bytes((files("mixlens.reports") / "templates" / TEMPLATE).read_bytes())
-        (root / "data.json").write_text(json.dumps(_data(content), ensure_ascii=False), encoding="utf-8")
-        (root / "figures").mkdir()
-        for plot in plots:
-            (root / "figures" / f"{plot.name}.svg").write_text(plain_svg(plot), encoding="utf-8")
-        fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
-        try:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / TEMPLATE).write_bytes((files("mixlens.reports") / "templates" / TEMPLATE).read_bytes())
+            (root / "data.json").write_text(json.dumps(_printed(_data(content)), ensure_ascii=False), encoding="utf-8")
+            (root / "figures").mkdir()
+            for plot in plots:
+                (root / "figures" / f"{plot.name}.svg").write_text(_drawn(plot), encoding="utf-8")
             made = typst.compile(
                 root / TEMPLATE,
                 root=root,
-                font_paths=[fonts],
+                font_paths=[FONTS],
                 ignore_system_fonts=True,
                 pdf_standards=["ua-1"],
                 timestamp=0,
             )
-        except RuntimeError as error:
-            raise NoPDFError(f"typst could not set the report: {error}") from error
+    except RuntimeError as error:
+        raise NoPDFError(f"typst could not set the report: {error}") from error
+    except OSError as error:  # such as a full disk
+        raise NoPDFError(f"no PDF: {error.filename or tempfile.gettempdir()}: {error.strerror}.") from error
     assert isinstance(made, bytes)
     return made
+
+
+def _printed(value: Any) -> Any:
+    """All texts so that they can be printed: no letter without a glyph, no word that no line can hold."""
+    if isinstance(value, dict):
+        return {key: _printed(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printed(own) for own in value]
+    if not isinstance(value, str):
+        return value
+    text = _with_glyphs("\n".join(map(visible, value.split("\n"))))
+    return re.sub(r"\S{40,}", lambda word: re.sub(r"\S{8}", "\\g<0>\u200b", word[0]), text)  # where it may break
+
+
+def _drawn(plot: Plot) -> str:
+    """A figure, with marks and joiners as their code points: typst sets those of an SVG as PDF/UA does not allow."""
+    apart = (
+        c if c == HAT or category(c) not in ("Mn", "Me", "Cf") else _code(c) for c in normalize("NFC", plain_svg(plot))
+    )
+    return _with_glyphs("".join(apart))
+
+
+def _with_glyphs(text: str) -> str:
+    """Letters that the font lacks, such as emoji, as their code points."""
+    return "".join(c if c == "\n" or ord(c) in _glyphs() else _code(c) for c in text)
+
+
+def _code(letter: str) -> str:
+    return f"U+{ord(letter):04X}"
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(FT2Font(str(FONTS / "DejaVuSans.ttf")).get_charmap())
 
 
 def _data(content: Content) -> dict[str, Any]:
@@ -76,7 +116,10 @@ def _data(content: Content) -> dict[str, Any]:
             {
                 "name": section.name,
                 "question": section.about.question,
-                "text": [part if isinstance(part, str) else asdict(part) for part in section.about.text],
+                "text": [
+                    part if isinstance(part, str) else {"words": part.words, "typst": part.typst}
+                    for part in section.about.text
+                ],
                 "caveats": list(section.about.caveats),
                 "commands": list(section.commands),
                 "tables": [_table(table) for table in section.tables],

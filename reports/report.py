@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..analysis.errors import InputError
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
+from ..analysis.store.runs import replace_files
 from ..analysis.style import figure_file
 from .content import collect
 from .html import render_html
-from .pdf import render_pdf
+from .pdf import NoPDFError, render_pdf
 
 
 def write_report(record: StudyRecord, path: Path, *, pdf: bool = False) -> Path:
@@ -23,11 +24,16 @@ def write_report(record: StudyRecord, path: Path, *, pdf: bool = False) -> Path:
         InputError: nothing was measured yet, a run is damaged, a file cannot be written, or typst fails (the page is
             there then).
     """
-    content = collect(record)
-    _write(path, render_html(content).encode())
-    _write(path.with_name("rows.csv"), table(content.rows).to_csv(index=False).encode())
-    if pdf:
-        _write(path.with_suffix(".pdf"), render_pdf(content))
+    content, beside = collect(record), path.with_suffix(".pdf")
+    made = {path: render_html(content).encode()}
+    made[path.with_name("rows.csv")] = table(content.rows).to_csv(index=False).encode()
+    try:
+        if pdf:
+            made[beside] = render_pdf(content)
+    except NoPDFError as error:
+        _write(made)
+        raise NoPDFError(f"{error} {beside} is of an earlier time." if beside.exists() else str(error)) from error
+    _write(made)
     return path
 
 
@@ -37,19 +43,18 @@ def write_figures(record: StudyRecord, folder: Path, suffix: str) -> list[Path]:
     Raises:
         InputError: as `write_report`.
     """
-    content, made = collect(record), []
+    content, made = collect(record), {}
     for plot in [*(plot for section in content.sections for plot in section.plots), *content.gallery]:
-        path = folder / f"{plot.name}.{suffix}"
-        _write(path, figure_file(plot, suffix, facecolor="white", dpi=150))
-        made.append(path)
-    return made
+        made[folder / f"{plot.name}.{suffix}"] = figure_file(plot, suffix, facecolor="white", dpi=150)
+    _write(made)
+    return list(made)
 
 
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f"{path.name}.tmp")
+def _write(contents: Mapping[Path, bytes]) -> None:
     try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
+        replace_files(contents)
     except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise InputError(f"cannot write the report to {path}: {error.strerror}.") from error
+        raise InputError(
+            f"cannot write the report to {error.filename or next(iter(contents)).parent}: {error.strerror}. What was "
+            "there before is as it was. Give another folder with --out, or make room."
+        ) from error

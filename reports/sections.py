@@ -13,6 +13,7 @@ from ..analysis.interface import PaperValues
 from ..analysis.plugins import installed_sections
 from ..analysis.store.record import StudyRecord, combine
 from ..analysis.style import About, Plot, Table
+from .foreign import check_terms, drawn_from
 
 
 class Figures(Protocol):
@@ -71,5 +72,10 @@ def measured_by_size(record: StudyRecord) -> dict[int | None, Mapping[str, Seque
 
 
 def measured(record: StudyRecord) -> Mapping[str, Sequence[Measured]]:
-    """Section → its quantities, of those the study measured."""
-    return {name: figures.measured(record) for name, figures in figures_of(record).items()}
+    """Section → its quantities, of those the study measured. Raises InputError for rows or arrays of another kind."""
+    found = {}
+    for name, figures in figures_of(record).items():
+        with drawn_from(record, name):
+            found[name] = figures.measured(record)
+            check_terms(found[name])
+    return found

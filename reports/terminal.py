@@ -81,7 +81,8 @@ def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE)
     for column in columns:
         right = column in ("nats", "bits", "n", "truth", "95% interval")
-        table.add_column(column, justify="right" if right else "left", no_wrap=column != "flags")
+        long = column in ("flags", "augmentation")
+        table.add_column(column, justify="right" if right else "left", no_wrap=not long, overflow="fold")
     return table
 
 

@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, sd
+from ..analysis.comparison import Measured, over_seeds, sd
 from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, number
+from ..analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, name_lines, number
 from . import comparisons
 from .comparisons import attacks_of, augmentations_of, how, title
 from .measures import SIGNIFICANT, WORST
@@ -72,9 +72,11 @@ def _rows(record: StudyRecord) -> pd.DataFrame:
     """The section's rows with columns of their own for attack and epsilon."""
     rows = table(row for row in record.rows() if row.section == "robustness")
     params = rows["params"].map(json.loads)
-    return rows.assign(
-        **{key: params.map(lambda p, key=key: p.get(key)) for key in ("attack", "epsilon", "protocol", "norm")}
-    )
+    keys = ("attack", "epsilon", "protocol", "norm")
+    rows = rows.assign(**{key: params.map(lambda p, key=key: p.get(key)) for key in keys})
+    if rows.loc[rows["quantity"] == "accuracy", list(keys)].isna().any(axis=None):
+        raise ValueError(f"a row of accuracy is without {', '.join(keys)}")
+    return rows
 
 
 def _summary(rows: pd.DataFrame) -> Table:
@@ -84,11 +86,11 @@ def _summary(rows: pd.DataFrame) -> Table:
     for augmentation in augmentations_of(rows):
         own = rows[rows["augmentation"] == augmentation]
         clean = 100 * own.loc[own["quantity"] == "clean_accuracy", "value"]
-        cells = [label(augmentation), number(clean.mean(), sd(clean))]
+        cells = [label(augmentation), over_seeds(clean)]
         for attack in attacks:
             found = own[(own["quantity"] == "median_epsilon") & (own["attack"] == attack)]["value"]
             reached = "" if len(found) == own["seed"].nunique() else f" (in {len(found)} of {own['seed'].nunique()})"
-            cells.append(number(found.mean(), sd(found)) + reached if len(found) else "> all")
+            cells.append(over_seeds(found) + reached if len(found) else "> all")
         body.append((*cells, str(own["seed"].nunique())))
     return Table(
         "robustness-summary",
@@ -110,7 +112,10 @@ def _worst(rows: pd.DataFrame) -> Table:
     for epsilon in sorted(set(worst["epsilon"])):
         cells = []
         for augmentation in augmentations:
-            values = by.get_group((epsilon, augmentation)) if (epsilon, augmentation) in by.groups else pd.Series()
+            if (epsilon, augmentation) not in by.groups:
+                cells.append("—")
+                continue
+            values = by.get_group((epsilon, augmentation))
             cells.append(number(values.mean(), sd(values), 1) if len(values) > 1 else f"{values.mean():.1f}")
         body.append((f"{epsilon:g}", *cells))
     half = (worst["ci_high"] - worst["ci_low"]).max() / 2
@@ -162,7 +167,7 @@ def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str)
         _epsilon_axis(axes, sorted(set(accuracy["epsilon"])))
         for row in axes:
             row[0].set_ylabel("accuracy")
-        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes.flat[0])
     seeds = rows.groupby("augmentation")["seed"].nunique()
     kinds = [(seeds > 1, "standard deviation over training seeds"), (seeds == 1, "Wilson's 95% interval over images")]
     band = ", ".join(

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.style import INK, Plot, Table, colours, drawing, number
+from ..analysis.comparison import over_seeds
+from ..analysis.style import INK, Plot, Table, colours, drawing, short
 
 Line = tuple[str, str, str]  # augmentation, pair as in params, name
 
@@ -94,8 +95,7 @@ def _table(
             if chosen["saturated"].any():
                 cells.append(f"{chosen['value'].mean():.3g} †")
                 continue
-            spread = float(chosen["value"].std(ddof=1)) if len(chosen) > 1 else None
-            cells.append(number(chosen["value"].mean(), spread) if len(chosen) else "—")
+            cells.append(over_seeds(chosen["value"]))
         body.append(tuple(cells))
     return Table(name, title, caption, ("Augmentation", *columns.values()), tuple(body))
 
@@ -126,7 +126,7 @@ def range_plot(rows: pd.DataFrame, lines: Sequence[Line]) -> Plot:
         axis.plot([], [], ">", color=INK, label="InfoNCE (lower bound, at most log n)")
         axis.plot([], [], "<", color=INK, label="Gaussian-marginal rate (upper bound)")
         axis.plot([], [], "D", color=INK, mfc="none", label="rate (upper bound; the paper's number)")
-        axis.set_yticks(range(len(lines)), [name for _, _, name in lines])
+        axis.set_yticks(range(len(lines)), [short(name, line=24) for _, _, name in lines])
         axis.set_ylim(len(lines) - 0.5, -0.6)
         axis.set_xlim(left=0)
         axis.set_xlabel("nats")

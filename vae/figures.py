@@ -7,11 +7,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, difference, sd
+from ..analysis.comparison import Measured, difference, over_seeds, sd
 from ..analysis.interface import PaperValues, Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, label, number, picture_grid
+from ..analysis.style import (
+    FAINT,
+    INK,
+    About,
+    Equation,
+    Plot,
+    Table,
+    colours,
+    drawing,
+    label,
+    name_lines,
+    number,
+    picture_grid,
+    short,
+)
 from . import bounds_figures
 from .bounds_figures import of
 
@@ -139,7 +153,7 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
     for augmentation, pair, name in _lines(rows):
         cells, found = [name], {q: of(rows, augmentation, pair, q) for q in QUANTITIES}
         for quantity, lines in found.items():
-            cells.append(number(lines["value"].mean(), sd(lines["value"])))
+            cells.append(over_seeds(lines["value"]))
             if printed:
                 paper = _printed(printed, augmentation, pair, quantity)
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
@@ -211,7 +225,7 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
             axis.set_title(heading)
             axis.set_xlabel(unit)
             axis.grid(axis="x")
-        axes[0].set_yticks(range(len(lines)), [name for _, _, name in lines])
+        axes[0].set_yticks(range(len(lines)), [short(name, line=24) for _, _, name in lines])
         axes[0].set_ylim(len(lines) - 0.5, -0.6)
     return Plot(
         "vae-quantities",
@@ -254,7 +268,7 @@ def _curves_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
                 history = pd.DataFrame(trained.read_history("epoch", *panels))
                 for axis, (column, unit) in zip(axes, panels.items(), strict=True):
                     _curve(axis, history, column, unit, palette[augmentation], None if count else name)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+        name_lines(figure, axes[0])
     return Plot(
         "vae-curves",
         "Training curves",

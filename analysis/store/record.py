@@ -6,17 +6,21 @@ Written after each execution, read by reports. It holds no numbers of its own: t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import InputError
 from ..interface import Row
-from .results import read_rows
-from .runs import ENVIRONMENT, HISTORY, RESULT, Run
+from .checked import checked, shown
+from .results import read_result, read_rows
+from .runs import ENVIRONMENT, HISTORY, RESULT, Run, parse_json
 
 RECORD = "study.json"
+_PLAIN = re.compile(r"[\w+-][^/\\\0]*")  # of a folder in a folder
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,13 @@ class TaskRecord:
     kind: str
     label: str
     inputs: tuple[str, ...]
-    state: str  # "done", "failed", "skipped" or "pending"
+    state: Literal["done", "failed", "skipped", "pending"]
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.inputs):
+            if not _PLAIN.fullmatch(name):  # it could lead out of the folder of the runs
+                raise ValueError(f"{shown(name)} is no name of a run's folder")
 
 
 @dataclass(frozen=True)
@@ -53,23 +62,40 @@ class StudyRecord:
         return [task for task in self.tasks if task.kind == kind and task.state == "done"]
 
     def rows(self) -> list[Row]:
-        """All rows of the study's finished tasks, under this study's name."""
+        """All rows of the study's finished tasks, under this study's name.
+
+        Raises:
+            InputError: a run is missing or damaged, or holds rows of another one.
+        """
+        return list(self._rows)
+
+    @cached_property
+    def _rows(self) -> list[Row]:
         found: list[Row] = []
         for task in self.tasks:
             if task.state == "done":
-                end = self.shown_as.get(task.name, "")
-                for row in read_rows(self.run(task.name)):
-                    found.append(replace(row, study=self.name, augmentation=row.augmentation + end))
+                end, run = self.shown_as.get(task.name, ""), self.run(task.name)
+                for number, row in enumerate(read_rows(run), 1):
+                    if row.run.removesuffix(".partial") != task.name:  # as the folder was called when it was measured
+                        raise run.damaged(RESULT, ValueError(f"rows, number {number}: of the run {shown(row.run)}"))
+                    named = row.augmentation + end
+                    found.append(replace(row, run=task.name, study=self.name, augmentation=named))
         return found
 
     def environments(self) -> list[dict[str, Any]]:
         """What each finished task was run with."""
-        return [self.run(task.name).read_json(ENVIRONMENT) for task in self.tasks if task.state == "done"]
+        found = []
+        for run in (self.run(task.name) for task in self.tasks if task.state == "done"):
+            content = run.read_json(ENVIRONMENT)
+            if not isinstance(content, dict):
+                raise run.damaged(ENVIRONMENT, ValueError(f"it must be an object, found {shown(content)}"))
+            found.append(content)
+        return found
 
     def seconds(self, task: TaskRecord) -> float:
         """Time spent in a finished task itself, added up over interrupted tries."""
         run = self.run(task.name)
-        last_try = float(run.read_json(RESULT)["seconds"])
+        last_try = read_result(run).seconds
         epochs = run.read_history("seconds") if (run / HISTORY).exists() else []
         return max(last_try, sum(float(epoch["seconds"]) for epoch in epochs))
 
@@ -167,23 +193,45 @@ def write_record(
 
 def read_record(folder: Path) -> StudyRecord:
     """Raises InputError when the folder is no study's or its record is damaged."""
-    content = Run(folder).read_json(RECORD)
+    path = folder / RECORD
     try:
-        tasks = tuple(TaskRecord(**{**task, "inputs": tuple(task["inputs"])}) for task in content["tasks"])
-        if not (isinstance(content["tasks"], list) and isinstance(content["runs"], str)):
-            raise TypeError("tasks or runs of another kind")
-        for needed in ("data", "seeds", "augmentations", "sections", "train_size"):
-            content["settings"][needed]
-        return StudyRecord(
-            folder=folder,
-            name=content["name"],
-            command=content["command"],
-            settings=content["settings"],
-            started=content["started"],
-            runs=Path(os.path.normpath(folder / content["runs"])),
-            tasks=tasks,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        content = checked(_Content, parse_json(path.read_bytes()))
+        needed = _Settings.__dataclass_fields__.keys() & content.settings.keys()
+        checked(_Settings, {name: content.settings[name] for name in needed})
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{folder / RECORD} is not a mixlens study record ({error!r}). Run the study again."
+            f"{folder} is no folder of a mixlens run or study: it has no {RECORD}. Give a study's, such as "
+            "mixlens-runs/demo."
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not a mixlens study record, or damaged ({error}). Run the study again: that writes it anew "
+            "and takes what is done from its runs."
         ) from error
+    own = vars(content) | {"folder": folder, "runs": Path(os.path.normpath(folder / content.runs))}
+    return StudyRecord(**own)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What ``study.json`` holds."""
+
+    name: str
+    command: str
+    settings: Mapping[str, Any]
+    started: str
+    runs: str
+    tasks: tuple[TaskRecord, ...]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Those of the settings that reports read."""
+
+    data: str
+    seeds: tuple[int, ...]
+    augmentations: tuple[str, ...]
+    sections: tuple[str, ...]
+    train_size: int | None

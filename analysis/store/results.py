@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pandas as pd
 
 from ..interface import Estimate, Row
+from .checked import checked
 from .runs import RESULT, Run
 
 COLUMNS = tuple(field.name for field in fields(Row))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``result.json`` holds."""
+
+    rows: tuple[Row, ...]
+    seconds: float
 
 
 def row_of(estimate: Estimate, **facts: Any) -> Row:
@@ -38,10 +47,16 @@ def write_rows(run: Run, rows: Sequence[Row], seconds: float) -> None:
 
 
 def read_rows(run: Run) -> list[Row]:
-    """The rows of a run. Raises InputError when the file is damaged or holds something else."""
+    """The rows of a run. Raises InputError when the file is damaged or holds something else; it names row and field."""
+    return list(read_result(run).rows)
+
+
+def read_result(run: Run) -> Result:
+    """The rows and seconds of a run. Raises InputError as `read_rows`."""
+    content = run.read_json(RESULT)
     try:
-        return [Row(**record) for record in run.read_json(RESULT)["rows"]]
-    except (KeyError, TypeError) as error:
+        return checked(Result, content)
+    except ValueError as error:
         raise run.damaged(RESULT, error) from error
 
 

@@ -11,13 +11,15 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import EISDIR
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from .checked import finite
 from .lease import Lease
 
 CONFIG, RESULT, HISTORY, ENVIRONMENT, FAILED = (
@@ -40,6 +42,52 @@ def key_of(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(config).encode()).hexdigest()
 
 
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Write each file aside, then put all in place: one that cannot be written leaves all as they were.
+
+    Raises:
+        OSError: with the file's name; nothing is left aside.
+    """
+    asides = {path: path.with_name(f"{path.name}.tmp") for path in contents}
+    try:
+        for path, aside in asides.items():
+            if path.is_dir():  # known now, before another is put in place
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+            aside.write_bytes(contents[path])
+        for path, aside in asides.items():
+            os.replace(aside, path)
+    finally:
+        for aside in asides.values():
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+
+
+def parse_json(content: bytes) -> Any:
+    """JSON as we write it: UTF-8, of numbers that are finite, no key twice.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    try:
+        found = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_not_finite)
+        if b"\\u" in content:  # may be half of a pair, which no file can hold
+            json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("too many levels of brackets") from None
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return content
+
+
+def _not_finite(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
 class Run:
     """One run directory, whole or partial: named files, read and written in one way."""
 
@@ -57,33 +105,36 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write atomically, so that a reader or a crash never sees half a file."""
-        aside = self.path / f"{name}.tmp"
-        aside.write_text(json.dumps(content, indent=1, allow_nan=False, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(aside, self.path / name)
+        text = json.dumps(content, indent=1, allow_nan=False, sort_keys=True) + "\n"
+        replace_files({self.path / name: text.encode()})
 
     def read_json(self, name: str) -> Any:
-        """Raises InputError when the file is missing or truncated."""
+        """Raises InputError when the file is missing, or no JSON as we write it (see `parse_json`)."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{self.path} is no folder of a mixlens run or study: it has no {name}.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            return parse_json((self.path / name).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(
+                f"{self.path} is no folder of a mixlens run or study: it has no {name}. If it was deleted or emptied, "
+                "delete what is left of it and run the study again; only this task is repeated."
+            ) from None
+        except (OSError, ValueError) as error:
             raise self.damaged(name, error) from error
 
     def read_history(self, *columns: str) -> list[dict[str, Any]]:
-        """One record per epoch. Raises InputError when the file is missing, damaged or lacks one of the columns."""
+        """One record per epoch. Raises InputError: the file is missing or damaged, or no numbers are in the columns."""
         try:
-            records = [json.loads(line) for line in (self.path / HISTORY).read_text(encoding="utf-8").splitlines()]
+            records = [parse_json(line) for line in (self.path / HISTORY).read_bytes().splitlines()]
         except (OSError, ValueError) as error:
             raise self.damaged(HISTORY, error) from error
-        if not all(isinstance(record, dict) and set(columns) <= set(record) for record in records):
-            raise self.damaged(HISTORY, ValueError(f"it has no {', '.join(columns)}"))
+        if not (records and all(isinstance(record, dict) for record in records)):
+            raise self.damaged(HISTORY, ValueError("it holds other things than epochs"))
+        for column in columns:
+            if not all(finite(record.get(column)) for record in records):
+                raise self.damaged(HISTORY, ValueError(f"an epoch has no number {column}"))
         return records
 
     def write_history(self, records: list[dict[str, Any]]) -> None:
-        aside = self.path / f"{HISTORY}.tmp"
-        aside.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-        os.replace(aside, self.path / HISTORY)
+        replace_files({self.path / HISTORY: "".join(json.dumps(record) + "\n" for record in records).encode()})
 
     def write_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         assert all(array.dtype != object for array in arrays.values())  # these would be pickled
@@ -96,6 +147,9 @@ class Run:
                 found = {name: archive[name] for name in archive.files}
         except Exception as error:  # zipfile, zlib and numpy each have their own
             raise self.damaged(ARRAYS, error) from error
+        for name, array in found.items():
+            if array.dtype.kind not in "biuf":
+                raise self.damaged(ARRAYS, ValueError(f"array {name!r} holds {array.dtype}, not numbers"))
         for name in names:
             if name not in found:
                 raise self.damaged(ARRAYS, ValueError(f"it has no array {name!r}"))

@@ -10,8 +10,10 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ..data.dataset import Dataset
+from ..errors import InputError
 from ..interface import Task
 from ..store.lease import LeaseLostError
 from ..store.record import TaskRecord
@@ -52,7 +54,7 @@ def execute(tasks: Sequence[Task], store: Store, context: Context, outcome: Outc
         outcome: filled as tasks end, for a caller that wants to know of them even when this raises.
 
     Raises:
-        InputError: a run directory or checkpoint in the store is damaged or foreign.
+        InputError: a run directory or checkpoint in the store is damaged or foreign, or cannot be written.
     """
     outcome = Outcome() if outcome is None else outcome
     waiting = {name_of(task): task for task in in_order(tasks)}
@@ -78,6 +80,11 @@ def execute(tasks: Sequence[Task], store: Store, context: Context, outcome: Outc
                     )
                 except LeaseLostError as error:
                     context.reporter.say(str(error))
+                except OSError as error:  # a full disk, a folder that may not be written any more
+                    raise InputError(
+                        f"{task.label} stopped: {error.filename or store.root}: {error.strerror or error}. What is "
+                        "done stays; make room, or mend that, and run the same command again to go on."
+                    ) from error
             if run is not None:
                 outcome.done[name] = run
             if run is not None or name in outcome.failed:
@@ -124,6 +131,7 @@ def task_records(tasks: Sequence[Task], store: Store, outcome: Outcome) -> list[
     records = []
     for task in in_order(tasks):
         name = name_of(task)
+        state: Literal["done", "failed", "skipped", "pending"]
         if name in outcome.failed:
             state = "failed"
         elif name in outcome.skipped:

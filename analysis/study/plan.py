@@ -41,10 +41,11 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)  # section name → its config
 
     def __post_init__(self) -> None:
-        reserved = self.name == "runs" or self.name.startswith(".") or len(self.name) > 100
-        if not self.name or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
+        reserved = self.name == "runs" or self.name.startswith(".") or not self.name.isprintable()
+        if not 1 <= len(self.name) <= 100 or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
             raise InputError(
-                f"a study's name becomes a folder beside 'runs' (letters, digits, - and _), got {self.name!r}."
+                "a study's name becomes a folder beside 'runs': at most 100 letters that can be seen, none of "
+                f'/\\:*?"<>|, no dot at its start; got {self.name!r}. Give another with --name.'
             )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")

@@ -11,6 +11,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,14 @@ def _replace(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]
     # Copies, since tied weights share memory, which the format does not hold.
     tensors = {n: t.detach().to("cpu", memory_format=torch.contiguous_format, copy=True) for n, t in tensors.items()}
     aside = path.with_name(f"{path.name}.tmp")
-    save_file(tensors, aside, metadata)
-    os.replace(aside, path)
+    try:
+        save_file(tensors, aside, metadata)
+        os.replace(aside, path)
+    except SafetensorError as error:  # such as a full disk
+        raise OSError(first_line(error)) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

@@ -15,7 +15,7 @@ class Reporter:
     """Shows what is being worked on. One at a time: `start` a piece of work, `advance` it, `finish` it."""
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or Console(stderr=True, highlight=False, emoji=False)
         self.quiet = quiet
         self._live = not quiet and self.console.is_terminal
         self._bar = Progress(

@@ -1,6 +1,7 @@
 """Finished VAE studies with made-up rows, for tests of what is written about them."""
 
 from dataclasses import replace
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -65,13 +66,14 @@ def _make_record(folder, values, name="a study"):
 
     for (augmentation, pair), by_seed in values.items():
         for seed, value in enumerate(by_seed):
-            trained = f"train-{augmentation}-{pair}-{seed}"
+            folder_name = quote(augmentation, safe="")[:60]
+            trained = f"train-{folder_name}-{pair}-{seed}"
             history = [
                 {"epoch": e, "train_loss": 9.0 - e, "test_rate": 50.0 + e, "test_mse": 0.5 / e, "seconds": 1.0}
                 for e in (1, 2)
             ]
             run(trained, "vae-train").write_history(history)
-            measured = f"measure-{augmentation}-{pair}-{seed}"
+            measured = f"measure-{folder_name}-{pair}-{seed}"
             facts = (measured, "other", "vae", "photos", "test", augmentation, "vae", seed)
             row = Row(*facts, "rate", value, "nats", 1000, {"pair": pair}, 0.1, bound="upper")
             rows = [

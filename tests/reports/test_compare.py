@@ -8,6 +8,8 @@ import pytest
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import combine
+from mixlens.analysis.store.results import read_rows, write_rows
+from mixlens.analysis.store.runs import Run
 from mixlens.cli import main
 from mixlens.reports.compare import compare_studies
 from mixlens.reports.report import write_report
@@ -91,6 +93,8 @@ def test_other_settings_are_refused_or_named(make_record, rates, tmp_path):
     names = {task.name: f"other-{task.name}" for task in two.tasks}
     for old, new in names.items():
         (two.runs / old).rename(two.runs / new)
+        moved = Run(two.runs / new)
+        write_rows(moved, [replace(row, run=new) for row in read_rows(moved)], 12.0)
     renamed = tuple(
         replace(task, name=names[task.name], inputs=tuple(names[name] for name in task.inputs)) for task in two.tasks
     )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -394,7 +395,7 @@ def test_a_seed_of_the_baseline_is_missing(study):
     """Two studies in one: MixUp's third seed has no partner and is left out of the differences."""
     record = study()
     lost = pick(values(record), augmentation="baseline", seed=2)["run"].iloc[0]
-    partial = type(record)(**{**vars(record), "tasks": tuple(task for task in record.tasks if task.name != lost)})
+    partial = replace(record, tasks=tuple(task for task in record.tasks if task.name != lost))
     cells = of(partial)["differences"].rows[0][1:]
     assert all(cell.endswith("of 2") and "(cannot tell)" in cell for cell in cells)
 

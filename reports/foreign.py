@@ -1,0 +1,45 @@
+"""Rows and arrays that no figure can be drawn from: files of the user's, so an InputError. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..analysis.comparison import Measured
+from ..analysis.errors import InputError, first_line
+from ..analysis.store.record import StudyRecord
+
+
+@contextmanager
+def drawn_from(record: StudyRecord, section: str) -> Iterator[None]:
+    """What fails inside, fails for the section's rows or arrays: they were edited, or are another version's.
+
+    Raises:
+        InputError: names the section, its runs and the error, which is its cause.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        named = {row.run for row in record.rows() if row.section == section}
+        own = [task for task in record.tasks if task.name in named or task.kind == section]
+        runs = sorted({f"{record.run(task.name).path.parent / task.kind}-*" for task in own})
+        raise InputError(
+            f"section {section!r} of study {record.name!r} cannot be shown: its rows or arrays are not what this "
+            f"version of mixlens writes ({type(error).__name__}: {first_line(error)}). If they were edited, or are of "
+            f"another version, move its runs ({', '.join(runs)}) away and run the study again, which measures them "
+            "anew; if not, the mistake is ours: please report it."
+        ) from error
+
+
+def check_terms(measured: Iterable[Measured]) -> None:
+    """Raises ValueError where a network's terms are not one finite number an image."""
+    for one in measured:
+        for (name, seed), terms in one.terms.items():
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(np.square(terms, dtype=float)).all()  # squares too, for variances
+            if terms.ndim != 1 or not len(terms) or not finite:
+                raise ValueError(f"{one.quantity} of {name!r}, seed {seed}, is not one finite number an image")

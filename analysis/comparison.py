@@ -15,11 +15,18 @@ from scipy.stats import t as student
 
 from .style import interval, number
 
+BASELINE = "baseline"
 ENOUGH_SEEDS = 3
 LEVEL = 0.95
 LEAST_P = 1e-12  # smaller ones are not told apart
 
 Terms = Mapping[tuple[str, int], np.ndarray[Any, Any]]  # (augmentation, seed) → one number an image, same images
+
+
+def baseline_of(augmentation: str) -> str:
+    """What an augmentation is compared with: the baseline, of its own study where a name ends in `` [study]``."""
+    _, opened, study = augmentation.rpartition(" [")
+    return f"{BASELINE}{opened}{study}" if augmentation.endswith("]") else BASELINE
 
 
 @dataclass(frozen=True)

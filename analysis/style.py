@@ -94,8 +94,10 @@ def label(augmentation: str) -> str:
 
     Letters that cannot be seen, or turn the text around them, are written as their escapes.
     """
-    head, _, rest = visible(augmentation).partition("(")
-    return _NAMES.get(head, head) + (f" ({rest}" if rest else "")
+    name = visible(augmentation)
+    cut = name.rfind(" [") if name.endswith("]") else len(name)  # before the study it is of
+    head, _, rest = name[:cut].partition("(")
+    return _NAMES.get(head, head) + (f" ({rest}" if rest else "") + name[cut:]
 
 
 def visible(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, difference, over_seeds
+from ..analysis.comparison import Measured, baseline_of, difference, over_seeds
 from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -151,11 +151,11 @@ def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
 def _differences(rows: pd.DataFrame) -> Table:
     body = []
     for augmentation in _augmentations(rows):
-        if augmentation == "baseline":
+        if augmentation == baseline_of(augmentation):
             continue
         cells = [label(augmentation)]
         for temperature in TEMPERATURES:
-            pair = (augmentation, "baseline")
+            pair = (augmentation, baseline_of(augmentation))
             ours, baseline = (_values(rows, name, "human_model", temperature, 0.0) for name in pair)
             cells.append(difference((ours - baseline).dropna()))
         body.append(tuple(cells))

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from ..analysis.comparison import Measured, difference, over_seeds
+from ..analysis.comparison import Measured, baseline_of, difference, over_seeds
 from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -156,12 +156,13 @@ def _differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
     sums = _arrays(record, rows)
     body = []
     for augmentation in _unique(rows, "augmentation"):
-        if augmentation == "baseline":
+        baseline = baseline_of(augmentation)
+        if augmentation == baseline:
             continue
         pairs = {
-            seed: values - sums["baseline", seed]
+            seed: values - sums[baseline, seed]
             for (name, seed), values in sums.items()
-            if name == augmentation and ("baseline", seed) in sums
+            if name == augmentation and (baseline, seed) in sums
         }
         for index, layer in enumerate(layers):
             own = {seed: values[index] for seed, values in pairs.items()}

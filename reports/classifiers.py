@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, difference, over_seeds
+from ..analysis.comparison import Measured, baseline_of, difference, over_seeds
 from ..analysis.interface import PaperValues
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -38,14 +38,15 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     shown = set(rows["augmentation"])
     printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
     body = []
-    baseline = _values(rows, "baseline", "accuracy")
     for augmentation in dict.fromkeys(rows["augmentation"]):
         accuracy, nll = 100 * _values(rows, augmentation, "accuracy"), _values(rows, augmentation, "nll")
         cells = [label(augmentation), over_seeds(accuracy)]
         if printed:
             paper = printed.get(augmentation, {}).get("accuracy")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
-        cells.append("—" if augmentation == "baseline" else difference((accuracy - 100 * baseline).dropna()))
+        baseline = baseline_of(augmentation)
+        differences = (accuracy - 100 * _values(rows, baseline, "accuracy")).dropna()
+        cells.append("—" if augmentation == baseline else difference(differences))
         body.append((*cells, over_seeds(nll), str(len(accuracy))))
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..analysis.comparison import Effect, Measured, effect, holm, sd
+from ..analysis.comparison import Effect, Measured, baseline_of, effect, holm, sd
 from ..analysis.style import label, number
 
-BASELINE = "baseline"
 CAPTION = (
     "Mean ± standard deviation over training seeds; below, the difference to the baseline on the same seeds and images "
     "with its 95% interval over both (mixlens.analysis.comparison.effect). An arrow where it stands after Holm’s "
@@ -68,7 +67,7 @@ def front_page(measured: Mapping[str, Sequence[Measured]], augmentations: Sequen
         (place, name): found
         for place, (_, one) in enumerate(fronts)
         for name in names
-        if name != BASELINE and (found := effect(one, name, BASELINE)) is not None
+        if name != baseline_of(name) and (found := effect(one, name, baseline_of(name))) is not None
     }
     corrected = dict(zip(changes, holm(list(changes.values())), strict=True))
     columns = []

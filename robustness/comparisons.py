@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..analysis.comparison import Measured, difference
+from ..analysis.comparison import Measured, baseline_of, difference
 from ..analysis.store.record import StudyRecord
 from ..analysis.style import Table, label
 from .measures import SIGNIFICANT, WORST, broken_by, paired
@@ -36,7 +36,7 @@ def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
     networks = _Networks(record, accuracy, attacks)
     made = []
     if reference == "baseline" and len(names) > 1:
-        made.append(_to_the_baseline(networks, columns, [name for name in names if name != "baseline"]))
+        made.append(_to_the_baseline(networks, columns, [name for name in names if name != baseline_of(name)]))
     if columns.get(WORST) and len(names) > 2:
         made.append(_every_pair(networks, columns[WORST], names))
     return made
@@ -101,7 +101,10 @@ def _to_the_baseline(
     body = [
         (
             label(name),
-            *(networks.compare(name, "baseline", attack, at[0]) if at else "—" for attack, at in columns.items()),
+            *(
+                networks.compare(name, baseline_of(name), attack, at[0]) if at else "—"
+                for attack, at in columns.items()
+            ),
         )
         for name in names
     ]

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, difference, over_seeds, sd
+from ..analysis.comparison import Measured, baseline_of, difference, over_seeds, sd
 from ..analysis.interface import PaperValues, Printed
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -134,15 +134,16 @@ def _rows(record: StudyRecord) -> pd.DataFrame:
 def _lines(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """(augmentation, pair, name) of each measured line of Table 1: the baseline first, then the study's order."""
     measured = dict.fromkeys(zip(rows["augmentation"], rows["params"], strict=True))
-    names = {("baseline", SELF): "Baseline, paired with itself", ("baseline", INDEPENDENT): "Baseline, second training"}
+    pairs = {SELF: "paired with itself", INDEPENDENT: "second training"}
+    baselines = [name for name in dict.fromkeys(rows["augmentation"]) if name == baseline_of(name)]
+    names = {(name, pair): f"{label(name)}, {words}" for name in baselines for pair, words in pairs.items()}
     lines = [(*key, name) for key, name in names.items() if key in measured]
     return lines + [(*key, label(key[0])) for key in measured if key not in names]
 
 
 def _trained(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """The lines that stand for a VAE of their own: all but the reference paired with itself."""
-    shown = {"baseline": "Baseline"}
-    return [(name, pair, shown.get(name, text)) for name, pair, text in _lines(rows) if pair == INDEPENDENT]
+    return [(name, pair, label(name)) for name, pair, _ in _lines(rows) if pair == INDEPENDENT]
 
 
 def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
@@ -188,12 +189,12 @@ def _differences(rows: pd.DataFrame) -> Table:
     compared = {quantity: heading for quantity, heading in COMPARED.items() if quantity in set(rows["quantity"])}
     body = []
     for augmentation, pair, name in _lines(rows):
-        if augmentation == "baseline":
+        if augmentation == baseline_of(augmentation):
             continue
         cells = [name]
         for quantity in compared:
             ours = of(rows, augmentation, pair, quantity).set_index("seed")["value"]
-            baseline = of(rows, "baseline", INDEPENDENT, quantity).set_index("seed")["value"]
+            baseline = of(rows, baseline_of(augmentation), INDEPENDENT, quantity).set_index("seed")["value"]
             cells.append(difference((ours - baseline).dropna()))
         body.append(tuple(cells))
     caption = (

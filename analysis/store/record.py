@@ -133,7 +133,7 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
                 f"studies {first.name!r} and {other.name!r} have other settings of {', '.join(different)}. Give "
                 "--mixed to show the second one's augmentations by its name."
             )
-        end = f"({other.name})" if different else ""
+        end = f" [{other.name}]" if different else ""
         for task in other.tasks:
             if task.name not in tasks or tasks[task.name].state != "done":
                 tasks[task.name] = task

@@ -12,6 +12,7 @@ from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import Run
 from mixlens.cli import main
 from mixlens.reports.compare import compare_studies
+from mixlens.reports.content import collect
 from mixlens.reports.report import write_report
 
 
@@ -99,7 +100,30 @@ def test_other_settings_are_refused_or_named(make_record, rates, tmp_path):
         replace(task, name=names[task.name], inputs=tuple(names[name] for name in task.inputs)) for task in two.tasks
     )
     both = combine([one, replace(two, tasks=renamed)], mixed=True)
-    assert {row.augmentation for row in both.rows()} == {"baseline", "mixup", "fmix", "mixup(b)"}
+    assert {row.augmentation for row in both.rows()} == {"baseline", "mixup", "fmix", "mixup [b]"}
+
+
+def test_an_augmentation_of_another_study_is_compared_with_that_studys_baseline(make_record, rates, tmp_path):
+    one = make_record(tmp_path / "a", rates, name="a")
+    two = make_record(tmp_path / "b", {key: [value + 100 for value in own] for key, own in rates.items()}, name="b")
+    for task in two.tasks:
+        (two.runs / task.name).rename(two.runs / f"b-{task.name}")
+        moved = Run(two.runs / f"b-{task.name}")
+        write_rows(moved, [replace(row, run=f"b-{task.name}") for row in read_rows(moved)], 12.0)
+    tasks = tuple(
+        replace(task, name=f"b-{task.name}", inputs=tuple(f"b-{name}" for name in task.inputs)) for task in two.tasks
+    )
+    two = replace(two, tasks=tasks, settings={**two.settings, "train_size": 500})
+    with pytest.raises(InputError, match=r"other settings of train_size\. Give --mixed"):
+        combine([one, two])
+    content = collect(combine([one, two], mixed=True))
+    (column,) = content.front.columns
+    changes = dict(zip(content.front.augmentations, (cell.change for cell in column.cells), strict=True))
+    assert changes["baseline"] is changes["baseline [b]"] is None
+    assert changes["mixup [b]"].value == pytest.approx(changes["mixup"].value)
+    table = next(table for section in content.sections for table in section.tables if table.name == "vae-differences")
+    lines = {row[0]: row[1] for row in table.rows}
+    assert lines["MixUp [b]"] == lines["MixUp"]
 
 
 def test_no_folder_is_one_message(failing):

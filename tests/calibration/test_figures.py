@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -314,7 +315,7 @@ def test_rows_of_other_sections_are_not_read(study):
     content = [{**vars(row), "section": "classifier", "value": 99.0} for row in rows]
     (run / "result.json").write_text(json.dumps({"rows": content, "seconds": 1}), encoding="utf-8")
     other = TaskRecord("classifier-measure-0", "classifier-measure", "", (), "done")
-    assert tables(StudyRecord(**{**vars(record), "tasks": (*record.tasks, other)}), {}) == before
+    assert tables(replace(record, tasks=(*record.tasks, other)), {}) == before
 
 
 # plots

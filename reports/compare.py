@@ -46,6 +46,11 @@ def compare_studies(first: str, second: str) -> list[Compared]:
         if name_one
         else [(name, name) for name in one.settings["augmentations"] if name in two.settings["augmentations"]]
     )
+    for record in (one, two):
+        if not record.rows():
+            raise InputError(
+                f"study {record.name!r} in {record.folder} has no finished measurement to compare yet. Run it."
+            )
     there, here = measured(one), measured(two)
     lines = []
     for a, b in pairs:

@@ -73,7 +73,10 @@ def collect(record: StudyRecord) -> Content:
     """
     rows = record.rows()
     if not rows:
-        raise InputError(f"study {record.name!r} in {record.folder} has no finished measurement to report yet.")
+        raise InputError(
+            f"study {record.name!r} in {record.folder} has no finished measurement to report yet. Run it; the same "
+            "command goes on where it stopped."
+        )
     sections, answers = [], measured(record)
     papers_data = record.settings["data"] == paper.DATA_SET  # the paper's values belong to no other
     for name, figures in figures_of(record).items():

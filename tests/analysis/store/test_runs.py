@@ -3,12 +3,27 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store import runs
 from mixlens.analysis.store.lease import LeaseLostError
+from mixlens.analysis.store.record import write_record
 from mixlens.analysis.store.results import read_rows, write_rows
-from mixlens.analysis.store.runs import CHECKPOINT, CONFIG, FAILED, HISTORY, RESULT, Run, Store, canonical, key_of
+from mixlens.analysis.store.runs import (
+    CHECKPOINT,
+    CONFIG,
+    FAILED,
+    HISTORY,
+    MODEL,
+    RESULT,
+    Run,
+    Store,
+    canonical,
+    key_of,
+    replace_files,
+)
+from mixlens.analysis.training.checkpoint import save_weights
 
 TASK = {"kind": "thing", "version": 1, "config": {"seed": 0}, "inputs": []}
 NAME = f"thing-{key_of(TASK)[:16]}"
@@ -274,3 +289,49 @@ def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
 def test_opening_a_store_leaves_nothing_behind(tmp_path):
     Store(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+# a disk that is full
+
+
+@pytest.fixture
+def small_files():
+    """No file may hold more than 4,096 bytes: a longer write fails in its middle."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_files_that_cannot_all_be_written_stay_as_they_were(tmp_path, small_files):
+    one, two = tmp_path / "one", tmp_path / "two"
+    replace_files({one: b"old", two: b"old"})
+    with pytest.raises(OSError, match="File too large"):
+        replace_files({one: b"new", two: b"n" * 10_000})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"one": b"old", "two": b"old"}
+
+
+@pytest.mark.parametrize("write", ["json", "history", "weights"])
+def test_what_cannot_be_written_in_full_leaves_the_old_file(tmp_path, small_files, write):
+    run = Run(tmp_path)
+    writers = {
+        "json": lambda size: run.write_json("a.json", {"x": "y" * size}),
+        "history": lambda size: run.write_history([{"epoch": 1.0}] * size),
+        "weights": lambda size: save_weights(run / MODEL, torch.nn.Linear(size, 1)),
+    }
+    writers[write](10)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OSError, match="File too large"):
+        writers[write](5000)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_record_that_cannot_be_written_is_one_message_and_the_old_stays(tmp_path, small_files):
+    facts = {"name": "s", "settings": {}, "started": "", "runs": tmp_path, "tasks": ()}
+    write_record(tmp_path, command="old", **facts)
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(InputError, match=f"cannot write the study's record in {tmp_path}: File too large"):
+        write_record(tmp_path, command="n" * 10_000, **facts)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+    assert (tmp_path / "study.json").read_bytes() == before

@@ -325,3 +325,29 @@ def test_a_killed_workers_task_is_taken_over_at_once(tmp_path):
     began = time.monotonic()
     assert execute([task], store, context()).fresh == 1
     assert time.monotonic() - began < 10
+
+
+# a disk that is full
+
+
+def test_a_full_disk_stops_with_one_message_and_is_gone_on_from(store, monkeypatch):
+    """What was done stays; the same plan goes on with the task that could not be written."""
+    plan = Plan()
+    first = plan.task("first")
+    second = plan.task("second", first)
+    real, written = module.write_rows, []
+
+    def full(run, rows, seconds):
+        written.append(run)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device", str(run / RESULT))
+        real(run, rows, seconds)
+
+    monkeypatch.setattr(module, "write_rows", full)
+    with pytest.raises(InputError, match=r"work on second stopped: .*result\.json: No space left on device.*go on"):
+        execute([second], store, context())
+    assert store.find(name_of(first)) is not None
+    assert not list(store.root.glob("*.lease"))
+    outcome = execute([second], store, context())
+    assert set(outcome.done) == {name_of(first), name_of(second)}
+    assert [kind for kind, _ in plan.worked] == ["first", "second", "second"]

@@ -15,10 +15,14 @@ from .sections import in_order
 
 
 def commands_of(record: StudyRecord, section: str) -> list[str]:
-    """One command for each study of the report that ran the section; none relies on a preset or a file of settings."""
-    sections = installed_sections()
-    studies = [part.settings for part in record.parts or (record,) if section in in_order(part)]
-    return list(dict.fromkeys(_command(sections, sections[section], settings) for settings in studies))
+    """One command for each study of the report that ran the section, or else for the first that uses it.
+
+    None relies on a preset or a file of settings.
+    """
+    sections, parts = installed_sections(), record.parts or (record,)
+    ran = [part for part in parts if section in part.settings["sections"]]
+    studies = ran or [part for part in parts if section in in_order(part)][:1]
+    return list(dict.fromkeys(_command(sections, sections[section], study.settings) for study in studies))
 
 
 def _command(sections: Mapping[str, Section], section: Section, settings: Mapping[str, Any]) -> str:

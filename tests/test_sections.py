@@ -215,6 +215,9 @@ def test_a_report_of_several_studies_gives_the_command_of_each(tmp_path):
     assert [command.split()[:4] for command in commands_of(both, "classifier")] == [
         ["mixlens", "train", "--name", "second"]
     ]
+    heatmaps = [record_of(read_study("demo", sections, {"name": n, "sections": ["gradcam"]}), tmp_path) for n in "ab"]
+    (command,) = commands_of(combine(heatmaps), "classifier")
+    assert command.startswith("mixlens train --name a "), "none lists it: the first that uses it"
 
 
 def test_the_page_shows_caveats_and_command_of_each_section(study):

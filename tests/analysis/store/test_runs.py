@@ -1,5 +1,6 @@
 import json
 import os
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -294,26 +295,28 @@ def test_opening_a_store_leaves_nothing_behind(tmp_path):
 # a disk that is full
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """No file may hold more than 4,096 bytes: a longer write fails in its middle."""
+    """No file may hold more than 4,096 bytes: a longer write fails in its middle. Not longer than that write lasts."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_files_that_cannot_all_be_written_stay_as_they_were(tmp_path, small_files):
+def test_files_that_cannot_all_be_written_stay_as_they_were(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     replace_files({one: b"old", two: b"old"})
-    with pytest.raises(OSError, match="File too large"):
+    with pytest.raises(OSError, match="File too large"), small_files():
         replace_files({one: b"new", two: b"n" * 10_000})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"one": b"old", "two": b"old"}
 
 
 @pytest.mark.parametrize("write", ["json", "history", "weights"])
-def test_what_cannot_be_written_in_full_leaves_the_old_file(tmp_path, small_files, write):
+def test_what_cannot_be_written_in_full_leaves_the_old_file(tmp_path, write):
     run = Run(tmp_path)
     writers = {
         "json": lambda size: run.write_json("a.json", {"x": "y" * size}),
@@ -322,16 +325,17 @@ def test_what_cannot_be_written_in_full_leaves_the_old_file(tmp_path, small_file
     }
     writers[write](10)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(OSError, match="File too large"):
+    with pytest.raises(OSError, match="File too large"), small_files():
         writers[write](5000)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_record_that_cannot_be_written_is_one_message_and_the_old_stays(tmp_path, small_files):
+def test_a_record_that_cannot_be_written_is_one_message_and_the_old_stays(tmp_path):
     facts = {"name": "s", "settings": {}, "started": "", "runs": tmp_path, "tasks": ()}
     write_record(tmp_path, command="old", **facts)
     before = (tmp_path / "study.json").read_bytes()
-    with pytest.raises(InputError, match=f"cannot write the study's record in {tmp_path}: File too large"):
+    refused = pytest.raises(InputError, match=f"cannot write the study's record in {tmp_path}: File too large")
+    with refused, small_files():
         write_record(tmp_path, command="n" * 10_000, **facts)
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
     assert (tmp_path / "study.json").read_bytes() == before

@@ -1,7 +1,6 @@
 """Sections of other packages: the example installed and run, broken ones as one message; and each section's command."""
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -46,12 +45,13 @@ def installed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(installed, tmp_path_factory):
-    """A study with the example's section, made by the command in a process that has it."""
+    """A study with the example's section, made where that is installed."""
     out = tmp_path_factory.mktemp("out")
-    path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "mixlens", "run", "demo", "--sections", "classifier,shuffle", *TINY]
-    command += ["--augmentations", "baseline,fmix", "--seeds", "1", "--shuffle.grids", "1", "4", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, text=True, cwd=out, env={**os.environ, "PYTHONPATH": path})
+    command = ["run", "demo", "--sections", "classifier,shuffle", "--augmentations", "baseline,fmix", "--seeds", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(installed))
+        assert main([*command, *TINY, "--shuffle.grids", "1", "4", "--out", str(out), "--quiet"]) == 0
+    assert "shuffle" not in installed_sections()
     return out / "demo"
 
 

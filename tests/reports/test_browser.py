@@ -104,9 +104,14 @@ def pages(records):
     return made | {"committed": COMMITTED}
 
 
-@every_page
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+LOOKS = [(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")]
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [(name, *look) for name in ("made", "hostile") for look in LOOKS]
+    + [("committed", *look) for look in (LOOKS[1], LOOKS[2])],  # it is large: one look of each
+)
 def test_it_fits_the_window_and_everyone_can_read_it(visit, pages, name, scheme, width):
     from axe_playwright_python.sync_playwright import Axe
 

@@ -26,6 +26,7 @@ from .commands import compare, data, information, masks, report, screen, write_r
 from .options import STUDY, Common, given, overrides_of
 
 _arguments: ContextVar[list[str]] = ContextVar("arguments")  # as typed, for a study's record
+OPTIONS = ("study", "config", "common", "sections", "dry_run")  # of the commands themselves
 SHORT = {"classifier": {"model": "--model", "weights": "--weights"}}  # flags that need no section's name
 
 
@@ -50,6 +51,9 @@ def application() -> App:
         help_format="plaintext",
     )
     sections = installed_sections()
+    for name in sections:
+        if name in OPTIONS:
+            raise InputError(f"a section cannot be called {name!r}, which is an option; uninstall its package.")
     flags = {name: _flags(section, place) for place, (name, section) in enumerate(sections.items(), start=2)}
     for command in (report, compare, information, data, masks):
         app.command(command)

@@ -125,4 +125,8 @@ def installed_sections() -> dict[str, Section]:
         if point.name in found:
             raise InputError(f"two packages have a section {point.name!r}; uninstall one, such as {package}.")
         found[point.name] = section
+    for section in found.values():
+        for name in section.uses:
+            if name not in found:
+                raise InputError(f"the section {section.name!r} uses the section {name!r}, which no package has.")
     return found

@@ -112,6 +112,8 @@ def declared(monkeypatch):
 GOOD = Section("theirs", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 OTHER = Section("data", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 SEEDS = Section("seeds", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
+COMMON = Section("common", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
+ALONE = Section("alone", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures, uses=("missing",))
 NOWHERE = Section("nowhere", "Theirs.", GradCAMConfig, "mixlens.nowhere", SECTION.figures)
 
 
@@ -133,6 +135,8 @@ def test_a_section_of_another_package_comes_after_ours(declared):
         ({"another": here_is("GOOD")}, "must be a Section of that name"),
         ({"nowhere": here_is("NOWHERE")}, "names the module mixlens.nowhere, which is not there"),
         ({"data": here_is("OTHER")}, "is called as another command"),
+        ({"common": here_is("COMMON")}, "cannot be called 'common', which is an option"),
+        ({"alone": here_is("ALONE")}, "uses the section 'missing', which no package has"),
     ],
 )
 def test_a_broken_section_is_one_message(declared, failing, where, words):

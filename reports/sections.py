@@ -57,7 +57,8 @@ def in_order(record: StudyRecord) -> list[str]:
 
 def not_installed(record: StudyRecord) -> list[str]:
     """Sections that the study measured and no installed package has: of them, a report shows the rows alone."""
-    return [name for name in record.settings["sections"] if name not in installed_sections()]
+    installed = installed_sections()
+    return [name for name in record.settings["sections"] if name not in installed]
 
 
 def measured_by_size(record: StudyRecord) -> dict[int | None, Mapping[str, Sequence[Measured]]]:

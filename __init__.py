@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .analysis.interface import MixedBatch
+    from .analysis.interface import Machine, MixedBatch, Study
     from .analysis.masks.cutmix import CutMix, cutmix_mask
     from .analysis.masks.fmix import FMix, fmix_mask, low_frequency_image
     from .analysis.masks.mixup import MixUp
     from .analysis.masks.policies import Alternate
     from .analysis.masks.transform import sample_lam
+    from .analysis.study.conduct import conduct
 
 _HOMES = {
     "Alternate": "analysis.masks.policies",
     "CutMix": "analysis.masks.cutmix",
     "FMix": "analysis.masks.fmix",
+    "Machine": "analysis.interface",
     "MixUp": "analysis.masks.mixup",
     "MixedBatch": "analysis.interface",
+    "Study": "analysis.interface",
+    "conduct": "analysis.study.conduct",
     "cutmix_mask": "analysis.masks.cutmix",
     "fmix_mask": "analysis.masks.fmix",
     "low_frequency_image": "analysis.masks.fmix",
@@ -31,8 +35,11 @@ __all__ = [
     "Alternate",
     "CutMix",
     "FMix",
+    "Machine",
     "MixUp",
     "MixedBatch",
+    "Study",
+    "conduct",
     "cutmix_mask",
     "fmix_mask",
     "low_frequency_image",

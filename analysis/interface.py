@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from .errors import InputError
+from .schema import check_ranges, key_of, keyed, plain, setting
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 Bound = Literal["upper", "lower", "none"]
+BASELINE = "baseline"  # the augmentation that is none
 
 
 class MixedBatch(NamedTuple):
@@ -95,23 +99,32 @@ class Estimate:
 _NATS_PER = {"nats": 1.0, "bits": math.log(2)}
 
 
+class Measurement(NamedTuple):
+    """One number that a task measured: what its work returns. Of whom and where it is, the worker knows."""
+
+    quantity: str
+    estimate: Estimate
+    params: Mapping[str, Any] = MappingProxyType({})  # what else tells it from others of its quantity
+    note: str = ""
+
+
 @dataclass(frozen=True)
 class Row:
     """One measured number, tidy: everything a report or a comparison needs, nothing it must parse."""
 
-    run: str  # key of the run directory that measured it
+    run: str  # name of the task that measured it
     study: str
     section: str
-    dataset: str
+    dataset: str  # empty where the study's data had no part in it, as in the three that follow
     split: str
     augmentation: str
     model: str
-    seed: int
+    seed: int | None
     quantity: str
     value: float
     unit: str
     n: int
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)  # columns of their own in a table
     stderr: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
@@ -134,20 +147,133 @@ class Printed(NamedTuple):
 PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
 
 
-@dataclass(frozen=True)
-class Task:
-    """One step of a study whose output is stored: a training, a measurement.
+@dataclass(frozen=True, order=True)
+class Arm:
+    """What networks are compared by: an augmentation, in the study that trained them."""
 
-    ``config`` holds the settings that determine the output, defaults left out. ``work(run, inputs, context)`` leaves
-    its files in the folder ``run`` and returns its rows; ``inputs`` are the whole runs of the tasks named there.
+    study: str
+    augmentation: str
+
+    @property
+    def baseline(self) -> Arm:
+        """What it is compared with: the baseline of its own study."""
+        return Arm(self.study, BASELINE)
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.augmentation == BASELINE
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared, on what, how often. Every field is a flag and a key of a study file.
+
+    In a file, sections' settings stand beside these under the section's name; here they are in ``settings``.
     """
 
-    kind: str
-    version: int  # raised when the same config would give another output
+    # In which studies that stand side by side in one report may differ; the others make their design.
+    FREE: ClassVar[tuple[str, ...]] = ("name", "augmentations", "seeds", "sections")
+
+    name: str = setting("study", "Name of the study: its folder under --out and its report's title.")
+    data: str = setting("cifar10", "Data set: a name that `mixlens data` lists, or your own as package.module:factory.")
+    train_size: int | None = setting(None, "Train on a class-balanced subset of this many images.", "Fig. 3")
+    subset_seed: int = setting(0, "Seed that chooses the subset.")
+    augmentations: tuple[str, ...] = setting(
+        (BASELINE, "mixup", "cutmix", "fmix"),
+        "What to compare, e.g. baseline,mixup,fmix(alpha=[0.2,1]),my_code.mixes:make(beta=2).",
+        "Table 1",
+    )
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2, 3, 4), "How many training seeds, the replicates (5 means 0 to 4), or which ones (0,3,7).", "Table 1"
+    )
+    sections: tuple[str, ...] = setting(("vae",), "Sections to run, e.g. vae,robustness.")
+    settings: Mapping[str, Any] = field(default_factory=dict)  # section name → its config, or a mapping of its settings
+
+    def __post_init__(self) -> None:
+        for name in ("augmentations", "seeds", "sections"):
+            if isinstance(value := getattr(self, name), list | range):
+                object.__setattr__(self, name, tuple(value))
+            elif not isinstance(value, tuple):
+                raise InputError(f"{name} must be a list, got {value!r}.")
+        reserved = self.name == "runs" or self.name.startswith(".") or not self.name.isprintable()
+        if not 1 <= len(self.name) <= 100 or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
+            raise InputError(
+                "a study's name becomes a folder beside 'runs': at most 100 letters that can be seen, none of "
+                f'/\\:*?"<>|, no dot at its start; got {self.name!r}. Give another with --name.'
+            )
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")
+        if not self.sections:
+            raise InputError("a study needs at least one section, such as vae.")
+        if not self.augmentations:
+            raise InputError(f"a study needs at least one augmentation, such as {BASELINE} or mixup.")
+
+    def describe(self) -> dict[str, Any]:
+        """All settings as plain values: what reports show and a study file could hold."""
+        own = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "settings"}
+        settings = {n: config if isinstance(config, Mapping) else vars(config) for n, config in self.settings.items()}
+        return own | {name: plain(dict(values)) for name, values in settings.items()}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a study is run; nothing of it is part of a task's key."""
+
+    data_root: Path | None = setting(None, "Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder.")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.")
+    threads: int | None = setting(None, "CPU threads. Default: PyTorch's choice.", minimum=1)
+    compile: bool = setting(False, "Compile the networks with torch.compile.")
+    deterministic: bool = setting(False, "Only deterministic algorithms, also on CUDA; slower there.")
+    out: Path = setting(Path("mixlens-runs"), "Output folder: runs/ (shared by all studies) and one folder per study.")
+    quiet: bool = setting(False, "Print only errors and where the report is.")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+class Network(NamedTuple):
+    """What a task trains or measures, as its rows name it; with the study it is whole. By default: no network."""
+
+    augmentation: str = ""
+    seed: int | None = None
+    model: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.augmentation}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step of a study whose output is stored, as data: it can be printed, pickled and done on another machine.
+
+    Its ``work`` is called as ``work(config, run, inputs, context)``: it leaves its files in the folder ``run``, finds
+    those of its inputs, whole, in theirs, and returns what it measured, if anything.
+    """
+
+    kind: str  # of its folder's name
+    version: int  # raised when the same settings would give another output
+    work: str  # "package.module:function"
+    config: Any  # a frozen dataclass: all that its work is told; `schema.setting` says what of it is no part of the key
+    section: str
     label: str  # for people
-    config: Mapping[str, Any]
-    inputs: tuple[Task, ...]
-    work: Callable[[Any, tuple[Any, ...], Any], Sequence[Row]] = field(compare=False)
+    inputs: tuple[Task, ...] = ()
+    data: str = ""  # checksum of the data set that it works on; empty: on none
+    precision: str = ""  # that it computes in; empty: full, which no key mentions
+    network: Network = Network()
+    packages: tuple[str, ...] = ()  # whose versions are noted with its output, beside torch's
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Everything that determines its output, as stored in its ``config.json``."""
+        known = {"data": self.data, "precision": self.precision}
+        own = keyed(self.config) | {name: value for name, value in known.items() if value}
+        inputs = [parent.name for parent in self.inputs]
+        return {"kind": self.kind, "version": self.version, "config": own, "inputs": inputs}
+
+    @cached_property
+    def name(self) -> str:
+        """Of its folder: its kind and the first 16 digits of its key, the hash of `settings`."""
+        return f"{self.kind}-{key_of(self.settings)[:16]}"
 
 
 @dataclass(frozen=True)
@@ -161,12 +287,8 @@ class Section:
     name: str  # of its settings, its rows and its command
     summary: str  # one sentence for the command's help
     config: type  # a frozen dataclass whose defaults are the paper's
-    run: str  # module with ``tasks(study, dataset, backend)``
+    run: str  # module with ``tasks(asked)``: a `mixlens.analysis.study.plan.Asked` → the section's tasks
     figures: str  # module with ``ABOUT``, ``tables``, ``plots`` and ``measured``
-    uses: tuple[str, ...] = ()  # other sections whose settings it reads
+    uses: tuple[str, ...] = ()  # other sections whose tasks and settings it is handed
     command: str = ""  # where it is not called as the section is
-
-    def tasks(self, study: Any, dataset: Any, backend: Any) -> Sequence[Task]:
-        """The tasks that answer the question for every augmentation and seed of a `Study`."""
-        found: Sequence[Task] = import_module(self.run).tasks(study, dataset, backend)
-        return found
+    every_study: bool = False  # whether it belongs to studies that do not list it

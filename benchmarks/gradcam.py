@@ -21,10 +21,10 @@ from harness import arguments, interleave, record, show, write
 from pytorch_grad_cam import GradCAM
 from torch import Tensor
 
-from mixlens.analysis.data import photos
-from mixlens.analysis.models.classifier import Classifier
-from mixlens.analysis.training.classifier import make_classifier, to_unit
-from mixlens.analysis.training.config import ClassifierConfig
+from mixlens.analysis.data.sources import photos
+from mixlens.classifier.config import ClassifierConfig
+from mixlens.classifier.measures import to_unit
+from mixlens.classifier.model import Classifier, make_classifier
 from mixlens.gradcam.measures import heatmap_sums
 
 LAYERS = ("stem", "stages.0", "stages.1")

@@ -33,12 +33,14 @@ from foolbox.models import PyTorchModel
 from harness import arguments, interleave, record, show, write
 from torch import Tensor, nn
 
-from mixlens.analysis.data.dataset import Dataset, load_dataset
-from mixlens.analysis.models.classifier import Classifier
+from mixlens.analysis.data.dataset import Dataset
+from mixlens.analysis.data.load import load_dataset
 from mixlens.analysis.training.backend import Backend
 from mixlens.analysis.training.checkpoint import load_weights
-from mixlens.analysis.training.classifier import make_batches, make_network, make_optimizer, make_step, to_unit
-from mixlens.analysis.training.config import ClassifierConfig
+from mixlens.classifier.config import ClassifierConfig
+from mixlens.classifier.measures import to_unit
+from mixlens.classifier.model import Classifier, make_network
+from mixlens.classifier.train import make_batches, make_optimizer, make_step
 from mixlens.robustness.attacks import SHORT
 from mixlens.robustness.config import ATTACKS, EPSILONS, ProtocolName
 from mixlens.robustness.sweep import BROKEN, Swept, compile_for_attacks, sweep

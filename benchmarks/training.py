@@ -17,10 +17,11 @@ from loading import Pictures, race
 from torchvision import transforms
 
 from mixlens import FMix
-from mixlens.analysis.data import photos
-from mixlens.analysis.training.classifier import make_batches, make_network, make_optimizer, make_step
-from mixlens.analysis.training.config import ClassifierConfig
+from mixlens.analysis.data.sources import photos
 from mixlens.analysis.training.loop import Step
+from mixlens.classifier.config import ClassifierConfig
+from mixlens.classifier.model import make_network
+from mixlens.classifier.train import make_batches, make_optimizer, make_step
 
 
 def main() -> None:

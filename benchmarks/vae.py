@@ -17,7 +17,7 @@ from loading import Pictures, race
 from torchvision import transforms
 
 from mixlens import FMix
-from mixlens.analysis.data import photos
+from mixlens.analysis.data.sources import photos
 from mixlens.analysis.training.loop import Step
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.model import VAE

@@ -1,37 +1,43 @@
 """Settings of the calibration section. Imports no torch."""
 
-import math
 from dataclasses import dataclass
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Section
-from ..analysis.settings import setting
+from ..analysis.schema import check_ranges, setting
 
 
 @dataclass(frozen=True)
-class CalibrationConfig:
-    counts: str = setting(
-        "", "Human votes as a .npy file (test images, classes) in the test set's order. For cifar10: CIFAR-10H.", "ours"
-    )
+class MeasuringSettings:
+    """What determines a measurement."""
+
     smoothing: tuple[float, ...] = setting(
-        (0.05, 0.1, 0.5), "Pseudo-counts a of each class: people's probabilities are (c + a) / (n + C a).", "ours"
+        (0.05, 0.1, 0.5),
+        "Pseudo-counts a > 0 of each class: people's probabilities are (c + a) / (n + C a). Without any, "
+        "D(model‖human) is infinite.",
+        "ours",
+        above=0,
     )
-    bins: int = setting(15, "Bins of the reliability diagram and of ECE.", "Guo et al. 2017")
-    resamples: int = setting(1000, "Bootstrap resamples of the test images, for intervals.", "ours")
-    seed: int = setting(0, "Of resamples, halves of votes and of the split on which temperatures are fitted.", "ours")
+    bins: int = setting(15, "Bins of the reliability diagram and of ECE.", "Guo et al. 2017", minimum=1)
+    resamples: int = setting(1000, "Bootstrap resamples of the test images, for intervals.", "ours", minimum=100)
+    seed: int = setting(
+        0, "Of resamples, halves of votes and of the split on which temperatures are fitted.", "ours", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class CalibrationConfig(MeasuringSettings):
+    counts: str = setting(
+        "",
+        "Human votes (test images, classes) in the test set's order: a .npy file, or package.module:factory. "
+        "For cifar10: CIFAR-10H.",
+        "ours",
+    )
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if not self.smoothing or len(set(self.smoothing)) != len(self.smoothing):
             raise InputError(f"smoothing must list different pseudo-counts, got {list(self.smoothing)}.")
-        for value in self.smoothing:
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"smoothing must be positive, got {value}: without it D(model‖human) is infinite.")
-        if self.bins < 1:
-            raise InputError(f"bins must be at least 1, got {self.bins}.")
-        if self.resamples < 100:
-            raise InputError(f"resamples must be at least 100, got {self.resamples}.")
-        if self.seed < 0:
-            raise InputError(f"seed must be at least 0, got {self.seed}.")
 
 
 SECTION = Section(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, baseline_of, difference, over_seeds
-from ..analysis.interface import PaperValues
+from ..analysis.interface import Arm, PaperValues
+from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines
+from ..analysis.presentation.names import colours
+from ..analysis.presentation.numbers import difference, number, over_seeds
+from ..analysis.presentation.parts import About, Equation, Plot, Table
+from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
-from ..analysis.store.results import table
-from ..analysis.style import FAINT, INK, About, Equation, Plot, Table, colours, drawing, label, name_lines, number
+from .config import SECTION
 
 ABOUT = About(
     question="Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
@@ -50,8 +52,10 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     rows = _rows(record)
     shown = [_labels(record, rows)]
     if (rows["quantity"] == "human_model").any():
-        compared = [_differences(rows)] if {"baseline"} < set(_augmentations(rows)) else []
-        shown = [_directions(rows, printed), *compared, _at_temperatures(record, rows), _agreement(rows), *shown]
+        arms = _arms(rows)
+        compared = [_differences(record, rows)] if len({arm.is_baseline for arm in arms}) == 2 else []
+        beside = [_at_temperatures(record, rows), _agreement(record, rows)]
+        shown = [_directions(record, rows, printed), *compared, *beside, *shown]
     return shown
 
 
@@ -72,37 +76,30 @@ def measured(record: StudyRecord) -> list[Measured]:
         ("human_model", HUMAN_MODEL, "Distance from people") if people else ("nll", "NLL", "Loss on the labels")
     )
     figure = "calibration-softness" if people else "calibration-reliability"
-    found = []
+    shown = []
     for temperature in TEMPERATURES:
-        key = f"{temperature}:{quantity}"
-        runs = rows[rows["temperature"] == temperature].drop_duplicates("run")
-        terms = {
-            (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays(key)[key]
-            for row in runs.itertuples()
-        }
+        terms = record.terms(SECTION.name, f"{temperature}:{quantity}", temperature=temperature)
         if temperature == "as trained":
-            found.append(Measured(quantity, title, "nats", terms, front=front, figure=figure))
+            shown.append(Measured(quantity, title, "nats", terms, front=front, figure=figure))
         else:
-            found.append(Measured(f"{quantity}_scaled", f"{title}, {temperature}", "nats", terms, figure=figure))
-    return found
+            shown.append(Measured(f"{quantity}_scaled", f"{title}, {temperature}", "nats", terms, figure=figure))
+    return shown
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
-    """The section's rows with columns of their own for temperature and smoothing."""
-    rows = table(row for row in record.rows() if row.section == "calibration")
-    params = rows["params"].map(json.loads)
-    return rows.assign(**{key: params.map(lambda p, key=key: p.get(key)) for key in ("temperature", "smoothing")})
+    rows = record.table(SECTION.name)
+    return rows if "smoothing" in rows else rows.assign(smoothing=np.nan)  # without people's labels
 
 
-def _augmentations(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows["augmentation"]))
+def _arms(rows: pd.DataFrame) -> list[Arm]:
+    return list(dict.fromkeys(rows["arm"]))
 
 
 def _values(
-    rows: pd.DataFrame, augmentation: str, quantity: str, temperature: str | None = None, smoothing: float | None = None
+    rows: pd.DataFrame, arm: Arm, quantity: str, temperature: str | None = None, smoothing: float | None = None
 ) -> pd.Series:
     """One value a seed."""
-    own = rows[(rows["augmentation"] == augmentation) & (rows["quantity"] == quantity)]
+    own = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)]
     for column, wanted in (("temperature", temperature), ("smoothing", smoothing)):
         if wanted is not None:
             own = own[own[column] == wanted]
@@ -113,23 +110,23 @@ def _smoothings(rows: pd.DataFrame) -> list[float]:
     return sorted(set(rows.loc[(rows["quantity"] == "model_human") & (rows["smoothing"] > 0), "smoothing"]))
 
 
-def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
+def _directions(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Table:
     smoothings = _smoothings(rows)
     header = ["Augmentation", HUMAN_MODEL, *(["paper"] if printed else []), f"{MODEL_HUMAN}, a = 0"]
     header += [f"{MODEL_HUMAN}, a = {a:g}" for a in smoothings]
     body = []
-    for augmentation in _augmentations(rows):
-        cells = [label(augmentation), over_seeds(_values(rows, augmentation, "human_model", "as trained", 0.0))]
+    for arm in _arms(rows):
+        cells = [record.label(arm), over_seeds(_values(rows, arm, "human_model", "as trained", 0.0))]
         if printed:
-            paper = printed.get(augmentation, {}).get("human_model")
+            paper = printed.get(arm.augmentation, {}).get("human_model")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
-        infinite = _values(rows, augmentation, "model_human_infinite", "as trained", 0.0)
-        raw = _values(rows, augmentation, "model_human", "as trained", 0.0)
+        infinite = _values(rows, arm, "model_human_infinite", "as trained", 0.0)
+        raw = _values(rows, arm, "model_human", "as trained", 0.0)
         cells.append(f"∞ ({100 * infinite.mean():.1f}% of images)" if len(infinite) else over_seeds(raw))
-        cells += [over_seeds(_values(rows, augmentation, "model_human", "as trained", a)) for a in smoothings]
+        cells += [over_seeds(_values(rows, arm, "model_human", "as trained", a)) for a in smoothings]
         body.append(tuple(cells))
     floors = [("split_half", a) for a in smoothings]
-    first = _augmentations(rows)[0]
+    first = _arms(rows)[0]
     dashes = ["—"] * (2 if printed else 1)
     floor = (over_seeds(_values(rows, first, quantity, None, a).iloc[:1]) for quantity, a in floors)
     body.append(("People, half against half", *dashes, "—", *floor))
@@ -148,15 +145,15 @@ def _directions(rows: pd.DataFrame, printed: PaperValues) -> Table:
     )
 
 
-def _differences(rows: pd.DataFrame) -> Table:
+def _differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
     body = []
-    for augmentation in _augmentations(rows):
-        if augmentation == baseline_of(augmentation):
+    for arm in _arms(rows):
+        if arm.is_baseline:
             continue
-        cells = [label(augmentation)]
+        cells = [record.label(arm)]
         for temperature in TEMPERATURES:
-            pair = (augmentation, baseline_of(augmentation))
-            ours, baseline = (_values(rows, name, "human_model", temperature, 0.0) for name in pair)
+            pair = (arm, arm.baseline)
+            ours, baseline = (_values(rows, each, "human_model", temperature, 0.0) for each in pair)
             cells.append(difference((ours - baseline).dropna()))
         body.append(tuple(cells))
     return Table(
@@ -175,15 +172,15 @@ def _at_temperatures(record: StudyRecord, rows: pd.DataFrame) -> Table:
     keys = {"curve:human_model": HUMAN_MODEL}
     keys |= {f"curve:model_human:{a:g}": f"{MODEL_HUMAN}, a = {a:g}" for a in _smoothings(rows)}
     body, header = [], []
-    for name in _augmentations(rows):
-        runs = dict.fromkeys(rows.loc[rows["augmentation"] == name, "run"])
-        arrays = [record.run(str(run)).read_arrays("temperatures", *keys) for run in runs]
+    for arm in _arms(rows):
+        runs = dict.fromkeys(rows.loc[rows["arm"] == arm, "run"])
+        arrays = [record.run(run).read_arrays("temperatures", *keys) for run in runs]
         temperatures = arrays[0]["temperatures"]
         chosen = [int(np.abs(np.log(temperatures / wanted)).argmin()) for wanted in SHOWN_TEMPERATURES]
         header = [f"T = {temperatures[place]:.3g}" for place in chosen]
         for key, text in keys.items():
-            curves = pd.DataFrame([found[key][chosen] for found in arrays])
-            body.append((f"{label(name)}, {text}", *(f"{value:.3f}" for value in curves.mean())))
+            curves = pd.DataFrame([own[key][chosen] for own in arrays])
+            body.append((f"{record.label(arm)}, {text}", *(f"{value:.3f}" for value in curves.mean())))
     return Table(
         "calibration-temperatures",
         "The same networks, sharper and softer",
@@ -194,7 +191,7 @@ def _at_temperatures(record: StudyRecord, rows: pd.DataFrame) -> Table:
     )
 
 
-def _agreement(rows: pd.DataFrame) -> Table:
+def _agreement(record: StudyRecord, rows: pd.DataFrame) -> Table:
     columns = {
         "jensen_shannon": ("Jensen–Shannon", 1),
         "total_variation": ("total variation", 1),
@@ -205,10 +202,10 @@ def _agreement(rows: pd.DataFrame) -> Table:
     }
     body = [
         (
-            f"{label(augmentation)}, {temperature}",
-            *(over_seeds(factor * _values(rows, augmentation, q, temperature)) for q, (_, factor) in columns.items()),
+            f"{record.label(arm)}, {temperature}",
+            *(over_seeds(factor * _values(rows, arm, q, temperature)) for q, (_, factor) in columns.items()),
         )
-        for augmentation in _augmentations(rows)
+        for arm in _arms(rows)
         for temperature in TEMPERATURES
     ]
     people = rows.loc[rows["quantity"] == "entropy_people", "value"].iloc[0]
@@ -231,12 +228,12 @@ def _labels(record: StudyRecord, rows: pd.DataFrame) -> Table:
         ("adaptive_ece", "adaptive ECE (%)", 100),
     )
     body = []
-    for augmentation in _augmentations(rows):
-        temperatures = _values(rows, augmentation, "temperature")
+    for arm in _arms(rows):
+        temperatures = _values(rows, arm, "temperature")
         fitted = over_seeds(temperatures) if len(temperatures) else "none fits"
         for temperature in TEMPERATURES:
-            cells = (over_seeds(factor * _values(rows, augmentation, q, temperature)) for q, _, factor in quantities)
-            name = f"{label(augmentation)}, {temperature}"
+            cells = (over_seeds(factor * _values(rows, arm, q, temperature)) for q, _, factor in quantities)
+            name = f"{record.label(arm)}, {temperature}"
             body.append((name, "1" if temperature == "as trained" else fitted, *cells))
     caption = (
         f"Mean ± standard deviation over training seeds; {_error_over_images(rows, 'nll')} T: the temperature "
@@ -259,7 +256,7 @@ def _error_over_images(rows: pd.DataFrame, quantity: str) -> str:
 
 
 def _softness(record: StudyRecord, rows: pd.DataFrame) -> Plot:
-    names, palette = _augmentations(rows), colours(_augmentations(rows))
+    arms, palette = _arms(rows), colours(_arms(rows))
     smoothings = _smoothings(rows)
     panels = {"curve:human_model": HUMAN_MODEL}
     if smoothings:
@@ -269,14 +266,14 @@ def _softness(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         figure = Figure(figsize=(4.3 * len(panels), 3.3), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (key, title) in zip(axes, panels.items(), strict=True):
-            for name in names:
-                runs = dict.fromkeys(rows.loc[rows["augmentation"] == name, "run"])
+            for arm in arms:
+                runs = dict.fromkeys(rows.loc[rows["arm"] == arm, "run"])
                 for count, run in enumerate(runs):
-                    arrays = record.run(str(run)).read_arrays("temperatures", key)
+                    arrays = record.run(run).read_arrays("temperatures", key)
                     temperatures, curve = arrays["temperatures"], arrays[key]
-                    shown = None if count else label(name)
-                    axis.plot(temperatures, curve, color=palette[name], lw=1.1, label=shown)
-                    axis.plot(1, np.interp(0, np.log(temperatures), curve), "o", color=palette[name], ms=3)
+                    shown = None if count else record.label(arm)
+                    axis.plot(temperatures, curve, color=palette[arm], lw=1.1, label=shown)
+                    axis.plot(1, np.interp(0, np.log(temperatures), curve), "o", color=palette[arm], ms=3)
             axis.set_xscale("log")
             axis.set_yscale("log")
             axis.set_xticks([0.125, 0.25, 0.5, 1, 2, 4, 8], ["⅛", "¼", "½", "1", "2", "4", "8"])
@@ -297,30 +294,28 @@ def _softness(record: StudyRecord, rows: pd.DataFrame) -> Plot:
 
 
 def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:
-    names = _augmentations(rows)
-    palette = colours(names)
+    arms = _arms(rows)
+    palette = colours(arms)
     with drawing():
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         axes: np.ndarray = figure.subplots(1, 2, sharey=True)
         for axis, temperature in zip(axes, TEMPERATURES, strict=True):
             axis.plot([0, 1], [0, 1], color=FAINT, lw=0.8)
-            for name in names:
-                own = rows[
-                    (rows["augmentation"] == name) & (rows["quantity"] == "nll") & (rows["temperature"] == temperature)
-                ]
+            for arm in arms:
+                own = rows[(rows["arm"] == arm) & (rows["quantity"] == "nll") & (rows["temperature"] == temperature)]
                 for count, run in enumerate(dict.fromkeys(own["run"])):
                     keys = [f"{temperature}:{part}" for part in ("confidence", "accuracy", "count")]
-                    arrays = record.run(str(run)).read_arrays(*keys)
+                    arrays = record.run(run).read_arrays(*keys)
                     confidence, accuracy, images = (arrays[key] for key in keys)
                     filled = images > 0
                     axis.plot(
                         confidence[filled],
                         accuracy[filled],
-                        color=palette[name],
+                        color=palette[arm],
                         lw=1.1,
                         marker="o",
                         ms=2.5,
-                        label=None if count else label(name),
+                        label=None if count else record.label(arm),
                     )
             axis.set_title(temperature, color=INK)
             axis.set_xlabel("confidence")

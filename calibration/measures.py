@@ -7,14 +7,18 @@ distribution is zero and the first is not: nothing is clamped.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.stats import spearmanr
 from torch import Generator, Tensor
 
 from ..analysis.errors import InputError
+
+UNITS = {"total_variation": "", "second_best": "fraction", "brier": ""}  # else nats
 
 
 def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -191,22 +195,35 @@ def bins_of(confidence: Tensor, right: Tensor, bins: int, *, adaptive: bool = Fa
     return Bins(sums[0] / count, sums[1] / count, count)
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T > 0 that minimises the mean NLL of softmax(logits / T) (Guo et al. 2017); the NLL is convex in 1/T.
+def against_labels(log_p: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+    """Quantity → terms, of what needs no people."""
+    return {
+        "nll": nll(log_p, labels),
+        "brier": brier(log_p, labels),
+        "entropy_model": entropy(log_p),
+    }
 
-    Raises:
-        InputError: no finite T is best: every image is right (T → 0), or the logits know nothing (T → ∞).
-    """
-    logits, labels = logits.double(), labels.long()
 
-    def loss(log_t: float) -> float:
-        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_t), labels))
+def against_people(
+    log_p: Tensor, counts: Tensor, smoothing: Sequence[float]
+) -> list[tuple[str, dict[str, float], Tensor]]:
+    """(quantity, params, terms): both directions at every smoothing, 0 (people's raw frequencies) among them."""
+    raw = smoothed(counts, 0)
+    found: list[tuple[str, dict[str, float], Tensor]] = [
+        ("soft_cross_entropy", {}, cross_entropy(raw, log_p)),
+        ("jensen_shannon", {}, jensen_shannon(raw, log_p)),
+        ("total_variation", {}, total_variation(raw, log_p)),
+        ("second_best", {}, second_best(log_p, counts)),
+    ]
+    for pseudo in (0.0, *smoothing):
+        people = smoothed(counts, pseudo)
+        found.append(("human_model", {"smoothing": pseudo}, divergence(people, log_p)))
+        found.append(("model_human", {"smoothing": pseudo}, divergence(log_p, people)))
+    return found
 
-    ends = (-7.0, 7.0)
-    found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
-    if min(map(loss, ends)) <= found.fun + 1e-12:  # no minimum between them
-        raise InputError(
-            "no finite temperature fits: all images are right, or the logits say nothing about the labels. Fit it on "
-            "more images."
-        )
-    return float(np.exp(found.x))
+
+def rank_correlation(first: Tensor, second: Tensor, rows: Tensor) -> float:
+    """Spearman's, of those images; NaN where one of the two is the same for all."""
+    if any(len(values[rows].unique()) == 1 for values in (first, second)):
+        return math.nan  # all the same: no order to compare
+    return float(spearmanr(first[rows].numpy(), second[rows].numpy()).statistic)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Section
-from ..analysis.settings import setting
+from ..analysis.schema import check_ranges, setting
 
 MethodName = Literal["gradcam", "gradcam++", "layercam", "eigencam"]
 NormName = Literal["max", "minmax", "none"]
@@ -13,36 +13,40 @@ PREDICTED, TRUE = "predicted", "true"  # targets; or a class's index
 
 
 @dataclass(frozen=True)
-class GradCAMConfig:
+class HeatmapSettings:
+    """What determines the sums, beside the layers."""
+
+    method: MethodName = setting(
+        "gradcam", "gradcam, gradcam++, layercam or eigencam.", "section 3: Selvaraju et al. 2017"
+    )
+    norm: NormName = setting(
+        "max", "What each map is divided by before its sum: max, minmax (least to greatest as 0 to 1) or none.", "ours"
+    )
+    upsample: bool = setting(False, "Bring each map to the images' size (bilinear) before its sum.", "ours")
+    target: str = setting(PREDICTED, "Whose logit the map explains: predicted, true, or the index of a class.", "ours")
+    images: int | None = setting(
+        None, "Measure so many test images, evenly spaced; none: all.", "section 3: all", minimum=2
+    )
+    shown: int = setting(6, "Images whose maps are kept for the report, evenly spaced over those measured.", minimum=1)
+
+
+@dataclass(frozen=True)
+class GradCAMConfig(HeatmapSettings):
     layers: tuple[str, ...] = setting(
         (),
         "Layers of the network by name, e.g. stem stages.0. None: the first convolution, and the first and second "
         "stage of networks whose stages are known (ours, torchvision's and timm's ResNets).",
         "Fig. 4: the first convolution",
     )
-    method: MethodName = setting(  # noqa: RUF009  it takes the alias for a class
-        "gradcam", "gradcam, gradcam++, layercam or eigencam.", "section 3: Selvaraju et al. 2017"
-    )
-    norm: NormName = setting(  # noqa: RUF009
-        "max", "What each map is divided by before its sum: max, minmax (least to greatest as 0 to 1) or none.", "ours"
-    )
-    upsample: bool = setting(False, "Bring each map to the images' size (bilinear) before its sum.", "ours")
-    target: str = setting(PREDICTED, "Whose logit the map explains: predicted, true, or the index of a class.", "ours")
-    images: int | None = setting(None, "Measure so many test images, evenly spaced; none: all.", "section 3: all")
-    batch_size: int = setting(500, "Images of one forward and backward pass; results do not depend on it.")
-    shown: int = setting(6, "Images whose maps are kept for the report, evenly spaced over those measured.")
+    batch_size: int = setting(500, "Images of one forward and backward pass; results do not depend on it.", minimum=1)
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if len(set(self.layers)) != len(self.layers):
             raise InputError(f"layers lists a name twice: {list(self.layers)}.")
         index = self.target.isdecimal() and str(int(self.target)) == self.target
         if self.target not in (PREDICTED, TRUE) and not index:
             raise InputError(f"target must be {PREDICTED}, {TRUE} or the index of a class, got {self.target!r}.")
-        if self.images is not None and self.images < 2:
-            raise InputError(f"images must be at least 2, got {self.images}.")
-        for name in ("batch_size", "shown"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
 
 
 SECTION = Section(

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
-from ..analysis.comparison import Measured, baseline_of, difference, over_seeds
-from ..analysis.interface import PaperValues
+from ..analysis.interface import Arm, PaperValues
+from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines
+from ..analysis.presentation.names import colours, short
+from ..analysis.presentation.numbers import difference, interval, number, over_seeds
+from ..analysis.presentation.parts import About, Equation, Plot, Table
+from ..analysis.statistics.effect import Measured
+from ..analysis.statistics.seeds import student_mean
 from ..analysis.store.record import StudyRecord
-from ..analysis.store.results import table
-from ..analysis.style import (
-    FAINT,
-    INK,
-    About,
-    Equation,
-    Plot,
-    Table,
-    colours,
-    drawing,
-    interval,
-    label,
-    name_lines,
-    number,
-    short,
-)
+from .config import SECTION
 
 ABOUT = About(
     question="Over how much of an image is the evidence for a class spread?",
@@ -63,8 +51,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     rows = _rows(record)
     if any((rows[key] != value).any() for key, value in AS_IN_PAPER.items()):
         printed = {}
-    compared = [_differences(record, rows)] if {"baseline"} < set(_unique(rows, "augmentation")) else []
-    return [_sums(rows, printed), _per_pixel(rows), *compared]
+    compared = [_differences(record, rows)] if _has_others(rows) else []
+    return [_sums(record, rows, printed), _per_pixel(record, rows), *compared]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
@@ -75,26 +63,27 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
 
 def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: the sum at the first layer."""
-    rows = _rows(record)
-    terms = {key: sums[0] for key, sums in _arrays(record, rows).items()}
-    title, figure = f"Heatmap sum, {_unique(rows, 'layer')[0]}", "gradcam-distribution"
+    terms = {key: sums[0].astype(float) for key, sums in record.terms(SECTION.name, "sums").items()}
+    title, figure = f"Heatmap sum, {_unique(_rows(record), 'layer')[0]}", "gradcam-distribution"
     return [Measured("heatmap_sum", title, "pixels", terms, front="Evidence spread", figure=figure)]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
-    """The section's rows with columns of their own for layer, area and what the maps are."""
-    rows = table(row for row in record.rows() if row.section == "gradcam")
-    params = rows["params"].map(json.loads)
-    return rows.assign(**{key: params.map(lambda p, key=key: p[key]) for key in ("layer", "area", *AS_IN_PAPER)})
+    return record.table(SECTION.name)
 
 
-def _unique(rows: pd.DataFrame, column: str) -> list[str]:
+def _has_others(rows: pd.DataFrame) -> bool:
+    """Whether anything stands beside a baseline."""
+    return len({arm.is_baseline for arm in rows["arm"]}) == 2
+
+
+def _unique(rows: pd.DataFrame, column: str) -> list[Any]:
     return list(dict.fromkeys(rows[column]))
 
 
-def _values(rows: pd.DataFrame, augmentation: str, quantity: str, layer: str) -> pd.Series:
+def _values(rows: pd.DataFrame, arm: Arm, quantity: str, layer: str) -> pd.Series:
     """One value a seed."""
-    chosen = (rows["augmentation"] == augmentation) & (rows["quantity"] == quantity) & (rows["layer"] == layer)
+    chosen = (rows["arm"] == arm) & (rows["quantity"] == quantity) & (rows["layer"] == layer)
     return rows[chosen].set_index("seed")["value"]
 
 
@@ -105,7 +94,7 @@ def _how(rows: pd.DataFrame) -> str:
     return f"{NAMES[method]} of {explained}, each map {NORMS[norm]}, {size}, summed over its pixels"
 
 
-def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:
+def _sums(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Table:
     layers = _unique(rows, "layer")
     areas = {str(layer): int(own["area"].iloc[0]) for layer, own in rows.groupby("layer")}
     header = ["Augmentation"]
@@ -114,12 +103,12 @@ def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:
         if printed and layer == PAPERS_LAYER:
             header.append("paper")
     body = []
-    for augmentation in _unique(rows, "augmentation"):
-        cells = [label(augmentation)]
+    for arm in _unique(rows, "arm"):
+        cells = [record.label(arm)]
         for layer in layers:
-            cells.append(over_seeds(_values(rows, augmentation, "heatmap_sum", layer)))
+            cells.append(over_seeds(_values(rows, arm, "heatmap_sum", layer)))
             if printed and layer == PAPERS_LAYER:
-                paper = printed.get(augmentation, {}).get("heatmap_sum")
+                paper = printed.get(arm.augmentation, {}).get("heatmap_sum")
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         body.append(tuple(cells))
     own = rows[rows["quantity"] == "heatmap_sum"]
@@ -133,13 +122,13 @@ def _sums(rows: pd.DataFrame, printed: PaperValues) -> Table:
     return Table("gradcam-sums", "Sums of heatmaps", caption, tuple(header), tuple(body))
 
 
-def _per_pixel(rows: pd.DataFrame) -> Table:
+def _per_pixel(record: StudyRecord, rows: pd.DataFrame) -> Table:
     layers = _unique(rows, "layer")
     body: list[tuple[str, ...]] = []
-    for augmentation in _unique(rows, "augmentation"):
-        means = (over_seeds(_values(rows, augmentation, "heatmap_mean", layer)) for layer in layers)
-        zero = (over_seeds(100 * _values(rows, augmentation, "zero_maps", layer)) for layer in layers)
-        body.append((label(augmentation), *means, *zero))
+    for arm in _unique(rows, "arm"):
+        means = (over_seeds(_values(rows, arm, "heatmap_mean", layer)) for layer in layers)
+        zero = (over_seeds(100 * _values(rows, arm, "zero_maps", layer)) for layer in layers)
+        body.append((record.label(arm), *means, *zero))
     return Table(
         "gradcam-per-pixel",
         "Per pixel",
@@ -153,22 +142,23 @@ def _per_pixel(rows: pd.DataFrame) -> Table:
 def _differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
     """Two errors that answer two questions: of these networks on other images, and of other trainings."""
     layers = _unique(rows, "layer")
-    sums = _arrays(record, rows)
+    sums = record.terms(SECTION.name, "sums")
     body = []
-    for augmentation in _unique(rows, "augmentation"):
-        baseline = baseline_of(augmentation)
-        if augmentation == baseline:
+    for arm in _unique(rows, "arm"):
+        if arm.is_baseline:
             continue
         pairs = {
-            seed: values - sums[baseline, seed]
-            for (name, seed), values in sums.items()
-            if name == augmentation and (baseline, seed) in sums
+            seed: np.subtract(values, sums[arm.baseline, seed], dtype=float)
+            for (other, seed), values in sums.items()
+            if other == arm and (arm.baseline, seed) in sums
         }
         for index, layer in enumerate(layers):
-            own = {seed: values[index] for seed, values in pairs.items()}
-            over_seeds = difference(pd.Series({seed: values.mean() for seed, values in own.items()}, dtype=float))
-            over_images = _over_images(np.mean(list(own.values()), axis=0)) if own else "—"
-            body.append((label(augmentation), layer, over_images, over_seeds))
+            changes = {seed: values[index] for seed, values in pairs.items()}
+            seeds = pd.Series({seed: values.mean() for seed, values in changes.items()}, dtype=float)
+            images = "—"
+            if changes:
+                images = interval(*student_mean(np.mean(list(changes.values()), axis=0)))
+            body.append((record.label(arm), layer, images, difference(seeds)))
     return Table(
         "gradcam-differences",
         "Differences to the baseline on the same images",
@@ -180,39 +170,22 @@ def _differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
     )
 
 
-def _over_images(values: np.ndarray) -> str:
-    n = len(values)
-    half = float(student.ppf(0.975, n - 1)) * values.std(ddof=1) / math.sqrt(n)
-    return interval(values.mean(), values.mean() - half, values.mean() + half)
-
-
-def _arrays(record: StudyRecord, rows: pd.DataFrame) -> dict[tuple[str, int], np.ndarray]:
-    """(augmentation, seed) → sums (layers, images)."""
-    runs = rows.drop_duplicates("run")
-    return {
-        (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays("sums")["sums"].astype(float)
-        for row in runs.itertuples()
-    }
-
-
 def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
     layer, first = _unique(rows, "layer")[0], rows["seed"].min()
-    runs = rows[rows["seed"] == first].drop_duplicates("augmentation")
-    found = {
-        str(row.augmentation): record.run(str(row.run)).read_arrays("pictures", f"map:{layer}")
-        for row in runs.itertuples()
+    runs = rows[rows["seed"] == first].drop_duplicates("arm")
+    arrays = {
+        record.label(arm): record.run(run).read_arrays("pictures", f"map:{layer}")
+        for arm, run in zip(runs["arm"], runs["run"], strict=True)
     }
-    pictures = next(iter(found.values()))["pictures"]
+    pictures = next(iter(arrays.values()))["pictures"]
     if pictures.ndim != 4:
         raise ValueError(f"pictures are {pictures.shape}, not (N, H, W, channels)")
     with drawing():
-        figure = Figure(figsize=(1.15 * (len(found) + 1), 1.15 * len(pictures) + 0.3))
+        figure = Figure(figsize=(1.15 * (len(arrays) + 1), 1.15 * len(pictures) + 0.3))
         axes = figure.subplots(
-            len(pictures), len(found) + 1, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05}
+            len(pictures), len(arrays) + 1, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05}
         )
-        for row, picture, *maps in zip(
-            axes, pictures, *(arrays[f"map:{layer}"] for arrays in found.values()), strict=True
-        ):
+        for row, picture, *maps in zip(axes, pictures, *(own[f"map:{layer}"] for own in arrays.values()), strict=True):
             shown = picture if picture.shape[-1] == 3 else picture.mean(-1)
             row[0].imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             side = picture.shape[:2]
@@ -231,7 +204,7 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
-        for axis, name in zip(axes[0], ["image", *map(label, found)], strict=True):
+        for axis, name in zip(axes[0], ["image", *arrays], strict=True):
             axis.set_title(short(name, line=16), fontsize=8, loc="center", color=INK)
     return Plot(
         "gradcam-grid",
@@ -244,19 +217,19 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
 
 
 def _distribution(record: StudyRecord, rows: pd.DataFrame) -> Plot:
-    layers, names = _unique(rows, "layer"), _unique(rows, "augmentation")
-    palette, sums = colours(names), _arrays(record, rows)
+    layers = _unique(rows, "layer")
+    palette, sums = colours(_unique(rows, "arm")), record.terms(SECTION.name, "sums")
     with drawing():
         figure = Figure(figsize=(3.0 * len(layers), 2.9), layout="constrained")
         axes = figure.subplots(1, len(layers), squeeze=False)[0]
         for index, (axis, layer) in enumerate(zip(axes, layers, strict=True)):
-            every = np.concatenate([values[index] for values in sums.values()])
+            every = np.concatenate([values[index].astype(float) for values in sums.values()])
             low, high = every.min(), every.max()
             edges = np.linspace(low, high if high > low else low + 1, 41)
-            for (name, seed), values in sums.items():
-                counts, _ = np.histogram(values[index], edges)
-                shown = label(name) if seed == min(s for n, s in sums if n == name) else None
-                axis.stairs(100 * counts / len(values[index]), edges, color=palette[name], lw=1.0, label=shown)
+            for (arm, seed), values in sums.items():
+                counts, _ = np.histogram(values[index].astype(float), edges)
+                shown = record.label(arm) if seed == min(s for other, s in sums if other == arm) else None
+                axis.stairs(100 * counts / len(values[index]), edges, color=palette[arm], lw=1.0, label=shown)
             axis.set_title(layer, color=INK)
             axis.set_xlabel("sum of the heatmap")
             axis.grid(axis="y")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError
-from ..analysis.models.classifier import Classifier
+from ..classifier.model import Classifier
 
 # First convolution, first and second stage: of ours, and of torchvision's and timm's ResNets.
 KNOWN = (("stem", "stages.0", "stages.1"), ("conv1", "layer1", "layer2"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+from ..analysis.presentation.numbers import duration
+from ..analysis.presentation.parts import Table
 from ..analysis.store.record import StudyRecord
-from ..analysis.style import Table, duration
 
 
 def appendix(record: StudyRecord) -> list[Table]:

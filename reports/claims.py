@@ -2,7 +2,7 @@
 
 A claim is a set of comparisons, each an inequality between two augmentations in one quantity. It *agrees* where
 every comparison goes the claimed way beyond chance, *disagrees* where any goes the other way beyond chance, and
-otherwise one *cannot tell*. Chance: the p of `mixlens.analysis.comparison.effect`, corrected by Holm for all
+otherwise one *cannot tell*. Chance: the p of `mixlens.analysis.statistics.effect`, corrected by Holm for all
 comparisons of all claims. A claim that nothing is better holds within `MARGIN` of equality.
 """
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from ..analysis.comparison import Effect, Measured, effect, holm
-from ..analysis.style import label
+from ..analysis.interface import Arm
+from ..analysis.presentation.names import label
+from ..analysis.statistics.effect import Effect, Measured, effect
+from ..analysis.statistics.holm import holm
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
 MARGIN = 1.0  # points of accuracy
@@ -172,46 +174,55 @@ CLAIMS = (
 )
 
 
-Answers = Mapping[str, Sequence[Measured]]  # section → its quantities
+class Answers(NamedTuple):
+    """What a study measured: its name, of which its augmentations are the arms, and each section's quantities."""
+
+    study: str
+    quantities: Mapping[str, Sequence[Measured]]
 
 
-def judge(measured: Answers, sizes: Mapping[int | None, Answers] | None = None) -> list[Judged]:
+def judge(answers: Answers, sizes: Mapping[int | None, Answers] | None = None) -> list[Judged]:
     """A verdict on every claim from what each section measured.
 
     Args:
         sizes: the same for each size of the training set (None: all of it), where there are several.
     """
     by_size = {f", {'all' if n is None else format(n, ',')} training images": own for n, own in (sizes or {}).items()}
-    found = [_differences(claim, by_size if claim.at_every_size else {"": measured}) for claim in CLAIMS]
-    corrected = iter(holm([made for own in found for _, _, made, _ in own]))
+    compared = [_differences(claim, by_size if claim.at_every_size else {"": answers}) for claim in CLAIMS]
+    corrected = iter(holm([change for own in compared for _, _, change, _ in own]))
     judged = []
-    for claim, own in zip(CLAIMS, found, strict=True):
+    for claim, own in zip(CLAIMS, compared, strict=True):
         effects = [(sign, next(corrected), words) for sign, words, _, _ in own]
         needed = len(claim.comparisons) * (len(by_size) if claim.at_every_size else 1)
-        verdict = _verdict([(sign, made) for sign, made, _ in effects], complete=0 < needed == len(own))
+        verdict = _verdict([(sign, change) for sign, change, _ in effects], complete=0 < needed == len(own))
         figure = own[0][3] if own else ""
-        judged.append(Judged(claim, verdict, tuple((words, made) for _, made, words in effects), figure))
+        judged.append(Judged(claim, verdict, tuple((words, change) for _, change, words in effects), figure))
     return judged
 
 
 def _differences(claim: Claim, worlds: Mapping[str, Answers]) -> list[tuple[int, str, Effect, str]]:
     """Of each comparison that was measured: the claimed sign, what it is in words, the effect, the figure."""
-    found = []
-    for where, measured in worlds.items():
+    differences = []
+    for where, answers in worlds.items():
         for comparison in claim.comparisons:
-            own = next((m for m in measured.get(comparison.section, ()) if m.quantity == comparison.quantity), None)
-            made = None if own is None else effect(own, comparison.first, comparison.second)
-            if own is not None and made is not None:
+            quantities = answers.quantities.get(comparison.section, ())
+            own = next((one for one in quantities if one.quantity == comparison.quantity), None)
+            pair = (Arm(answers.study, name) for name in (comparison.first, comparison.second))
+            change = None if own is None else effect(own, *pair)
+            if own is not None and change is not None:
                 unit = f" ({'points' if own.unit == '%' else own.unit})" if own.unit else ""
                 words = f"{label(comparison.first)} − {label(comparison.second)}, {own.title}{unit}{where}"
-                found.append((comparison.sign, words, made, own.figure))
-    return found
+                differences.append((comparison.sign, words, change, own.figure))
+    return differences
 
 
 def _verdict(effects: Sequence[tuple[int, Effect]], *, complete: bool) -> Verdict:
     if not complete:
         return "not run"
-    if any(made.direction == (-sign or 1) for sign, made in effects):
+    if any(change.direction == (-sign or 1) for sign, change in effects):
         return "disagrees"
-    held = [made.direction == sign if sign else made.high is not None and made.high <= MARGIN for sign, made in effects]
+    held = [
+        change.direction == sign if sign else change.high is not None and change.high <= MARGIN
+        for sign, change in effects
+    ]
     return "agrees" if all(held) else "cannot tell"

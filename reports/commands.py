@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..analysis.interface import Section
-from ..analysis.plugins import installed_sections
-from ..analysis.settings import plain
+from ..analysis.interface import Section, Study
+from ..analysis.schema import plain
 from ..analysis.store.record import StudyRecord
-from .sections import in_order
+from ..analysis.study.sections import installed_sections
+from .sections import sections_of
 
 
 def commands_of(record: StudyRecord, section: str) -> list[str]:
@@ -21,22 +21,25 @@ def commands_of(record: StudyRecord, section: str) -> list[str]:
     """
     sections, parts = installed_sections(), record.parts or (record,)
     ran = [part for part in parts if section in part.settings["sections"]]
-    studies = ran or [part for part in parts if section in in_order(part)][:1]
+    studies = ran or [part for part in parts if section in sections_of(part)][:1]
     return list(dict.fromkeys(_command(sections, sections[section], study.settings) for study in studies))
 
 
 def _command(sections: Mapping[str, Section], section: Section, settings: Mapping[str, Any]) -> str:
     words = ["mixlens", section.command or section.name]
-    for key in ("name", "data", "train_size", "subset_seed", "augmentations", "seeds"):
-        if settings.get(key):
-            value = settings[key]
-            shown = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            if key == "seeds" and len(value) == 1:
-                shown += ","  # a list, not a count
-            words += [f"--{key.replace('_', '-')}", shown]
+    for field in dataclasses.fields(Study):
+        value = settings.get(field.name)
+        if field.name not in ("sections", "settings") and value:
+            words += [f"--{field.name.replace('_', '-')}", _shown(value)]
     for name in (*section.uses, section.name):
         words += _flags(name, sections[name].config, settings.get(name, {}))
     return shlex.join(words)
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    return ",".join(map(str, value)) + ("," if len(value) == 1 and isinstance(value[0], int) else "")  # not a count
 
 
 def _flags(name: str, config: type, values: Mapping[str, Any]) -> Iterator[str]:

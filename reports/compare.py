@@ -6,13 +6,15 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..analysis.comparison import Effect, Measured, effect, holm
 from ..analysis.errors import InputError, unknown
+from ..analysis.interface import Arm
+from ..analysis.presentation.names import label
+from ..analysis.statistics.effect import Effect, Measured, effect
+from ..analysis.statistics.holm import holm
 from ..analysis.store.record import RECORD, StudyRecord, read_record
-from ..analysis.style import label
 from .sections import measured
 
-FIRST, SECOND = "first", "second"
+FIRST, SECOND = Arm("", "first"), Arm("", "second")
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,17 @@ def compare_studies(first: str, second: str) -> list[Compared]:
         for section, quantities in there.items():
             for quantity in quantities:
                 other = next((m for m in here.get(section, ()) if m.title == quantity.title), None)
-                found = None if other is None else effect(_both(quantity, a, other, b), SECOND, FIRST)
-                if found is not None:
+                change = None
+                if other is not None:
+                    change = effect(_both(quantity, one.arm(a), other, two.arm(b)), SECOND, FIRST)
+                if change is not None:
                     unit = f" ({'points' if quantity.unit == '%' else quantity.unit})" if quantity.unit else ""
                     words = label(a) if a == b else f"{label(b)} − {label(a)}"
-                    lines.append(Compared(words, quantity.title + unit, found))
+                    lines.append(Compared(words, quantity.title + unit, change))
     if not lines:
         raise InputError(f"{first} and {second} have no quantity that both measured on the same seed.")
     corrected = holm([line.effect for line in lines])
-    return [replace(line, effect=found) for line, found in zip(lines, corrected, strict=True)]
+    return [replace(line, effect=change) for line, change in zip(lines, corrected, strict=True)]
 
 
 def _read(text: str) -> tuple[StudyRecord, str]:
@@ -79,8 +83,8 @@ def _read(text: str) -> tuple[StudyRecord, str]:
     return record, name
 
 
-def _both(first: Measured, a: str, second: Measured, b: str) -> Measured:
-    """Both augmentations' terms under two names, whatever they were called."""
-    terms = {(FIRST, seed): values for (name, seed), values in first.terms.items() if name == a}
-    terms |= {(SECOND, seed): values for (name, seed), values in second.terms.items() if name == b}
+def _both(first: Measured, a: Arm, second: Measured, b: Arm) -> Measured:
+    """The terms of both arms, as those of two arms of one study."""
+    terms = {(FIRST, seed): values for (arm, seed), values in first.terms.items() if arm == a}
+    terms |= {(SECOND, seed): values for (arm, seed), values in second.terms.items() if arm == b}
     return replace(first, terms=terms)

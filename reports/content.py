@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Row
+from ..analysis.presentation.numbers import duration
+from ..analysis.presentation.parts import About, Plot, Table
+from ..analysis.presentation.svg import plain_svg
 from ..analysis.store.record import StudyRecord, TaskRecord
-from ..analysis.style import About, Plot, Table, duration
 from . import paper
 from .appendix import appendix
-from .claims import Judged, judge
+from .claims import Answers, Judged, judge
 from .commands import commands_of
 from .foreign import drawn_from
 from .front import Front, front_page
-from .gallery import mask_plot, spectrum_plot
 from .sections import figures_of, measured, measured_by_size, not_installed
 
 
@@ -40,9 +42,13 @@ class Content:
     sections: Sequence[SectionContent]
     front: Front
     claims: Sequence[Judged]  # of the paper's data set alone
-    gallery: Sequence[Plot]
     appendix: Sequence[Table]
     missing: Sequence[str]  # sections whose package is not installed
+
+    @cached_property
+    def drawn(self) -> dict[str, str]:
+        """Each figure as an SVG file, by its name: drawn once for the page and the PDF."""
+        return {plot.name: plain_svg(plot) for section in self.sections for plot in section.plots}
 
     @property
     def settings(self) -> str:
@@ -65,6 +71,11 @@ class Content:
         return {state: sum(t.state == state for t in self.record.tasks) for state in ("done", "failed", "skipped")}
 
 
+def has_content(record: StudyRecord) -> bool:
+    """Whether there is anything to report: a row, or a section that the study lists and that makes none."""
+    return bool(record.rows()) or not figures_of(record).keys().isdisjoint(record.settings["sections"])
+
+
 def collect(record: StudyRecord) -> Content:
     """Draw every table and figure of a study.
 
@@ -72,7 +83,7 @@ def collect(record: StudyRecord) -> Content:
         InputError: nothing was measured yet, or a run is damaged or foreign.
     """
     rows = record.rows()
-    if not rows:
+    if not has_content(record):
         raise InputError(
             f"study {record.name!r} in {record.folder} has no finished measurement to report yet. Run it; the same "
             "command goes on where it stopped."
@@ -84,20 +95,12 @@ def collect(record: StudyRecord) -> Content:
         with drawn_from(record, name):
             tables, plots = figures.tables(record, printed), figures.plots(record, printed)
         sections.append(SectionContent(name, figures.ABOUT, commands_of(record, name), tables, plots))
-    gallery = []
-    for task in record.done("gallery"):
-        arrays = record.run(task.name).read_arrays("images", "partners", "spectrum:paper", "spectrum:official")
-        with drawn_from(record, "gallery"):
-            if any(key.startswith("mask:") for key in arrays):
-                gallery.append(mask_plot(arrays["images"], arrays["partners"], arrays))
-            gallery.append(spectrum_plot(arrays))
     return Content(
         record=record,
         rows=rows,
         sections=sections,
-        front=front_page(answers, record.settings["augmentations"]),
-        claims=judge(answers, measured_by_size(record)) if papers_data else [],
-        gallery=gallery[:2],  # of several studies, the first's
+        front=front_page(record, answers),
+        claims=judge(Answers(record.study, answers), measured_by_size(record)) if papers_data else [],
         appendix=appendix(record),
         missing=not_installed(record),
     )

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..analysis.comparison import Measured
 from ..analysis.errors import InputError, first_line
+from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
 
 
@@ -24,8 +24,7 @@ def drawn_from(record: StudyRecord, section: str) -> Iterator[None]:
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        named = {row.run for row in record.rows() if row.section == section}
-        own = [task for task in record.tasks if task.name in named or task.kind == section]
+        own = [task for task in record.tasks if task.section == section]
         runs = sorted({f"{record.run(task.name).path.parent / task.kind}-*" for task in own})
         raise InputError(
             f"section {section!r} of study {record.name!r} cannot be shown: its rows or arrays are not what this "
@@ -38,8 +37,10 @@ def drawn_from(record: StudyRecord, section: str) -> Iterator[None]:
 def check_terms(measured: Iterable[Measured]) -> None:
     """Raises ValueError where a network's terms are not one finite number an image."""
     for one in measured:
-        for (name, seed), terms in one.terms.items():
+        for (arm, seed), terms in one.terms.items():
             with np.errstate(over="ignore"):
                 finite = np.isfinite(np.square(terms, dtype=float)).all()  # squares too, for variances
             if terms.ndim != 1 or not len(terms) or not finite:
-                raise ValueError(f"{one.quantity} of {name!r}, seed {seed}, is not one finite number an image")
+                raise ValueError(
+                    f"{one.quantity} of {arm.augmentation!r}, seed {seed}, is not one finite number an image"
+                )

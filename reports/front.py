@@ -8,19 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..analysis.comparison import Effect, Measured, baseline_of, effect, holm, sd
-from ..analysis.style import label, number
+from ..analysis.interface import Arm
+from ..analysis.presentation.numbers import number
+from ..analysis.statistics.effect import Effect, Measured, effect
+from ..analysis.statistics.holm import holm
+from ..analysis.statistics.seeds import sd
+from ..analysis.store.record import StudyRecord
 
 CAPTION = (
     "Mean ± standard deviation over training seeds; below, the difference to the baseline on the same seeds and images "
-    "with its 95% interval over both (mixlens.analysis.comparison.effect). An arrow where it stands after Holm’s "
+    "with its 95% interval over both (mixlens.analysis.statistics.effect). An arrow where it stands after Holm’s "
     "correction for all differences of this table; with fewer than three seeds one cannot tell."
 )
 
 
 @dataclass(frozen=True)
 class Column:
-    """One question: its section, the quantity that answers it, and a cell for each augmentation."""
+    """One question: its section, the quantity that answers it, and a cell for each arm."""
 
     section: str
     question: str
@@ -30,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """An augmentation's value with its spread over seeds, and the change against the baseline; empty: not measured."""
+    """An arm's value with its spread over seeds, and the change against the baseline; empty: not measured."""
 
     value: str = ""
     change: Effect | None = None
@@ -38,11 +42,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Front:
-    augmentations: tuple[str, ...]
+    names: tuple[str, ...]  # of the arms, one line each
     columns: tuple[Column, ...]
 
     def sentence(self, index: int) -> str:
-        """What is known of one augmentation against the baseline, in words."""
+        """What is known of one arm against its baseline, in words."""
         words: dict[int, list[str]] = {1: [], -1: [], 0: []}
         for column in self.columns:
             change = column.cells[index].change
@@ -55,31 +59,32 @@ class Front:
         ]
         if words[0]:
             said.append(f"one cannot tell for {_listed(words[0])}")
-        return f"{label(self.augmentations[index])}: {'; '.join(said)}." if said else ""
+        return f"{self.names[index]}: {'; '.join(said)}." if said else ""
 
 
-def front_page(measured: Mapping[str, Sequence[Measured]], augmentations: Sequence[str]) -> Front:
-    """The front quantities of the sections, in their order, for the augmentations that any of them measured."""
+def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]]) -> Front:
+    """The front quantities of the sections, in their order, for the arms that any of them measured."""
     fronts = [(section, one) for section, own in measured.items() for one in own if one.front]
-    seen = {name for _, one in fronts for name, _ in one.terms}
-    names = [name for name in augmentations if name in seen] + sorted(seen - set(augmentations))
+    seen = {arm for _, one in fronts for arm, _ in one.terms}
+    listed = record.arms
+    arms = [arm for arm in listed if arm in seen] + sorted(seen - set(listed))
     changes = {
-        (place, name): found
+        (place, arm): change
         for place, (_, one) in enumerate(fronts)
-        for name in names
-        if name != baseline_of(name) and (found := effect(one, name, baseline_of(name))) is not None
+        for arm in arms
+        if not arm.is_baseline and (change := effect(one, arm, arm.baseline)) is not None
     }
     corrected = dict(zip(changes, holm(list(changes.values())), strict=True))
     columns = []
     for place, (section, one) in enumerate(fronts):
         unit = f" ({one.unit})" if one.unit else ""
-        cells = tuple(Cell(_value(one, name), corrected.get((place, name))) for name in names)
+        cells = tuple(Cell(_value(one, arm), corrected.get((place, arm))) for arm in arms)
         columns.append(Column(section, one.front, one.title + unit, cells))
-    return Front(tuple(names), tuple(columns))
+    return Front(tuple(map(record.label, arms)), tuple(columns))
 
 
-def _value(one: Measured, name: str) -> str:
-    means = pd.Series([one.factor * float(np.mean(terms)) for (own, _), terms in one.terms.items() if own == name])
+def _value(one: Measured, arm: Arm) -> str:
+    means = pd.Series([one.factor * float(np.mean(terms)) for (own, _), terms in one.terms.items() if own == arm])
     return number(means.mean(), sd(means)) if len(means) else ""
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from latex2mathml.converter import convert
 from markupsafe import Markup
 
-from ..analysis.store.results import COLUMNS
-from ..analysis.style import Equation, Plot, label, svg
+from ..analysis.presentation.numbers import change
+from ..analysis.presentation.parts import Equation
+from ..analysis.presentation.svg import svg
+from ..analysis.store.results import table
 from . import claims, front
 from .content import Content
 
@@ -19,14 +22,13 @@ from .content import Content
 def render_html(content: Content) -> str:
     """The page: no address in it leads anywhere but into it."""
     template = _environment().get_template("report.html.j2")
-    made = {name: getattr(content, name) for name in ("settings", "started", "duration", "failed", "counts")}
+    shown = [*(field.name for field in fields(content)), "settings", "started", "duration", "failed", "counts"]
     return template.render(
-        **vars(content),
-        **made,
-        label=label,
+        **{name: getattr(content, name) for name in shown},
         captions={"front": front.CAPTION, "claims": claims.CAPTION},
         figures={plot.name: plot.title for section in content.sections for plot in section.plots},
-        drawn=_drawn,
+        change=change,
+        drawn=lambda plot: Markup(svg(plot, content.drawn[plot.name])),
         equation=_equation,
         rows_json=_rows_json(content),
         script=Markup((files("mixlens.reports") / "templates" / "report.js").read_text(encoding="utf-8")),
@@ -34,14 +36,18 @@ def render_html(content: Content) -> str:
 
 
 def _rows_json(content: Content) -> Markup:
-    """The rows for the page's own script: no text in it can end the element that holds it."""
-    rows = [list(asdict(row).values()) for row in content.rows]
-    text = json.dumps({"columns": list(COLUMNS), "rows": rows}, ensure_ascii=False, separators=(",", ":"))
+    """The rows for the page's own script, without empty cells at their ends: no text can end the element it is in."""
+    rows = table(content.rows)
+    lines = [
+        _without_the_last_empty(line) for line in rows.astype(object).where(rows.notna(), None).to_numpy().tolist()
+    ]
+    text = json.dumps({"columns": list(rows.columns), "rows": lines}, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c"))
 
 
-def _drawn(plot: Plot) -> Markup:
-    return Markup(svg(plot))
+def _without_the_last_empty(cells: list[Any]) -> list[Any]:
+    end = max((place for place, cell in enumerate(cells, 1) if cell is not None), default=0)
+    return cells[:end]
 
 
 def _equation(equation: Equation) -> Markup:

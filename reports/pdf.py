@@ -15,7 +15,9 @@ import matplotlib as mpl
 from matplotlib.ft2font import FT2Font
 
 from ..analysis.errors import InputError
-from ..analysis.style import Plot, Table, label, plain_svg, visible
+from ..analysis.presentation.names import visible
+from ..analysis.presentation.numbers import change
+from ..analysis.presentation.parts import Plot, Table
 from . import claims, front
 from .content import Content
 
@@ -39,7 +41,7 @@ def render_pdf(content: Content) -> bytes:
         import typst
     except ImportError as error:
         raise NoPDFError(f"no PDF without typst ({error}): pip install typst.") from error
-    plots = [plot for section in content.sections for plot in section.plots] + list(content.gallery)
+    plots = [plot for section in content.sections for plot in section.plots]
     try:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
@@ -47,7 +49,7 @@ def render_pdf(content: Content) -> bytes:
             (root / "data.json").write_text(json.dumps(_printed(_data(content)), ensure_ascii=False), encoding="utf-8")
             (root / "figures").mkdir()
             for plot in plots:
-                (root / "figures" / f"{plot.name}.svg").write_text(_drawn(plot), encoding="utf-8")
+                (root / "figures" / f"{plot.name}.svg").write_text(_drawn(content.drawn[plot.name]), encoding="utf-8")
             made = typst.compile(
                 root / TEMPLATE,
                 root=root,
@@ -76,11 +78,9 @@ def _printed(value: Any) -> Any:
     return re.sub(r"\S{40,}", lambda word: re.sub(r"\S{8}", "\\g<0>\u200b", word[0]), text)  # where it may break
 
 
-def _drawn(plot: Plot) -> str:
+def _drawn(svg: str) -> str:
     """A figure, with marks and joiners as their code points: typst sets those of an SVG as PDF/UA does not allow."""
-    apart = (
-        c if c == HAT or category(c) not in ("Mn", "Me", "Cf") else _code(c) for c in normalize("NFC", plain_svg(plot))
-    )
+    apart = (c if c == HAT or category(c) not in ("Mn", "Me", "Cf") else _code(c) for c in normalize("NFC", svg))
     return _with_glyphs("".join(apart))
 
 
@@ -100,17 +100,16 @@ def _glyphs() -> frozenset[int]:
 
 def _data(content: Content) -> dict[str, Any]:
     record = content.record
-    seeds, augmentations = record.settings["seeds"], record.settings["augmentations"]
-    counts = content.counts
+    seeds, counts = record.settings["seeds"], content.counts
     return {
         "title": f"{record.name}: a mixlens report",
         "name": record.name,
         "lead": f"What mixed-sample augmentation does to what a network learns: data set {record.settings['data']}, "
-        f"training seeds {', '.join(map(str, seeds))}; {', '.join(map(label, augmentations))}.",
+        f"training seeds {', '.join(map(str, seeds))}; {', '.join(map(record.label, record.arms))}.",
         "warnings": [f"{task.label}: {task.state} {task.reason}".rstrip() for task in content.failed]
         + [f"No installed package has the section {name}: its tables are not here." for name in content.missing],
         "front": _front(content) if content.front.columns else None,
-        "sentences": [text for i in range(len(content.front.augmentations)) if (text := content.front.sentence(i))],
+        "sentences": [text for i in range(len(content.front.names)) if (text := content.front.sentence(i))],
         "claims": _claims(content) if content.claims else None,
         "sections": [
             {
@@ -127,7 +126,6 @@ def _data(content: Content) -> dict[str, Any]:
             }
             for section in content.sections
         ],
-        "gallery": [_plot(plot) for plot in content.gallery],
         "run": f"Started {content.started}; {content.duration} of computing in {counts['done']} finished tasks "
         f"({counts['failed']} failed, {counts['skipped']} skipped), added up over workers. All rows are in rows.csv.",
         "appendix": [_table(table) | {"left": True} for table in content.appendix],
@@ -147,21 +145,17 @@ def _plot(plot: Plot) -> dict[str, Any]:
 
 def _front(content: Content) -> dict[str, Any]:
     page = content.front
-    rows = [
-        [label(name)]
-        + [
-            (column.cells[place].value or "not measured")
-            + (f"\n{column.cells[place].change}" if column.cells[place].change else "")
-            for column in page.columns
-        ]
-        for place, name in enumerate(page.augmentations)
-    ]
+    rows = [[name, *(_cell(column.cells[place]) for column in page.columns)] for place, name in enumerate(page.names)]
     return {
         "title": "Summary",
         "caption": front.CAPTION,
         "header": ["Augmentation", *(f"{column.question}\n{column.quantity}" for column in page.columns)],
         "rows": rows,
     }
+
+
+def _cell(cell: front.Cell) -> str:
+    return (cell.value or "not measured") + (f"\n{change(cell.change)}" if cell.change else "")
 
 
 def _claims(content: Content) -> dict[str, Any]:
@@ -176,7 +170,7 @@ def _claims(content: Content) -> dict[str, Any]:
                 judged.claim.source,
                 judged.verdict,
                 {
-                    "text": "\n".join(f"{words}: {found}" for words, found in judged.effects),
+                    "text": "\n".join(f"{words}: {change(effect)}" for words, effect in judged.effects),
                     "figure": judged.figure if judged.figure in drawn else "",
                 },
             ]

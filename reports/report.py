@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..analysis.errors import InputError
+from ..analysis.presentation.svg import figure_file
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
 from ..analysis.store.runs import replace_files
-from ..analysis.style import figure_file
 from .content import collect
 from .html import render_html
 from .pdf import NoPDFError, render_pdf
@@ -44,7 +44,7 @@ def write_figures(record: StudyRecord, folder: Path, suffix: str) -> list[Path]:
         InputError: as `write_report`.
     """
     content, made = collect(record), {}
-    for plot in [*(plot for section in content.sections for plot in section.plots), *content.gallery]:
+    for plot in [plot for section in content.sections for plot in section.plots]:
         made[folder / f"{plot.name}.{suffix}"] = figure_file(plot, suffix, facecolor="white", dpi=150)
     _write(made)
     return list(made)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
-from ..analysis.comparison import Measured
 from ..analysis.errors import InputError
 from ..analysis.interface import PaperValues
-from ..analysis.plugins import installed_sections
+from ..analysis.presentation.parts import About, Plot, Table
+from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord, combine
-from ..analysis.style import About, Plot, Table
+from ..analysis.study.sections import installed_sections, with_used
+from .claims import Answers
 from .foreign import check_terms, drawn_from
 
 
@@ -33,26 +34,29 @@ class Figures(Protocol):
 
 
 def figures_of(record: StudyRecord) -> dict[str, Figures]:
-    """The ``figures`` module of every section that the study measured, in the study's order.
+    """The ``figures`` module of every section that has something to show, in the study's order.
+
+    That is one with rows, or with a finished task that no other builds on.
 
     Raises:
         InputError: a section's package cannot be loaded.
     """
-    measured, found = {row.section for row in record.rows()}, {}
-    for name, section in installed_sections().items():
-        if name in measured:
+    sections, modules = installed_sections(), {}
+    inputs = {name for task in record.tasks for name in task.inputs}
+    ends = {task.section for task in record.tasks if task.state == "done" and task.name not in inputs}
+    shown = ends | {row.section for row in record.rows()}
+    for name in sections_of(record):
+        if name in shown and name in sections:
             try:
-                found[name] = cast(Figures, import_module(section.figures))
+                modules[name] = cast(Figures, import_module(sections[name].figures))
             except ImportError as error:
                 raise InputError(f"the figures of the section {name!r} cannot be loaded: {error}.") from error
-    return {name: found[name] for name in in_order(record) if name in found}
+    return modules
 
 
-def in_order(record: StudyRecord) -> list[str]:
-    """The study's sections, each after those whose settings it uses, which may have rows too."""
-    uses = {name: section.uses for name, section in installed_sections().items()}
-    listed = record.settings["sections"]
-    return list(dict.fromkeys(name for own in listed for name in (*uses.get(own, ()), own)))
+def sections_of(record: StudyRecord) -> list[str]:
+    """The study's sections, each after those that it uses, which may have rows too; last those of every study."""
+    return with_used(record.settings["sections"], installed_sections())
 
 
 def not_installed(record: StudyRecord) -> list[str]:
@@ -61,7 +65,7 @@ def not_installed(record: StudyRecord) -> list[str]:
     return [name for name in record.settings["sections"] if name not in installed]
 
 
-def measured_by_size(record: StudyRecord) -> dict[int | None, Mapping[str, Sequence[Measured]]]:
+def measured_by_size(record: StudyRecord) -> dict[int | None, Answers]:
     """`measured` for each size of the training set, ascending, where there are several; else nothing."""
     parts: dict[int | None, list[StudyRecord]] = {}
     for part in record.parts:
@@ -69,14 +73,15 @@ def measured_by_size(record: StudyRecord) -> dict[int | None, Mapping[str, Seque
     if len(parts) < 2:
         return {}
     ascending = sorted(parts, key=lambda size: math.inf if size is None else size)
-    return {size: measured(combine(parts[size], mixed=True)) for size in ascending}
+    alike = {size: combine(parts[size], mixed=True) for size in ascending}
+    return {size: Answers(part.study, measured(part)) for size, part in alike.items()}
 
 
 def measured(record: StudyRecord) -> Mapping[str, Sequence[Measured]]:
     """Section → its quantities, of those the study measured. Raises InputError for rows or arrays of another kind."""
-    found = {}
+    quantities = {}
     for name, figures in figures_of(record).items():
         with drawn_from(record, name):
-            found[name] = figures.measured(record)
-            check_terms(found[name])
-    return found
+            quantities[name] = figures.measured(record)
+            check_terms(quantities[name])
+    return quantities

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,10 @@ from foolbox.attacks.newtonfool import NewtonFoolAttack
 from foolbox.distances import LpDistance, linf
 
 from ..analysis.errors import InputError, unknown
-from ..analysis.plugins import read_call, split_list
+from ..analysis.spec import Spec, call, expand, load_object, read_spec, source_of, split_list
 from .autoattack import AutoAttack
 
+KIND = "attack"
 SHORT = {
     "fgsm": "LinfFastGradientAttack",
     "pgd": "LinfProjectedGradientDescentAttack",
@@ -54,6 +55,7 @@ class Attack:
 
     name: str  # arguments that equal Foolbox's defaults left out
     foolbox: AttackWithDistance
+    source: str = ""  # of one of the user's own: SHA-256 of the file that makes it
 
     @property
     def minimises(self) -> bool:
@@ -98,12 +100,12 @@ class Attack:
 
 
 def parse_attacks(texts: Sequence[str]) -> list[Attack]:
-    """Read attacks such as ``pgd``, ``pgd(steps=100)`` or ``LinfAdamPGD``.
+    """Read attacks such as ``pgd``, ``pgd(steps=[40,100])``, ``LinfAdamPGD`` or ``my_code.attacks:make(steps=3)``.
 
     Raises:
         InputError: unknown names or arguments, one attack twice, attacks of different norms.
     """
-    attacks = [_parse(part) for text in texts for part in split_list(text)]
+    attacks = [_parse(each) for text in texts for part in split_list(text) for each in expand(part, KIND)]
     if not attacks:
         raise InputError("no attack is named; give at least one, such as pgd.")
     names = [attack.name for attack in attacks]
@@ -120,13 +122,29 @@ def parse_attacks(texts: Sequence[str]) -> list[Attack]:
 
 
 def _parse(text: str) -> Attack:
-    name, arguments = read_call(text, "attack")
+    spec = read_spec(text, KIND)
+    return _own(spec) if spec.is_own else _of_foolbox(text, spec.use, spec.arguments)
+
+
+def _own(spec: Spec) -> Attack:
+    """An attack of the user's own: whatever factory makes one of Foolbox's kinds."""
+    made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
+    if not isinstance(made, FixedEpsilonAttack | MinimizationAttack):
+        raise InputError(
+            f"{KIND} {spec.text!r}: its factory gave {type(made).__name__}; expected an attack of Foolbox's kinds, "
+            "FixedEpsilonAttack or MinimizationAttack."
+        )
+    return Attack(spec.text, made, source_of(spec.use, KIND))
+
+
+def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
     if name in UNUSABLE:
         raise InputError(f"attack {name!r} cannot be swept: {UNUSABLE[name]}.")
     kind = _kind(name)
     if not (inspect.isclass(kind) and issubclass(kind, FixedEpsilonAttack | MinimizationAttack)):
         raise InputError(
-            f"{unknown('attack', name, [*SHORT, 'autoattack'], _known())} Or any class of foolbox.attacks by its name."
+            f"{unknown(KIND, name, [*SHORT, 'autoattack'], _known())} Or any class of foolbox.attacks by its name, or "
+            "your own as package.module:factory."
         )
     parameters = inspect.signature(kind.__init__).parameters
     accepted = {key for key, value in parameters.items() if value.kind is not value.VAR_KEYWORD} - {

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..analysis.comparison import Measured, baseline_of, difference
+from ..analysis.interface import Arm
+from ..analysis.presentation.numbers import difference
+from ..analysis.presentation.parts import Table
+from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
-from ..analysis.style import Table, label
+from .config import SECTION
 from .measures import SIGNIFICANT, WORST, broken_by, paired
 
 TITLES = {
@@ -27,47 +30,50 @@ TITLES = {
 def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
     """Each attack against the baseline, and the worst case of every pair, where there is something to compare.
 
-    ``rows`` are the section's, with columns of their own for attack, epsilon and protocol.
+    ``rows`` are the section's.
     """
-    names, attacks = augmentations_of(rows), attacks_of(rows)
+    arms, attacks = arms_of(rows), attacks_of(rows)
     accuracy = rows[rows["quantity"] == "accuracy"]
-    reference = "baseline" if "baseline" in names else names[0]  # whose curve chooses the ε
+    reference = _reference(arms)
     columns = {attack: _half(accuracy, reference, attack) for attack in attacks}
     networks = _Networks(record, accuracy, attacks)
-    made = []
-    if reference == "baseline" and len(names) > 1:
-        made.append(_to_the_baseline(networks, columns, [name for name in names if name != baseline_of(name)]))
-    if columns.get(WORST) and len(names) > 2:
-        made.append(_every_pair(networks, columns[WORST], names))
-    return made
+    shown = []
+    if reference.is_baseline and len(arms) > 1:
+        shown.append(_to_the_baseline(networks, columns, [arm for arm in arms if not arm.is_baseline]))
+    if columns.get(WORST) and len(arms) > 2:
+        shown.append(_every_pair(networks, columns[WORST], arms))
+    return shown
 
 
 def measured(record: StudyRecord, rows: pd.DataFrame) -> list[Measured]:
     """What the front page and the claims compare: accuracy under each attack at one ε (see `_half`)."""
     accuracy = rows[rows["quantity"] == "accuracy"]
-    names, attacks = augmentations_of(rows), attacks_of(rows)
+    attacks, reference = attacks_of(rows), _reference(arms_of(rows))
     networks = _Networks(record, accuracy, attacks)
-    found = []
+    shown = []
     for attack in attacks:
-        at = _half(accuracy, "baseline" if "baseline" in names else names[0], attack)
+        at = _half(accuracy, reference, attack)
         if at is not None:
-            terms = {key: ~networks.broken(*key, attack, at[0]) for key in networks.runs}
+            terms = {key: ~networks.broken(*key, attack, at[0]) for key in networks.bits}
             heading = f"{title(attack)} accuracy at ε = {at[0]:g}"
             front = "Robustness" if attack == WORST else ""
-            found.append(Measured(attack, heading, "%", terms, factor=100, front=front, figure="robustness-attacks"))
-    return found
+            shown.append(Measured(attack, heading, "%", terms, factor=100, front=front, figure="robustness-attacks"))
+    return shown
+
+
+def _reference(arms: Sequence[Arm]) -> Arm:
+    """Whose curve chooses the ε: the first baseline's, or the first arm's where there is none."""
+    return next((arm for arm in arms if arm.is_baseline), arms[0])
 
 
 class _Networks:
-    """The bits of each augmentation's networks, read once."""
+    """The bits of each arm's networks, read once."""
 
     def __init__(self, record: StudyRecord, accuracy: pd.DataFrame, attacks: Sequence[str]) -> None:
-        columns = (accuracy["augmentation"], accuracy["seed"], accuracy["run"])
-        self.runs = {(str(name), int(seed)): str(run) for name, seed, run in zip(*columns, strict=True)}
+        self.bits = record.terms(SECTION.name, "bits")
+        self.label = record.label
         self._epsilons = sorted(set(accuracy["epsilon"]))
         self._attacks = [attack for attack in attacks if attack != WORST]
-        self._record = record
-        self._bits: dict[str, np.ndarray[Any, Any]] = {}
         # Networks that were brought along share nothing but their place in the list.
         brought = any(task.kind == "classifier-load" for task in record.tasks)
         self.words = (
@@ -77,36 +83,28 @@ class _Networks:
             f"these images, finds more or less accurate than their partners at {SIGNIFICANT:.0%}. {how(accuracy)}."
         )
 
-    def compare(self, first: str, second: str, attack: str, epsilon: float) -> str:
+    def compare(self, first: Arm, second: Arm, attack: str, epsilon: float) -> str:
         """Accuracy of the first minus the second's, in points, and what the networks one by one say."""
-        seeds = [seed for (name, seed) in self.runs if name == first and (second, seed) in self.runs]
+        seeds = [seed for (arm, seed) in self.bits if arm == first and (second, seed) in self.bits]
         if not seeds:
             return "—"
-        found = [paired(*(self.broken(name, seed, attack, epsilon) for name in (first, second))) for seed in seeds]
-        up = sum(p < SIGNIFICANT and change > 0 for change, p in found)
-        down = sum(p < SIGNIFICANT and change < 0 for change, p in found)
-        points = pd.Series([100 * change for change, _ in found])
+        changes = [paired(*(self.broken(arm, seed, attack, epsilon) for arm in (first, second))) for seed in seeds]
+        up = sum(p < SIGNIFICANT and change > 0 for change, p in changes)
+        down = sum(p < SIGNIFICANT and change < 0 for change, p in changes)
+        points = pd.Series([100 * change for change, _ in changes])
         return f"{difference(points)}; {up} up, {down} down of {len(seeds)}"
 
-    def broken(self, name: str, seed: int, attack: str, epsilon: float) -> np.ndarray[Any, Any]:
-        run = self.runs[name, seed]
-        if run not in self._bits:
-            self._bits[run] = self._record.run(run).read_arrays("bits")["bits"]
-        return broken_by(self._bits[run], self._attacks, attack)[self._epsilons.index(epsilon)]
+    def broken(self, arm: Arm, seed: int, attack: str, epsilon: float) -> np.ndarray[Any, Any]:
+        return broken_by(self.bits[arm, seed], self._attacks, attack)[self._epsilons.index(epsilon)]
 
 
-def _to_the_baseline(
-    networks: _Networks, columns: dict[str, tuple[float, float] | None], names: Sequence[str]
-) -> Table:
+def _to_the_baseline(networks: _Networks, columns: dict[str, tuple[float, float] | None], arms: Sequence[Arm]) -> Table:
     body = [
         (
-            label(name),
-            *(
-                networks.compare(name, baseline_of(name), attack, at[0]) if at else "—"
-                for attack, at in columns.items()
-            ),
+            networks.label(arm),
+            *(networks.compare(arm, arm.baseline, attack, at[0]) if at else "—" for attack, at in columns.items()),
         )
-        for name in names
+        for arm in arms
     ]
     heads = (
         f"{title(attack)}, ε = {at[0]:g} ({100 * at[1]:.0f}%)" if at else title(attack)
@@ -122,24 +120,27 @@ def _to_the_baseline(
     )
 
 
-def _every_pair(networks: _Networks, at: tuple[float, float] | None, names: Sequence[str]) -> Table:
+def _every_pair(networks: _Networks, at: tuple[float, float] | None, arms: Sequence[Arm]) -> Table:
     assert at is not None
     body = [
-        (label(row), *("" if row == column else networks.compare(row, column, WORST, at[0]) for column in names))
-        for row in names
+        (
+            networks.label(row),
+            *("" if row == column else networks.compare(row, column, WORST, at[0]) for column in arms),
+        )
+        for row in arms
     ]
     return Table(
         "robustness-pairs",
         f"Worst case at ε = {at[0]:g}, every pair (points of accuracy)",
         f"The row's accuracy minus the column's: {networks.words}",
-        ("Augmentation", *map(label, names)),
+        ("Augmentation", *map(networks.label, arms)),
         tuple(body),
     )
 
 
-def _half(accuracy: pd.DataFrame, reference: str, attack: str) -> tuple[float, float] | None:
+def _half(accuracy: pd.DataFrame, reference: Arm, attack: str) -> tuple[float, float] | None:
     """The ε > 0 at which the reference's accuracy is nearest to half of its first one, and that accuracy."""
-    own = accuracy[(accuracy["augmentation"] == reference) & (accuracy["attack"] == attack)]
+    own = accuracy[(accuracy["arm"] == reference) & (accuracy["attack"] == attack)]
     curve = own.groupby("epsilon")["value"].mean()
     attacked = curve[curve.index > 0]
     if attacked.empty:
@@ -152,8 +153,8 @@ def attacks_of(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["quantity"] == "accuracy", "attack"]))
 
 
-def augmentations_of(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows["augmentation"]))
+def arms_of(rows: pd.DataFrame) -> list[Arm]:
+    return list(dict.fromkeys(rows["arm"]))
 
 
 def title(attack: str) -> str:

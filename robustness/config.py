@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Section
-from ..analysis.settings import setting
+from ..analysis.schema import check_ranges, setting
 
 ATTACKS = ("fgsm", "pgd", "bim", "uniform-noise", "deepfool")
 # The published script's; the paper prints no list.
@@ -16,36 +16,39 @@ ProtocolName = Literal["paper", "nested", "nested-worst"]
 
 
 @dataclass(frozen=True)
-class RobustnessConfig:
-    attacks: tuple[str, ...] = setting(
-        ATTACKS,
-        "fgsm, pgd, bim, uniform-noise, deepfool, autoattack, or any class of foolbox.attacks, with its arguments: "
-        "pgd(steps=100), LinfAdamPGD(steps=20). All of one norm.",
-        "published code",
-    )
+class SweepSettings:
+    """What determines a sweep, beside its attacks."""
+
     epsilons: tuple[float, ...] = setting(
         EPSILONS, "Largest perturbations, ascending, of images in [0, 1].", "published code"
     )
-    protocol: ProtocolName = setting(  # noqa: RUF009  it takes the alias for a class
+    protocol: ProtocolName = setting(
         "paper",
         "paper: every attack at every ε; nested: each attack at the images that it has not broken at a smaller ε; "
         "nested-worst: at those that no attack has, for the worst case alone.",
         "published code",
     )
-    images: int | None = setting(None, "Attack so many test images, evenly spaced; none: all.", "all: published code")
-    seed: int = setting(0, "Of random starts and noise, drawn for each image by itself.")
-    batch_size: int = setting(500, "Images attacked at once; results do not depend on it.")
+    images: int | None = setting(
+        None, "Attack so many test images, evenly spaced; none: all.", "all: published code", minimum=2
+    )
+    seed: int = setting(0, "Of random starts and noise, drawn for each image by itself.", minimum=0)
+
+
+@dataclass(frozen=True)
+class RobustnessConfig(SweepSettings):
+    attacks: tuple[str, ...] = setting(
+        ATTACKS,
+        "fgsm, pgd, bim, uniform-noise, deepfool, autoattack, or any class of foolbox.attacks, with its arguments: "
+        "pgd(steps=[40,100]), LinfAdamPGD(steps=20). All of one norm.",
+        "published code",
+    )
+    batch_size: int = setting(500, "Images attacked at once; results do not depend on it.", minimum=1)
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if not self.attacks:
             raise InputError("attacks is empty; name at least one, such as pgd.")
         check_epsilons(self.epsilons)
-        if self.images is not None and self.images < 2:
-            raise InputError(f"images must be at least 2, got {self.images}.")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {self.batch_size}.")
-        if self.seed < 0:
-            raise InputError(f"seed must be at least 0, got {self.seed}.")
 
 
 SECTION = Section(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +10,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, over_seeds, sd
 from ..analysis.interface import PaperValues
+from ..analysis.presentation.figures import INK, drawing, name_lines
+from ..analysis.presentation.names import colours
+from ..analysis.presentation.numbers import number, over_seeds
+from ..analysis.presentation.parts import About, Equation, Plot, Table
+from ..analysis.statistics.effect import Measured
+from ..analysis.statistics.seeds import sd
 from ..analysis.store.record import StudyRecord
-from ..analysis.store.results import table
-from ..analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, name_lines, number
 from . import comparisons
-from .comparisons import attacks_of, augmentations_of, how, title
+from .comparisons import arms_of, attacks_of, how, title
+from .config import SECTION
 from .measures import SIGNIFICANT, WORST
 
 ABOUT = About(
@@ -50,16 +53,18 @@ COLUMNS = 3
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Accuracy and median ε; the worst case at every ε; differences to the baseline; signs of masked gradients."""
     rows = _rows(record)
-    return [_summary(rows), _worst(rows), *comparisons.tables(record, rows), _signs(rows)]
+    return [_summary(record, rows), _worst(record, rows), *comparisons.tables(record, rows), _signs(record, rows)]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     """Accuracy against ε: the panels of Fig. 1, then every attack as in Fig. 5."""
     rows = _rows(record)
     attacks = attacks_of(rows)
-    shown = [_curves(rows, attacks, "robustness-attacks", "Accuracy under every attack (like Fig. 5)")]
+    shown = [_curves(record, rows, attacks, "robustness-attacks", "Accuracy under every attack (like Fig. 5)")]
     if set(FIGURE_1) <= set(attacks):
-        shown.insert(0, _curves(rows, FIGURE_1, "robustness-worst", "Noise, DeepFool and the worst case (like Fig. 1)"))
+        shown.insert(
+            0, _curves(record, rows, FIGURE_1, "robustness-worst", "Noise, DeepFool and the worst case (like Fig. 1)")
+        )
     return shown
 
 
@@ -69,28 +74,26 @@ def measured(record: StudyRecord) -> list[Measured]:
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
-    """The section's rows with columns of their own for attack and epsilon."""
-    rows = table(row for row in record.rows() if row.section == "robustness")
-    params = rows["params"].map(json.loads)
-    keys = ("attack", "epsilon", "protocol", "norm")
-    rows = rows.assign(**{key: params.map(lambda p, key=key: p.get(key)) for key in keys})
-    if rows.loc[rows["quantity"] == "accuracy", list(keys)].isna().any(axis=None):
+    rows = record.table(SECTION.name)
+    keys = ["attack", "epsilon", "protocol", "norm"]
+    if rows.loc[rows["quantity"] == "accuracy", keys].isna().any(axis=None):
         raise ValueError(f"a row of accuracy is without {', '.join(keys)}")
     return rows
 
 
-def _summary(rows: pd.DataFrame) -> Table:
+def _summary(record: StudyRecord, rows: pd.DataFrame) -> Table:
     attacks = attacks_of(rows)
     norm = ", ".join(dict.fromkeys(rows["norm"]))
     body = []
-    for augmentation in augmentations_of(rows):
-        own = rows[rows["augmentation"] == augmentation]
+    for arm in arms_of(rows):
+        own = rows[rows["arm"] == arm]
         clean = 100 * own.loc[own["quantity"] == "clean_accuracy", "value"]
-        cells = [label(augmentation), over_seeds(clean)]
+        cells = [record.label(arm), over_seeds(clean)]
         for attack in attacks:
-            found = own[(own["quantity"] == "median_epsilon") & (own["attack"] == attack)]["value"]
-            reached = "" if len(found) == own["seed"].nunique() else f" (in {len(found)} of {own['seed'].nunique()})"
-            cells.append(over_seeds(found) + reached if len(found) else "> all")
+            medians = own[(own["quantity"] == "median_epsilon") & (own["attack"] == attack)]["value"]
+            seeds = own["seed"].nunique()
+            reached = "" if len(medians) == seeds else f" (in {len(medians)} of {seeds})"
+            cells.append(over_seeds(medians) + reached if len(medians) else "> all")
         body.append((*cells, str(own["seed"].nunique())))
     return Table(
         "robustness-summary",
@@ -104,18 +107,18 @@ def _summary(rows: pd.DataFrame) -> Table:
     )
 
 
-def _worst(rows: pd.DataFrame) -> Table:
+def _worst(record: StudyRecord, rows: pd.DataFrame) -> Table:
     worst = rows[(rows["quantity"] == "accuracy") & (rows["attack"] == WORST)]
-    by = worst.assign(percent=100 * worst["value"]).groupby(["epsilon", "augmentation"])["percent"]
-    augmentations = augmentations_of(worst)
+    by = worst.assign(percent=100 * worst["value"]).groupby(["epsilon", "arm"])["percent"]
+    arms = arms_of(worst)
     body = []
     for epsilon in sorted(set(worst["epsilon"])):
         cells = []
-        for augmentation in augmentations:
-            if (epsilon, augmentation) not in by.groups:
+        for arm in arms:
+            if (epsilon, arm) not in by.groups:
                 cells.append("—")
                 continue
-            values = by.get_group((epsilon, augmentation))
+            values = by.get_group((epsilon, arm))
             cells.append(number(values.mean(), sd(values), 1) if len(values) > 1 else f"{values.mean():.1f}")
         body.append((f"{epsilon:g}", *cells))
     half = (worst["ci_high"] - worst["ci_low"]).max() / 2
@@ -124,16 +127,17 @@ def _worst(rows: pd.DataFrame) -> Table:
         "Worst case over all attacks (%)",
         "Accuracy in percent on images that no attack breaks at that ε, mean ± standard deviation over training seeds. "
         f"Wilson's 95% interval over the images is at most ± {100 * half:.1f} points. {how(worst)}.",
-        ("ε", *map(label, augmentations)),
+        ("ε", *map(record.label, arms)),
         tuple(body),
     )
 
 
-def _signs(rows: pd.DataFrame) -> Table:
+def _signs(record: StudyRecord, rows: pd.DataFrame) -> Table:
     signs = rows[rows["quantity"] == "masking_sign"]
-    columns = (signs["augmentation"], signs["seed"], signs["note"], signs["value"])
+    columns = (signs["arm"], signs["seed"], signs["note"], signs["value"])
     body = [
-        (f"{label(a)}, seed {seed}", note, f"{100 * value:.1f}%") for a, seed, note, value in zip(*columns, strict=True)
+        (f"{record.label(arm)}, seed {seed}", note, f"{100 * value:.1f}%")
+        for arm, seed, note, value in zip(*columns, strict=True)
     ]
     return Table(
         "robustness-signs",
@@ -147,9 +151,9 @@ def _signs(rows: pd.DataFrame) -> Table:
     )
 
 
-def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str) -> Plot:
-    augmentations = augmentations_of(rows)
-    palette = colours(augmentations)
+def _curves(record: StudyRecord, rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str) -> Plot:
+    arms = arms_of(rows)
+    palette = colours(arms)
     columns = min(COLUMNS, len(attacks))
     lines = -(-len(attacks) // columns)
     accuracy = rows[rows["quantity"] == "accuracy"]
@@ -159,19 +163,19 @@ def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str)
         for axis in axes.flat[len(attacks) :]:
             axis.set_visible(False)
         for axis, attack in zip(axes.flat, attacks, strict=False):
-            for augmentation in augmentations:
-                own = accuracy[(accuracy["attack"] == attack) & (accuracy["augmentation"] == augmentation)]
-                _curve(axis, own, palette[augmentation], label(augmentation))
+            for arm in arms:
+                own = accuracy[(accuracy["attack"] == attack) & (accuracy["arm"] == arm)]
+                _curve(axis, own, palette[arm], record.label(arm))
             axis.set_title(title(attack), color=INK)
             axis.grid(axis="both")
         _epsilon_axis(axes, sorted(set(accuracy["epsilon"])))
         for row in axes:
             row[0].set_ylabel("accuracy")
         name_lines(figure, axes.flat[0])
-    seeds = rows.groupby("augmentation")["seed"].nunique()
+    seeds = rows.groupby("arm")["seed"].nunique()
     kinds = [(seeds > 1, "standard deviation over training seeds"), (seeds == 1, "Wilson's 95% interval over images")]
     band = ", ".join(
-        words + ("" if which.all() else f" ({', '.join(label(name) for name in seeds.index[which])})")
+        words + ("" if which.all() else f" ({', '.join(record.label(arm) for arm in seeds.index[which])})")
         for which, words in kinds
         if which.any()
     )
@@ -181,7 +185,7 @@ def _curves(rows: pd.DataFrame, attacks: Sequence[str], name: str, heading: str)
         f"Lines: mean over training seeds; bands: {band}. {how(accuracy)}. The ε axis is linear from 0 to the first ε "
         "and logarithmic from there.",
         f"Line charts of accuracy against ε, one for each of {', '.join(map(title, attacks))}; a line for each of "
-        f"{', '.join(map(label, augmentations))}. The worst case's numbers stand in its table.",
+        f"{', '.join(map(record.label, arms))}. The worst case's numbers stand in its table.",
         figure,
     )
 

@@ -14,7 +14,8 @@ from scipy.stats import binom
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Estimate, Interval
-from ..analysis.proportion import LEVEL, mcnemar, proportion
+from ..analysis.statistics.level import LEVEL
+from ..analysis.statistics.proportion import mcnemar, proportion
 
 HELD, BROKEN, NOT_RUN = 0, 1, -1
 WORST = "worst case"

@@ -1,108 +1,114 @@
-"""The section's tasks: one sweep for each classifier of the study."""
+"""The section's tasks: one sweep for each classifier of the study, and what its bits say."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..analysis.data.dataset import Dataset, evenly_spaced
-from ..analysis.interface import Estimate, Row, Task
-from ..analysis.proportion import proportion
-from ..analysis.settings import changed
-from ..analysis.store.results import row_of
+from ..analysis.data.dataset import evenly_spaced
+from ..analysis.interface import Estimate, Measurement, Task
+from ..analysis.schema import narrowed, setting
+from ..analysis.statistics.proportion import proportion
 from ..analysis.store.runs import CHECKPOINT, Run
-from ..analysis.study.classifiers import Trained, classifiers, facts_of
-from ..analysis.study.execute import Context
-from ..analysis.study.plan import Study
-from ..analysis.training.backend import Backend
-from ..analysis.training.classifier import load_classifier
-from ..analysis.training.config import ClassifierConfig
+from ..analysis.study.plan import Asked
+from ..analysis.study.worker import Context
+from ..classifier.config import NetworkSettings
+from ..classifier.model import load_classifier
 from .attacks import Attack, parse_attacks
-from .config import SECTION, ProtocolName, RobustnessConfig
+from .config import SECTION, ProtocolName, RobustnessConfig, SweepSettings
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
 from .state import ARRAYS, Swept
 from .sweep import compile_for_attacks, sweep
 
 
-def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+@dataclass(frozen=True)
+class Sweeping:
+    attacks: tuple[str, ...]
+    settings: SweepSettings
+    network: NetworkSettings = setting(keyed=False)  # as the input says too
+    at_once: int = setting(keyed=False)
+    batch_size: int | None = None  # the same, where results depend on it
+    sources: tuple[str, ...] = ()  # of attacks of the user's own: SHA-256 of the files that make them
+
+
+@dataclass(frozen=True)
+class Measuring:
+    attacks: tuple[str, ...] = setting(keyed=False)  # all as the input says too
+    settings: SweepSettings = setting(keyed=False)
+
+
+def tasks(asked: Asked) -> Sequence[Task]:
     """For each classifier one sweep over the test set, and what is measured on its bits."""
-    config: RobustnessConfig = study.settings[SECTION.name]
-    trained_with: ClassifierConfig = study.settings["classifier"]
+    config: RobustnessConfig = asked.config
     attacks = parse_attacks(config.attacks)
-    evenly_spaced(len(dataset.test), config.images, "robustness.images")
-    return [
-        _measurement(config, trained_with, attacks, dataset, trained)
-        for trained in classifiers(study, dataset, backend)
-    ]
+    names = tuple(attack.name for attack in attacks)
+    evenly_spaced(len(asked.dataset.test), config.images, "robustness.images")
+    settings = narrowed(SweepSettings, config)
+    if config.images == len(asked.dataset.test):
+        settings = replace(settings, images=None)  # all of them, which is the default
+    sources = tuple(attack.source for attack in attacks if attack.source)
+    together = None if all(attack.by_image for attack in attacks) else config.batch_size
+    network_settings = narrowed(NetworkSettings, asked.study.settings["classifier"])
+    measured = []
+    for classifier in asked.used["classifier"]:
+        network = classifier.network
+        swept = Task(
+            kind="robustness-sweep",
+            version=2,
+            work=f"{__name__}:attack",
+            config=Sweeping(names, settings, network_settings, config.batch_size, together, sources),
+            section=SECTION.name,
+            label=f"attack {network}",
+            inputs=classifier.inputs,
+            data=asked.dataset.checksum,
+            network=network,
+            packages=("foolbox",),
+        )
+        measured.append(
+            Task(
+                kind="robustness-measure",
+                version=1,
+                work=f"{__name__}:measure",
+                config=Measuring(names, settings),
+                section=SECTION.name,
+                label=f"measure robustness, {network}",
+                inputs=(swept,),
+                data=asked.dataset.checksum,
+                network=network,
+            )
+        )
+    return measured
 
 
-def _measurement(
-    config: RobustnessConfig,
-    trained_with: ClassifierConfig,
-    attacks: Sequence[Attack],
-    dataset: Dataset,
-    trained: Trained,
-) -> Task:
-    own = {k: v for k, v in changed(config).items() if k not in ("batch_size", "attacks")}
-    if config.images == len(dataset.test):
-        del own["images"]  # all of them, which is the default
-    if not all(attack.by_image for attack in attacks):
-        own["batch_size"] = config.batch_size
-    swept = Task(
-        "robustness-sweep",
-        2,
-        f"attack {trained.augmentation}, seed {trained.seed}",
-        {"data": dataset.checksum, "attacks": [attack.name for attack in attacks], **own},
-        (trained.task,),
-        partial(_sweep, config, trained_with, trained),
-    )
-    return Task(
-        "robustness-measure",
-        1,
-        f"measure robustness, {trained.augmentation}, seed {trained.seed}",
-        {"data": dataset.checksum},
-        (swept,),
-        partial(_measure, config, trained_with, trained),
-    )
-
-
-def _sweep(
-    config: RobustnessConfig,
-    trained_with: ClassifierConfig,
-    trained: Trained,
-    run: Run,
-    inputs: tuple[Run, ...],
-    context: Context,
-) -> Sequence[Row]:
+def attack(config: Sweeping, run: Run, inputs: Sequence[Run], context: Context) -> None:
     """Leaves the sweep's arrays, from which everything else is computed."""
-    dataset = context.dataset
-    model: torch.nn.Module = load_classifier(inputs[0], trained_with, dataset, context.backend)
+    dataset, settings = context.dataset, config.settings
+    model: torch.nn.Module = load_classifier(inputs[0], config.network, dataset, context.backend)
     if context.backend.compile:
         model = compile_for_attacks(model)
-    chosen = evenly_spaced(len(dataset.test), config.images, "robustness.images")
-    total = len(parse_attacks(config.attacks)) * len(chosen)
-    context.reporter.start(f"attack {trained.augmentation}, seed {trained.seed}", total)
-    found = sweep(
+    chosen = evenly_spaced(len(dataset.test), settings.images, "robustness.images")
+    context.reporter.start(context.label, len(config.attacks) * len(chosen))
+    swept = sweep(
         model,
         dataset.test.images[chosen],
         dataset.test.labels[chosen],
         attacks=config.attacks,
-        epsilons=config.epsilons,
-        protocol=config.protocol,
-        seed=config.seed,
-        batch_size=config.batch_size,
+        epsilons=settings.epsilons,
+        protocol=settings.protocol,
+        seed=settings.seed,
+        batch_size=config.at_once,
         numbers=chosen.tolist(),
         checkpoint=run / CHECKPOINT,
         progress=partial(_advance, run, context),
     )
     context.reporter.finish()
-    run.write_arrays({name: getattr(found, name) for name in ARRAYS} | {"images": chosen.numpy()})
-    return []
+    run.write_arrays({name: getattr(swept, name) for name in ARRAYS} | {"images": chosen.numpy()})
 
 
 def _advance(run: Run, context: Context, images: int) -> None:
@@ -110,67 +116,57 @@ def _advance(run: Run, context: Context, images: int) -> None:
     context.reporter.advance(steps=images)
 
 
-def _measure(
-    config: RobustnessConfig,
-    trained_with: ClassifierConfig,
-    trained: Trained,
-    run: Run,
-    inputs: tuple[Run, ...],
-    context: Context,
-) -> Sequence[Row]:
-    arrays = inputs[0].read_arrays(*ARRAYS)
-    attacks = parse_attacks(config.attacks)
-    names = tuple(attack.name for attack in attacks)
-    found = Swept(names, config.epsilons, **{name: arrays[name] for name in ARRAYS})
-    run.write_arrays({"bits": found.bits, "images": arrays["images"]})
-    return rows_of(
-        found,
-        attacks,
-        protocol=config.protocol,
+def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
+    arrays = inputs[0].read_arrays(*ARRAYS, "images")
+    swept = Swept(config.attacks, config.settings.epsilons, **{name: arrays[name] for name in ARRAYS})
+    run.write_arrays({"bits": swept.bits, "images": arrays["images"]})
+    return measurements_of(
+        swept,
+        parse_attacks(config.attacks),
+        protocol=config.settings.protocol,
         classes=len(context.dataset.classes),
-        **facts_of(SECTION.name, trained_with, trained, run, context),
     )
 
 
-def rows_of(
-    found: Swept, attacks: Sequence[Attack], *, protocol: ProtocolName, classes: int, **facts: Any
-) -> list[Row]:
+def measurements_of(
+    swept: Swept, attacks: Sequence[Attack], *, protocol: ProtocolName, classes: int
+) -> list[Measurement]:
     """Clean accuracy; accuracy at each ε and median ε of each attack and the worst case; distances; signs of masking.
 
-    ``params`` of each row: protocol, norm, attack, and epsilon where there is one.
+    ``params`` of each: protocol, norm, attack, and epsilon where there is one.
     """
-    rows: list[Row] = []
+    measured: list[Measurement] = []
     norm = f"L{attacks[0].norm.p}".replace("inf", "∞")
 
     def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
         if math.isfinite(estimate.value):  # a median that no ε of the sweep reaches is no row
             params = {"protocol": protocol, "norm": norm, **params}
-            rows.append(row_of(estimate, quantity=quantity, params=params, note=note, **facts))
+            measured.append(Measurement(quantity, estimate, params, note))
 
-    add("clean_accuracy", proportion(int(found.correct.sum()), len(found.correct)))
-    for name in (*found.attacks, WORST):
+    add("clean_accuracy", proportion(int(swept.correct.sum()), len(swept.correct)))
+    for name in (*swept.attacks, WORST):
         if protocol == "nested-worst" and name != WORST:
             continue  # the worst case alone is defined
-        broken = broken_by(found.bits, found.attacks, name)
-        for epsilon, estimate in zip(found.epsilons, accuracy(broken), strict=True):
+        broken = broken_by(swept.bits, swept.attacks, name)
+        for epsilon, estimate in zip(swept.epsilons, accuracy(broken), strict=True):
             add("accuracy", estimate, attack=name, epsilon=epsilon)
-        smallest = np.where(found.correct, smallest_epsilon(broken, found.epsilons), 0.0)
+        smallest = np.where(swept.correct, smallest_epsilon(broken, swept.epsilons), 0.0)
         add("median_epsilon", median(smallest, norm), "of the smallest ε that breaks each image", attack=name)
-    for attack, distances in zip(attacks, found.distance, strict=True):
-        if attack.minimises and protocol != "nested-worst" and not np.isnan(distances[found.correct]).any():
-            own = np.where(found.correct, distances, 0.0)
+    for attack, distances in zip(attacks, swept.distance, strict=True):
+        if attack.minimises and protocol != "nested-worst" and not np.isnan(distances[swept.correct]).any():
+            own = np.where(swept.correct, distances, 0.0)
             add("median_distance", median(own, norm), "of the attack's own smallest perturbations", attack=attack.name)
     for sign in masking_signs(
-        found.bits,
-        found.attacks,
-        found.epsilons,
-        found.zero_gradient,
+        swept.bits,
+        swept.attacks,
+        swept.epsilons,
+        swept.zero_gradient,
         iterated=[a.name for a in attacks if a.iterates_gradient],
         single_step=[a.name for a in attacks if a.follows_gradient and a.steps == 1],
         noise=[a.name for a in attacks if a.draws_noise],
         whole_range=norm == "L∞",
         classes=classes,
     ):
-        images = Estimate(sign.size, None, found.bits.shape[2], "none", "fraction")
+        images = Estimate(sign.size, None, swept.bits.shape[2], "none", "fraction")
         add("masking_sign", images, sign.text, sign=sign.kind, **sign.params)
-    return rows
+    return measured

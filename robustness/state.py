@@ -94,11 +94,12 @@ class State:
 def identity_of(
     model: nn.Module, images: Tensor, labels: Tensor, numbers: np.ndarray[Any, Any], protocol: str, seed: int
 ) -> str:
-    """SHA-256 of what determines a sweep's result beside attacks and ε: data, draws, and the model's tensors.
+    """SHA-256 of what determines a sweep's result beside attacks and ε: data, draws, the model's settings and tensors.
 
-    What a model computes from the same tensors is not in it.
+    Its settings are what its modules say of themselves (``extra_repr``): a wrapper that says nothing changes nothing.
     """
-    digest = hashlib.sha256(json.dumps([numbers.tolist(), protocol, int(seed)]).encode())
+    modules = [said for module in model.modules() if (said := module.extra_repr())]
+    digest = hashlib.sha256(json.dumps([numbers.tolist(), protocol, int(seed), modules]).encode())
     for tensor in (images, labels, *model.parameters(), *model.buffers()):
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError, unknown
-from ..analysis.models.classifier import check_classifier
+from ..classifier.model import check_classifier
 from .attacks import parse_attacks
 from .config import ATTACKS, EPSILONS, ProtocolName, check_epsilons
 from .measures import BROKEN, HELD, NOT_RUN

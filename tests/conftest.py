@@ -5,10 +5,11 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
+from vae_records import make_record, rates, record, with_information  # noqa: F401  # fixtures
 
 from mixlens.analysis.store.runs import MODEL
 from mixlens.analysis.training.progress import Reporter
-from mixlens.cli import main
+from mixlens.cli.main import main
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def same():
 @pytest.fixture
 def timeless():
     """A run's history without the seconds that it took."""
-    return lambda run: [{k: v for k, v in record.items() if k != "seconds"} for record in run.read_history()]
+    return lambda run: [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in run.read_history()]
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The house keeps its shape: who may import whom, what loads torch, what is packaged, under which name."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,28 +17,21 @@ NOT_PACKAGES = {"tests", "benchmarks", "docs", "scripts", "examples"}
 
 # From left to right; a module may import only from its own part or from parts further left (DESIGN: "The house").
 ORDER = [
-    {
-        "analysis.interface",
-        "analysis.comparison",
-        "analysis.errors",
-        "analysis.plugins",
-        "analysis.proportion",
-        "analysis.settings",
-        "analysis.style",
-    },
+    {"analysis.errors", "analysis.interface", "analysis.schema", "analysis.spec"},
+    {"analysis.statistics", "analysis.presentation"},
     {"analysis.masks", "analysis.information", "analysis.data", "analysis.models"},
     {"analysis.store"},
     {"analysis.training"},
     {"analysis.study"},
-    {"vae", "robustness", "gradcam", "calibration"},
+    {"classifier", "vae", "gallery"},
+    {"robustness", "gradcam", "calibration"},
     {"reports"},
-    {"cli", "commands", "options", "__main__"},
+    {"cli", "__main__"},
 ]
-SIBLINGS_APART = {"vae", "robustness", "gradcam", "calibration"}
-# These import nothing of ours but one another.
-LEAVES = {"analysis.interface", "analysis.errors", "analysis.style"}
-# These load each public name on first use, and import nothing before.
-LAZY = {"", "analysis.information"}
+SECTIONS = {"classifier", "vae", "gallery", "robustness", "gradcam", "calibration"}
+SECTION_FILES = {"README.md", "__init__.py", "config.py", "figures.py", "measures.py", "run.py"}
+# The root loads each public name on first use and imports nothing before; this one has plain imports alone.
+ROOT_INIT, PLAIN_INIT = "", "analysis.information"
 
 
 def sources() -> list[Path]:
@@ -50,7 +45,10 @@ def module_of(path: Path) -> str:
 
 
 def imports(path: Path) -> list[str]:
-    """The package's own modules that a file imports, at the top or inside functions, but not for type checking."""
+    """The package's own modules that a file imports, at the top or inside functions, but not for type checking.
+
+    A module that it names in a string counts: ``"mixlens.vae.run"``, also with the name of something in it.
+    """
     module = module_of(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -72,7 +70,17 @@ def imports(path: Path) -> list[str]:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             if not getattr(node, "level", 0):
                 assert not any(name.split(".")[0] == "mixlens" for name in names), f"{path}: import relatively"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            dotted = re.fullmatch(r"mixlens\.([\w.]+)(:\w+)?", node.value)
+            found += [dotted[1]] if dotted and dotted[1] in modules() else []
+        elif isinstance(node, ast.JoinedStr) and isinstance(start := node.values[0], ast.Constant):
+            assert not str(start.value).startswith("mixlens."), f"{path}: a module's name must be readable as it stands"
     return found
+
+
+@cache
+def modules() -> frozenset[str]:
+    return frozenset(map(module_of, sources()))
 
 
 def rank(module: str) -> tuple[int, str]:
@@ -88,8 +96,9 @@ def test_imports_point_left(path: Path) -> None:
     module = module_of(path)
     if path.name == "__init__.py":
         body = ast.parse(path.read_text(encoding="utf-8")).body
-        assert module in LAZY or not body, f"{path} must stay empty, or lazy and listed here"
-        return
+        assert not body or module in (ROOT_INIT, PLAIN_INIT), f"{path} must stay empty, or listed here"
+        if module != PLAIN_INIT:
+            return
     own, part = rank(module)
     for target in imports(path):
         if target == "":  # the root, for its version
@@ -97,9 +106,65 @@ def test_imports_point_left(path: Path) -> None:
         position, other = rank(target)
         assert position <= own, f"{module} imports {target}, which stands to its right"
         if position == own and part != other:
-            assert part not in SIBLINGS_APART, f"{module} imports {target}: sections never import each other"
-        if module in LEAVES:
-            assert other in LEAVES, f"{module} is a leaf"
+            assert part not in SECTIONS, f"{module} imports {target}: sections of one kind never import each other"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('run = "mixlens.reports.html"', ["reports.html"]),
+        ('run = ("mixlens.cli.main:main",)', ["cli.main"]),
+        ('"""See `mixlens.reports.html`."""\ngroup = "mixlens.sections"', []),
+        ("from ..analysis import errors", ["analysis"]),
+        ("from . import config", ["config"]),
+    ],
+)
+def test_what_counts_as_an_import(text: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "run.py").write_text(text, encoding="utf-8")
+    assert imports(tmp_path / "vae" / "run.py") == [name.replace("config", "vae.config") for name in found]
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS))
+def test_every_section_has_the_same_files(section: str) -> None:
+    assert {path.name for path in (ROOT / section).iterdir()} >= SECTION_FILES
+    points = PYPROJECT["project"]["entry-points"]["mixlens.sections"]
+    assert points[section] == f"mixlens.{section}.config:SECTION"
+    assert points.keys() == SECTIONS
+
+
+# Modules without a test file of their own, and where they are tried instead.
+TRIED_ELSEWHERE = {
+    "__main__": "cli/test_main.py runs it as a program",
+    "analysis.presentation.figures": "settings of matplotlib; every section's test_figures.py draws with them",
+    "analysis.presentation.parts": "dataclasses without behaviour",
+    "analysis.statistics.level": "two numbers",
+    "analysis.study.sections": "test_sections.py: what other packages may get wrong",
+    "classifier.config": "settings; their limits are those of test_schema.py, and analysis/study/test_study.py's",
+    "cli.studies": "cli/test_main.py, as a user meets it",
+    "cli.tools": "cli/test_main.py, as a user meets it",
+    "gallery.config": "settings; as of classifier.config",
+    "reports.appendix": "reports/test_html.py and test_browser.py",
+    "reports.content": "reports/test_html.py, test_pdf.py and test_foreign.py",
+    "reports.paper": "data; reports/test_html.py has Table 1 once more by hand",
+    "reports.report": "reports/test_writing.py",
+    "reports.sections": "test_sections.py and reports/test_compare.py",
+    "robustness.comparisons": "robustness/test_figures.py: half of figures.py",
+    "robustness.probe": "robustness/test_sweep.py, against Foolbox's own loop",
+    "robustness.state": "robustness/test_sweep.py: checkpoints, damaged and of others",
+    "vae.config": "settings; as of classifier.config",
+}
+
+
+def test_tests_mirror_the_tree() -> None:
+    untried = {
+        module_of(path)
+        for path in sources()
+        if path.name != "__init__.py"
+        and not (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}").is_file()
+    }
+    assert untried == TRIED_ELSEWHERE.keys()
 
 
 def in_fresh_python(code: str) -> str:
@@ -107,29 +172,27 @@ def in_fresh_python(code: str) -> str:
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
-    lazy = sorted(f"mixlens.{name}".rstrip(".") for name in LAZY)
-    code = (
-        f"import sys, {', '.join(lazy)};"
-        "print(sorted(m for m in sys.modules if m.startswith(('mixlens.', 'torch', 'numpy'))))"
-    )
-    assert in_fresh_python(code).strip() == str(["mixlens.analysis", "mixlens.analysis.information"])
+    code = "import sys, mixlens; print(sorted(m for m in sys.modules if m.startswith(('mixlens.', 'torch', 'numpy'))))"
+    assert in_fresh_python(code).strip() == "[]"
 
 
 def test_reports_and_figures_load_without_torch() -> None:
-    code = (
-        "import sys, mixlens.reports.html, mixlens.reports.gallery, mixlens.vae.figures, mixlens.analysis.store.record;"
-        "print('torch' in sys.modules)"
-    )
+    figures = ", ".join(f"mixlens.{section}.figures" for section in sorted(SECTIONS))
+    code = f"import sys, mixlens.reports.report, mixlens.reports.compare, {figures}; print('torch' in sys.modules)"
     assert in_fresh_python(code).strip() == "False"
 
 
-@pytest.mark.parametrize("name", sorted(LAZY))
-def test_public_names_load_on_first_use(name: str) -> None:
-    module = f"mixlens.{name}".rstrip(".")
+def test_the_command_line_loads_without_torch() -> None:
+    code = "import sys; from mixlens.cli.main import application; application(); print('torch' in sys.modules)"
+    assert in_fresh_python(code).strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["mixlens", f"mixlens.{PLAIN_INIT}"])
+def test_public_names_are_there_and_no_modules(name: str) -> None:
     code = (
-        f"import {module} as m, pkgutil; names = [getattr(m, n).__name__ for n in m.__all__];"
+        f"import {name} as m, types; names = [getattr(m, n).__name__ for n in m.__all__];"
         "assert names == m.__all__ == sorted(m.__all__) and set(names) <= set(dir(m)), names;"
-        "assert not set(names) & {found.name for found in pkgutil.iter_modules(m.__path__)}, 'a module hides it'"
+        "assert not any(isinstance(getattr(m, n), types.ModuleType) for n in names)"
     )
     in_fresh_python(code)
 

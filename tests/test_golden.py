@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import stand_in
 
-from mixlens.analysis.data.dataset import Dataset, Split
-from mixlens.analysis.plugins import installed_sections
 from mixlens.analysis.store.record import read_record
-from mixlens.analysis.study.gallery import gallery_task
-from mixlens.analysis.study.plan import PRESETS, in_order, name_of, read_study
+from mixlens.analysis.study.plan import plan
+from mixlens.analysis.study.sections import installed_sections
+from mixlens.analysis.study.study import PRESETS, read_study
 from mixlens.analysis.training.backend import make_backend
-from mixlens.cli import main
+from mixlens.cli.main import main
 
 GOLDEN = Path(__file__).parent / "golden"
 EXACT = {"vae": {"precision": "fp32"}, "classifier": {"precision": "fp32"}}  # whatever this machine would choose
@@ -37,8 +37,8 @@ LOOSE = {"fraction": 0.11}  # of units; else a fiftieth: another processor round
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_tasks_of_a_preset_keep_their_names(preset):
-    assert plan(preset) == (GOLDEN / f"{preset}.txt").read_text(encoding="utf-8").splitlines()
+def test_the_tasks_of_a_preset_keep_their_names(preset, tmp_path):
+    assert plan_of(preset, tmp_path) == (GOLDEN / f"{preset}.txt").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_rows_of_a_tiny_study_stay_as_they_are(golden):
@@ -68,24 +68,11 @@ def made(out):
     return out / "golden"
 
 
-def plan(preset):
-    """The name and label of every task of a preset on pictures that take no data set."""
+def plan_of(preset, root):
+    """The name and label of every task of a preset on pictures that take no data set, in an empty folder of data."""
     sections = installed_sections()
-    study = read_study(preset, sections, EXACT)
-    backend, pictures = make_backend("cpu"), stand_in()
-    tasks = [gallery_task(study, pictures)]
-    for name in study.sections:
-        tasks += sections[name].tasks(study, pictures, backend)
-    return [f"{name_of(task)}  {task.label}" for task in in_order(tasks)]
-
-
-def stand_in():
-    """Two thousand images a split, of ten classes: bytes that count on."""
-    splits = [
-        Split((torch.arange(2000 * 3072) * step % 251).byte().view(-1, 3, 32, 32), torch.arange(2000) % 10)
-        for step in (7, 13)
-    ]
-    return Dataset("cifar10", *splits, tuple("abcdefghij"), (0.5,) * 3, (0.25,) * 3)
+    tasks = plan(read_study(preset, sections, EXACT), sections, stand_in(), make_backend("cpu"), root)
+    return [f"{task.name}  {task.label}" for task in tasks]
 
 
 def environment():
@@ -103,9 +90,10 @@ def environment():
 
 def write():
     """Write the files anew."""
-    for preset in PRESETS:
-        (GOLDEN / f"{preset}.txt").write_text("\n".join(plan(preset)) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
+        for preset in PRESETS:
+            names = plan_of(preset, Path(folder))
+            (GOLDEN / f"{preset}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         rows = [json.dumps(asdict(row), ensure_ascii=False) for row in read_record(made(Path(folder))).rows()]
     kept = json.dumps(environment()), ",\n".join(rows)
     (GOLDEN / "rows.json").write_text('{{"environment": {},\n"rows": [\n{}\n]}}\n'.format(*kept), encoding="utf-8")

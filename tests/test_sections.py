@@ -1,7 +1,5 @@
 """Sections of other packages: the example installed and run, broken ones as one message; and each section's command."""
 
-import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -12,15 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from mixlens import cli
-from mixlens.analysis import plugins
 from mixlens.analysis.interface import Section
-from mixlens.analysis.plugins import installed_sections
-from mixlens.analysis.store.record import StudyRecord, combine, read_record
-from mixlens.analysis.study.plan import read_study
-from mixlens.cli import main
+from mixlens.analysis.store.record import read_record
+from mixlens.analysis.study import sections
+from mixlens.analysis.study.sections import installed_sections
+from mixlens.cli.main import main
 from mixlens.gradcam.config import SECTION, GradCAMConfig
-from mixlens.reports.commands import commands_of
 from mixlens.reports.content import collect
 from mixlens.reports.html import render_html
 
@@ -57,12 +52,12 @@ def study(installed, tmp_path_factory):
 
 def test_its_section_is_in_the_rows_and_in_the_report(study):
     rows = pd.read_csv(study / "rows.csv")
-    shuffled = rows[rows["section"] == "shuffle"].set_index(["augmentation", "params"])["value"]
+    shuffled = rows[rows["section"] == "shuffle"].set_index(["augmentation", "grid"])["value"]
     plain = rows[(rows["section"] == "classifier") & (rows["quantity"] == "accuracy")].set_index("augmentation")[
         "value"
     ]
     for name in ("baseline", "fmix"):
-        assert shuffled[name, '{"grid": 1}'] == plain[name], "one tile is the image itself"
+        assert shuffled[name, 1] == plain[name], "one tile is the image itself"
     page = (study / "report.html").read_text(encoding="utf-8")
     assert "How much of a classifier’s answer is in the parts of an image?" in page
     assert "Answer in the parts" in page, "its column on the front page"
@@ -103,8 +98,8 @@ def declared(monkeypatch):
     """Declares sections as installed packages would: name → where."""
 
     def declare(**where):
-        points = [EntryPoint(name, value, plugins.SECTIONS) for name, value in where.items()]
-        monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+        points = [EntryPoint(name, value, sections.SECTIONS) for name, value in where.items()]
+        monkeypatch.setattr(sections, "entry_points", lambda group: points)
 
     return declare
 
@@ -112,7 +107,7 @@ def declared(monkeypatch):
 GOOD = Section("theirs", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 OTHER = Section("data", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 SEEDS = Section("seeds", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
-COMMON = Section("common", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
+MACHINE = Section("machine", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 ALONE = Section("alone", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures, uses=("missing",))
 NOWHERE = Section("nowhere", "Theirs.", GradCAMConfig, "mixlens.nowhere", SECTION.figures)
 
@@ -135,7 +130,7 @@ def test_a_section_of_another_package_comes_after_ours(declared):
         ({"another": here_is("GOOD")}, "must be a Section of that name"),
         ({"nowhere": here_is("NOWHERE")}, "names the module mixlens.nowhere, which is not there"),
         ({"data": here_is("OTHER")}, "is called as another command"),
-        ({"common": here_is("COMMON")}, "cannot be called 'common', which is an option"),
+        ({"machine": here_is("MACHINE")}, "cannot be called 'machine', which is an option"),
         ({"alone": here_is("ALONE")}, "uses the section 'missing', which no package has"),
     ],
 )
@@ -147,81 +142,14 @@ def test_a_broken_section_is_one_message(declared, failing, where, words):
 
 
 def test_two_packages_cannot_have_one_section(monkeypatch, failing):
-    twice = [EntryPoint("theirs", here_is("GOOD"), plugins.SECTIONS)] * 2
-    monkeypatch.setattr(plugins, "entry_points", lambda group: twice)
+    twice = [EntryPoint("theirs", here_is("GOOD"), sections.SECTIONS)] * 2
+    monkeypatch.setattr(sections, "entry_points", lambda group: twice)
     assert "two packages have a section 'theirs'" in failing("run", "demo")
 
 
 def test_a_section_cannot_be_called_as_a_studys_setting(declared, failing):
     declared(seeds=here_is("SEEDS"))
     assert "cannot be called 'seeds'" in failing("run", "demo")
-
-
-# The command that makes a section again
-
-
-def record_of(study, folder):
-    settings = json.loads(json.dumps(study.describe()))
-    return StudyRecord(folder, study.name, "mixlens run", settings, "2026-01-01T00:00:00+00:00", folder, ())
-
-
-@pytest.mark.parametrize(
-    ("source", "overrides"),
-    [
-        ("demo", {}),
-        ("cpu", {"name": "it's $HOME; a study", "seeds": [3]}),
-        ("paper", {"train_size": 500, "subset_seed": 7, "augmentations": ["baseline", "fmix(alpha=1,decay_power=2)"]}),
-        (
-            "cpu",
-            {
-                "classifier": {
-                    "flip": False,
-                    "milestones": [0.2, 0.4, 0.9],
-                    "learning_rate": 1e-5,
-                    "mean": [0.1, 0.2, 0.3],
-                },
-                "gradcam": {"upsample": True, "layers": ["stem", "stages.0"], "target": "3"},
-                "robustness": {"attacks": ["pgd(steps=3)", "fgsm"], "epsilons": [0, 0.1], "images": 7},
-                "calibration": {"smoothing": [0.2]},
-            },
-        ),
-    ],
-)
-def test_the_command_of_a_section_has_the_studys_settings(source, overrides, monkeypatch, tmp_path):
-    sections = installed_sections()
-    study = read_study(source, sections, overrides)
-
-    def again(source, common, settings, only=None, **_):
-        return found.append(read_study(source, sections, common.overrides() | settings | {"sections": [only]})) or 0
-
-    monkeypatch.setattr(cli, "_run", again)
-    for section in study.sections:
-        found = []
-        (command,) = commands_of(record_of(study, tmp_path), section)
-        program, *arguments = shlex.split(command)
-        assert program == "mixlens"
-        assert main(arguments) == 0
-        (made,) = found
-        for key in ("name", "data", "train_size", "subset_seed", "augmentations", "seeds"):
-            assert getattr(made, key) == getattr(study, key), command
-        assert made.settings == {name: study.settings[name] for name in made.settings}, command
-
-
-def test_a_report_of_several_studies_gives_the_command_of_each(tmp_path):
-    sections = installed_sections()
-    first = read_study("demo", sections, {"sections": ["vae"]})
-    second = read_study("demo", sections, {"name": "second", "sections": ["vae", "classifier"]})
-    both = combine([record_of(study, tmp_path) for study in (first, second)])
-    assert [command.split()[:4] for command in commands_of(both, "vae")] == [
-        ["mixlens", "vae", "--name", "demo"],
-        ["mixlens", "vae", "--name", "second"],
-    ]
-    assert [command.split()[:4] for command in commands_of(both, "classifier")] == [
-        ["mixlens", "train", "--name", "second"]
-    ]
-    heatmaps = [record_of(read_study("demo", sections, {"name": n, "sections": ["gradcam"]}), tmp_path) for n in "ab"]
-    (command,) = commands_of(combine(heatmaps), "classifier")
-    assert command.startswith("mixlens train --name a "), "none lists it: the first that uses it"
 
 
 def test_the_page_shows_caveats_and_command_of_each_section(study):

@@ -5,16 +5,26 @@ From rows; imports no torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import over_seeds
-from ..analysis.style import INK, Plot, Table, colours, drawing, short
+from ..analysis.interface import Arm
+from ..analysis.presentation.figures import INK, drawing
+from ..analysis.presentation.names import colours, short
+from ..analysis.presentation.numbers import over_seeds
+from ..analysis.presentation.parts import Plot, Table
 
-Line = tuple[str, str, str]  # augmentation, pair as in params, name
+
+class Line(NamedTuple):
+    """A line of Table 1."""
+
+    arm: Arm
+    pair: str  # "self" or "independent"
+    name: str
+
 
 BOUNDS = {  # quantity → heading
     "infonce": "I(Z_A;X) ≥ InfoNCE",
@@ -88,10 +98,10 @@ def _table(
     rows: pd.DataFrame, lines: Sequence[Line], columns: dict[str, str], name: str, title: str, caption: str
 ) -> Table:
     body = []
-    for augmentation, pair, shown in lines:
-        cells = [shown]
+    for line in lines:
+        cells = [line.name]
         for quantity in columns:
-            chosen = of(rows, augmentation, pair, quantity)
+            chosen = of(rows, line, quantity)
             if chosen["saturated"].any():
                 cells.append(f"{chosen['value'].mean():.3g} †")
                 continue
@@ -100,24 +110,22 @@ def _table(
     return Table(name, title, caption, ("Augmentation", *columns.values()), tuple(body))
 
 
-def of(rows: pd.DataFrame, augmentation: str, pair: str, quantity: str) -> pd.DataFrame:
+def of(rows: pd.DataFrame, line: Line, quantity: str) -> pd.DataFrame:
     """The rows of one line and quantity, by seed."""
-    chosen = (rows["augmentation"] == augmentation) & (rows["params"] == pair) & (rows["quantity"] == quantity)
+    chosen = (rows["arm"] == line.arm) & (rows["pair"] == line.pair) & (rows["quantity"] == quantity)
     return rows[chosen].sort_values("seed")
 
 
 def range_plot(rows: pd.DataFrame, lines: Sequence[Line]) -> Plot:
     """For each augmentation, where I(Z_A;X) can lie: between InfoNCE and the smaller rate."""
-    palette = colours(list(dict.fromkeys(rows["augmentation"])))
+    palette = colours(list(dict.fromkeys(rows["arm"])))
     with drawing():
         figure = Figure(figsize=(8.6, 0.42 * len(lines) + 1.5), layout="constrained")
         axis = figure.subplots()
-        for y, (augmentation, pair, _) in enumerate(lines):
-            low, fitted, prior = (
-                of(rows, augmentation, pair, q)["value"] for q in ("infonce", "rate_gaussian", "rate")
-            )
+        for y, line in enumerate(lines):
+            low, fitted, prior = (of(rows, line, q)["value"] for q in ("infonce", "rate_gaussian", "rate"))
             smaller = min(fitted.mean(), prior.mean())
-            colour = palette[augmentation]
+            colour = palette[line.arm]
             axis.plot([low.mean(), smaller], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
             for values, marker in ((low, ">"), (fitted, "<"), (prior, "D")):
                 axis.plot(
@@ -126,7 +134,7 @@ def range_plot(rows: pd.DataFrame, lines: Sequence[Line]) -> Plot:
         axis.plot([], [], ">", color=INK, label="InfoNCE (lower bound, at most log n)")
         axis.plot([], [], "<", color=INK, label="Gaussian-marginal rate (upper bound)")
         axis.plot([], [], "D", color=INK, mfc="none", label="rate (upper bound; the paper's number)")
-        axis.set_yticks(range(len(lines)), [short(name, line=24) for _, _, name in lines])
+        axis.set_yticks(range(len(lines)), [short(line.name, line=24) for line in lines])
         axis.set_ylim(len(lines) - 0.5, -0.6)
         axis.set_xlim(left=0)
         axis.set_xlabel("nats")
@@ -164,15 +172,13 @@ ESTIMATORS = {  # how an estimator is drawn: name → colour
 
 def oracle_plot(rows: pd.DataFrame) -> Plot:
     """Every estimator against the truth, one panel for each quantity of the chain."""
-    facts = pd.DataFrame([json.loads(text) for text in rows["params"]], index=rows.index)
-    found = rows.join(facts)
-    quantities = list(dict.fromkeys(found["quantity"]))
-    worlds = list(dict.fromkeys(zip(found["information"], found["dimensions"], strict=True)))
+    quantities = list(dict.fromkeys(rows["quantity"]))
+    worlds = list(dict.fromkeys(zip(rows["information"], rows["dimensions"], strict=True)))
     with drawing():
         figure = Figure(figsize=(8.6, 7.4), layout="constrained")
         axes = figure.subplots(2, 2, sharey=True)
         for axis, quantity in zip(axes.flat, quantities, strict=True):
-            here = found[found["quantity"] == quantity]
+            here = rows[rows["quantity"] == quantity]
             by_world = here.groupby(["information", "dimensions"])["truth"].first()
             truths = [float(by_world[world]) for world in worlds]
             for x, truth in enumerate(truths):
@@ -192,10 +198,10 @@ def oracle_plot(rows: pd.DataFrame) -> Plot:
                     axis.plot([place, place], [low, high], color=ESTIMATORS[name], lw=1)
                     axis.plot(place, value, marker, color=ESTIMATORS[name], ms=5, mfc="none" if full else None)
             axis.set_title(quantity)
-            axis.set_xticks(range(len(worlds)), [f"{i:g} in {d}" for i, d in worlds])
+            axis.set_xticks(range(len(worlds)), [f"{i:g} in {d:g}" for i, d in worlds])
             axis.set_xlim(-0.6, len(worlds) - 0.4)
             axis.set_yscale("symlog", linthresh=0.5)
-            axis.set_ylim(min(-0.15, found["value"].min() * 1.2), max(900, found["value"].max() * 1.5))
+            axis.set_ylim(min(-0.15, rows["value"].min() * 1.2), max(900, rows["value"].max() * 1.5))
             axis.set_yticks([0, 0.5, 1, 4, 10, 40, 100, 400], ["0", "0.5", "1", "4", "10", "40", "100", "400"])
             axis.grid(axis="y")
             axis.legend(fontsize=7, loc="upper left", handletextpad=0.2)
@@ -203,7 +209,7 @@ def oracle_plot(rows: pd.DataFrame) -> Plot:
             axis.set_ylabel("nats")
         for axis in axes[1]:
             axis.set_xlabel("I(Z_A;X) in nats, in so many dimensions")
-    n = int(found["n"].max())
+    n = int(rows["n"].max())
     return Plot(
         "vae-oracle",
         "Which estimator to trust where: Gaussian worlds with known informations",
@@ -212,6 +218,6 @@ def oracle_plot(rows: pd.DataFrame) -> Plot:
         "fitted on as many other samples. Where markers are hollow or far from their line, the estimator tells "
         "little; canonical correlations are right here because everything is Gaussian.",
         "Four panels, one per information of the chain, with the true value of six worlds as lines and the estimates "
-        "around them; the numbers are the rows of section “information” in the downloads.",
+        "around them; the numbers are this section’s rows with an estimator in the downloads.",
         figure,
     )

@@ -5,41 +5,58 @@ from typing import Literal
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Section
-from ..analysis.settings import setting
-from ..analysis.training.config import check_training
+from ..analysis.schema import check_ranges, setting
 
 
 @dataclass(frozen=True)
-class VAEConfig:
-    latents: int = setting(64, "Dimensions of the latent space.", "published code")
-    epochs: int = setting(100, "Passes over the training images.", "published code")
-    batch_size: int = setting(128, "Images per step.", "published code")
+class TrainingSettings:
+    """What determines a VAE."""
+
+    latents: int = setting(64, "Dimensions of the latent space.", "published code", minimum=1)
+    epochs: int = setting(100, "Passes over the training images.", "published code", minimum=1)
+    batch_size: int = setting(128, "Images per step.", "published code", minimum=2)
     # The published 5e-2 trains far worse (docs/results/README.md).
-    learning_rate: float = setting(3e-3, "Adam's learning rate. The published 5e-2 trains far worse.", "ours")
-    milestones: tuple[float, ...] = setting((0.4, 0.8), "Fractions of training after which the rate drops tenfold.",
-                                            "epochs 40 and 80 of 100, published code")  # fmt: skip
+    learning_rate: float = setting(3e-3, "Adam's learning rate. The published 5e-2 trains far worse.", "ours", above=0)
+    milestones: tuple[float, ...] = setting(
+        (0.4, 0.8),
+        "Fractions of training after which the rate drops tenfold.",
+        "epochs 40 and 80 of 100, published code",
+        above=0,
+        maximum=1,
+    )
     flip: bool = setting(True, "Random horizontal flips.", "published code")
-    jitter: float = setting(0.05, "Colour jitter: brightness, contrast, saturation, hue.", "published code")
+    jitter: float = setting(
+        0.05, "Colour jitter: brightness, contrast, saturation, hue.", "published code", minimum=0, maximum=0.5
+    )
     mix_mode: Literal["batch", "elem"] = setting(
         "batch", "One λ and mask per batch, or one per image.", "batch: published code"
     )
-    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Training precision; measuring is always fp32.")
+
+
+@dataclass(frozen=True)
+class MeasuringSettings:
+    """What determines its measurement."""
+
     reconstruction_noise: float = setting(
-        0.0, "Noise added to reconstructions before they are re-encoded; the published script adds 0.1.", "ours"
+        0.0,
+        "Noise added to reconstructions before they are re-encoded; the published script adds 0.1.",
+        "ours",
+        minimum=0,
     )
-    critic_steps: int = setting(2000, "Training steps of each neural critic when measuring.", "ours")
+    critic_steps: int = setting(2000, "Training steps of each neural critic when measuring.", "ours", minimum=1)
+
+
+@dataclass(frozen=True)
+class VAEConfig(MeasuringSettings, TrainingSettings):
+    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Training precision; measuring is always fp32.")
     oracle_samples: int = setting(
         2000, "Samples on which the estimators are tried where the truth is known; 0 leaves that out.", "ours"
     )
 
     def __post_init__(self) -> None:
-        check_training(self, "latents", "critic_steps")
-        if not 0 <= self.jitter <= 0.5:
-            raise InputError(f"jitter must lie in [0, 0.5], got {self.jitter}.")
+        check_ranges(self)
         if self.oracle_samples != 0 and self.oracle_samples < 300:
             raise InputError(f"oracle_samples must be 0 or at least 300, got {self.oracle_samples}.")
-        if self.reconstruction_noise < 0:
-            raise InputError(f"reconstruction_noise must be at least 0, got {self.reconstruction_noise}.")
 
 
 SECTION = Section(

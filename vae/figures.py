@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import Measured, baseline_of, difference, over_seeds, sd
 from ..analysis.interface import PaperValues, Printed
+from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines, picture_grid
+from ..analysis.presentation.names import colours, short
+from ..analysis.presentation.numbers import difference, number, over_seeds
+from ..analysis.presentation.parts import About, Equation, Plot, Table
+from ..analysis.statistics.effect import Measured
+from ..analysis.statistics.seeds import sd
 from ..analysis.store.record import StudyRecord
-from ..analysis.store.results import table
-from ..analysis.style import (
-    FAINT,
-    INK,
-    About,
-    Equation,
-    Plot,
-    Table,
-    colours,
-    drawing,
-    label,
-    name_lines,
-    number,
-    picture_grid,
-    short,
-)
 from . import bounds_figures
-from .bounds_figures import of
+from .bounds_figures import Line, of
+from .config import SECTION
 
 # quantity → (heading, axis label); the paper's names, with what they are
 QUANTITIES = {
@@ -43,7 +35,7 @@ COMPARED = {
     "latents_canonical": "I(Z_A;Z_X), canonical",
     "mse": "MSE",
 }
-SELF, INDEPENDENT = '{"pair": "self"}', '{"pair": "independent"}'
+SELF, INDEPENDENT = "self", "independent"
 
 ABOUT = About(
     question="How much do the latents of a VAE trained on augmented images know of real images?",
@@ -91,35 +83,32 @@ ABOUT = About(
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Table 1 with the paper's values beside ours, the differences to the baseline, and what the rates leave open."""
     rows = _rows(record)
-    return [_table_1(rows, printed), _differences(rows), *bounds_figures.tables(rows, _lines(rows))]
+    lines = _lines(record, rows)
+    return [_table_1(rows, lines, printed), _differences(rows, lines), *bounds_figures.tables(rows, lines)]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     """Rates and errors, bounds, reconstructions, training curves; the estimators where the truth is known."""
     rows = _rows(record)
-    shown = [_quantities_plot(rows, printed)]
-    if (rows["params"] == INDEPENDENT).any():
-        shown += [_reconstructions_plot(record, rows), _curves_plot(record, rows)]
+    lines = _lines(record, rows)
+    trained = [line._replace(name=record.label(line.arm)) for line in lines if line.pair == INDEPENDENT]
+    shown = [_quantities_plot(rows, lines, printed)]
+    if trained:
+        shown += [_reconstructions_plot(record, rows, trained), _curves_plot(record, rows, trained)]
     if "rate_gaussian" in set(rows["quantity"]):
-        shown.insert(1, bounds_figures.range_plot(rows, _lines(rows)))
-    tried = table(row for row in record.rows() if row.section == "information")
-    return shown if tried.empty else [*shown, bounds_figures.oracle_plot(tried)]
+        shown.insert(1, bounds_figures.range_plot(rows, lines))
+    tried = record.table(SECTION.name).dropna(subset="estimator") if record.done("vae-oracle") else None
+    return shown if tried is None else [*shown, bounds_figures.oracle_plot(tried)]
 
 
 def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: the rates and the error of each augmentation's own VAE."""
-    rows = _rows(record)
-    own = rows[(rows["params"] == INDEPENDENT) & (rows["quantity"] == "rate")]
-    arrays = {
-        (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays(*QUANTITIES)
-        for row in own.itertuples()
-    }
     return [
         Measured(
             quantity,
             heading,
             "" if quantity == "mse" else "nats",
-            {key: own[quantity] for key, own in arrays.items()},
+            record.terms(SECTION.name, quantity, pair=INDEPENDENT),
             front="Information kept" if quantity == "rate" else "",
             figure="vae-quantities",
         )
@@ -128,37 +117,33 @@ def measured(record: StudyRecord) -> list[Measured]:
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
-    return table(row for row in record.rows() if row.section == "vae")
+    """What was measured on VAEs, without the estimators' own trial."""
+    return record.table(SECTION.name).dropna(subset="pair")
 
 
-def _lines(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """(augmentation, pair, name) of each measured line of Table 1: the baseline first, then the study's order."""
-    measured = dict.fromkeys(zip(rows["augmentation"], rows["params"], strict=True))
+def _lines(record: StudyRecord, rows: pd.DataFrame) -> list[Line]:
+    """Each measured line of Table 1: the baselines first, paired with themselves and not, then the study's order."""
+    measured = dict.fromkeys(zip(rows["arm"], rows["pair"], strict=True))
     pairs = {SELF: "paired with itself", INDEPENDENT: "second training"}
-    baselines = [name for name in dict.fromkeys(rows["augmentation"]) if name == baseline_of(name)]
-    names = {(name, pair): f"{label(name)}, {words}" for name in baselines for pair, words in pairs.items()}
-    lines = [(*key, name) for key, name in names.items() if key in measured]
-    return lines + [(*key, label(key[0])) for key in measured if key not in names]
+    baselines = [arm for arm in dict.fromkeys(rows["arm"]) if arm.is_baseline]
+    first = [(arm, pair) for arm in baselines for pair in pairs if (arm, pair) in measured]
+    lines = [Line(arm, pair, f"{record.label(arm)}, {pairs[pair]}") for arm, pair in first]
+    return lines + [Line(arm, pair, record.label(arm)) for arm, pair in measured if not arm.is_baseline]
 
 
-def _trained(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """The lines that stand for a VAE of their own: all but the reference paired with itself."""
-    return [(name, pair, label(name)) for name, pair, _ in _lines(rows) if pair == INDEPENDENT]
-
-
-def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
+def _table_1(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues) -> Table:
     header = ["Augmentation"]
     for heading, _ in QUANTITIES.values():
         header += [heading, "paper"] if printed else [heading]
     body = []
-    for augmentation, pair, name in _lines(rows):
-        cells, found = [name], {q: of(rows, augmentation, pair, q) for q in QUANTITIES}
-        for quantity, lines in found.items():
-            cells.append(over_seeds(lines["value"]))
+    for line in lines:
+        cells, own = [line.name], {quantity: of(rows, line, quantity)["value"] for quantity in QUANTITIES}
+        for quantity, values in own.items():
+            cells.append(over_seeds(values))
             if printed:
-                paper = _printed(printed, augmentation, pair, quantity)
+                paper = _printed(printed, line, quantity)
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
-        body.append((*cells, str(len(found["rate"]))))
+        body.append((*cells, str(len(own["rate"]))))
     rows = rows[rows["quantity"].isin(list(QUANTITIES))]
     images = ", ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     errors = ", ".join(f"{rows.loc[rows['quantity'] == quantity, 'stderr'].max():.2g}" for quantity in QUANTITIES)
@@ -178,23 +163,23 @@ def _table_1(rows: pd.DataFrame, printed: PaperValues) -> Table:
     return Table("vae-table-1", "What a VAE learned (the paper’s Table 1)", caption, (*header, "seeds"), tuple(body))
 
 
-def _printed(printed: PaperValues, augmentation: str, pair: str, quantity: str) -> Printed | None:
+def _printed(printed: PaperValues, line: Line, quantity: str) -> Printed | None:
     """The paper's value; it pairs a baseline with itself only."""
-    if augmentation == "baseline" and pair == INDEPENDENT:
+    if line.arm.is_baseline and line.pair == INDEPENDENT:
         return None
-    return printed.get(augmentation, {}).get(quantity)
+    return printed.get(line.arm.augmentation, {}).get(quantity)
 
 
-def _differences(rows: pd.DataFrame) -> Table:
+def _differences(rows: pd.DataFrame, lines: Sequence[Line]) -> Table:
     compared = {quantity: heading for quantity, heading in COMPARED.items() if quantity in set(rows["quantity"])}
     body = []
-    for augmentation, pair, name in _lines(rows):
-        if augmentation == baseline_of(augmentation):
+    for line in lines:
+        if line.arm.is_baseline:
             continue
-        cells = [name]
+        cells = [line.name]
         for quantity in compared:
-            ours = of(rows, augmentation, pair, quantity).set_index("seed")["value"]
-            baseline = of(rows, baseline_of(augmentation), INDEPENDENT, quantity).set_index("seed")["value"]
+            pair = (line, Line(line.arm.baseline, INDEPENDENT, ""))
+            ours, baseline = (of(rows, each, quantity).set_index("seed")["value"] for each in pair)
             cells.append(difference((ours - baseline).dropna()))
         body.append(tuple(cells))
     caption = (
@@ -206,19 +191,18 @@ def _differences(rows: pd.DataFrame) -> Table:
     return Table("vae-differences", "Differences to the baseline", caption, header, tuple(body))
 
 
-def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
-    lines = _lines(rows)
-    palette = colours(list(dict.fromkeys(rows["augmentation"])))
+def _quantities_plot(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues) -> Plot:
+    palette = colours(list(dict.fromkeys(rows["arm"])))
     with drawing():
         figure = Figure(figsize=(8.6, 0.42 * len(lines) + 1.5), layout="constrained")
         axes = figure.subplots(1, len(QUANTITIES), sharey=True)
         for axis, (quantity, (heading, unit)) in zip(axes, QUANTITIES.items(), strict=True):
-            for y, (augmentation, pair, _) in enumerate(lines):
-                values = of(rows, augmentation, pair, quantity)["value"]
-                colour = palette[augmentation]
+            for y, line in enumerate(lines):
+                values = of(rows, line, quantity)["value"]
+                colour = palette[line.arm]
                 axis.errorbar(values.mean(), y, xerr=sd(values) or 0, fmt="o", color=colour, capsize=3, zorder=3)
                 axis.plot(values, np.full(len(values), y + 0.22), "|", color=colour, ms=6, zorder=3)
-                paper = _printed(printed, augmentation, pair, quantity)
+                paper = _printed(printed, line, quantity)
                 if paper is not None:
                     axis.errorbar(
                         paper.value, y - 0.22, xerr=paper.sd, fmt="D", mfc="none", ms=4, color=FAINT, zorder=2
@@ -226,7 +210,7 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
             axis.set_title(heading)
             axis.set_xlabel(unit)
             axis.grid(axis="x")
-        axes[0].set_yticks(range(len(lines)), [short(name, line=24) for _, _, name in lines])
+        axes[0].set_yticks(range(len(lines)), [short(line.name, line=24) for line in lines])
         axes[0].set_ylim(len(lines) - 0.5, -0.6)
     return Plot(
         "vae-quantities",
@@ -238,14 +222,14 @@ def _quantities_plot(rows: pd.DataFrame, printed: PaperValues) -> Plot:
     )
 
 
-def _reconstructions_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
+def _reconstructions_plot(record: StudyRecord, rows: pd.DataFrame, trained: Sequence[Line]) -> Plot:
     strips: list[tuple[str, np.ndarray]] = []
-    for augmentation, pair, name in _trained(rows):
-        first = of(rows, augmentation, pair, "mse").iloc[0]  # of the lowest seed that finished
+    for line in trained:
+        first = of(rows, line, "mse").iloc[0]  # of the lowest seed that finished
         arrays = record.run(str(first["run"])).read_arrays("images", "reconstructions")
         if not strips:
             strips.append(("Test image", arrays["images"]))
-        strips.append((name, arrays["reconstructions"]))
+        strips.append((line.name, arrays["reconstructions"]))
     return Plot(
         "vae-reconstructions",
         "Reconstructions of the same test images",
@@ -256,19 +240,19 @@ def _reconstructions_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
     )
 
 
-def _curves_plot(record: StudyRecord, rows: pd.DataFrame) -> Plot:
-    palette = colours(list(dict.fromkeys(rows["augmentation"])))
+def _curves_plot(record: StudyRecord, rows: pd.DataFrame, trained: Sequence[Line]) -> Plot:
+    palette = colours(list(dict.fromkeys(rows["arm"])))
     inputs = {task.name: task.inputs for task in record.tasks}
     panels = {"train_loss": "training −ELBO (nats)", "test_rate": "test rate (nats)", "test_mse": "test MSE"}
     with drawing():
         figure = Figure(figsize=(8.6, 2.8), layout="constrained")
         axes: np.ndarray = figure.subplots(1, len(panels))
-        for augmentation, pair, name in _trained(rows):
-            for count, measured in enumerate(of(rows, augmentation, pair, "rate")["run"]):
-                trained = record.run(inputs[measured][1])
-                history = pd.DataFrame(trained.read_history("epoch", *panels))
+        for line in trained:
+            for count, measurement in enumerate(of(rows, line, "rate")["run"]):
+                training = record.run(inputs[measurement][1])
+                history = pd.DataFrame(training.read_history("epoch", *panels))
                 for axis, (column, unit) in zip(axes, panels.items(), strict=True):
-                    _curve(axis, history, column, unit, palette[augmentation], None if count else name)
+                    _curve(axis, history, column, unit, palette[line.arm], None if count else line.name)
         name_lines(figure, axes[0])
     return Plot(
         "vae-curves",

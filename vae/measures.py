@@ -12,26 +12,19 @@ from torch import Generator, Tensor
 
 from ..analysis.data.loader import normalise
 from ..analysis.errors import InputError
-from ..analysis.information.canonical import gaussian
-from ..analysis.information.gap import gap_between
-from ..analysis.information.gaussian_marginal import rate_gaussian
-from ..analysis.information.prior_rate import rate, rate_per_sample
-from ..analysis.information.smallest import smallest_rate
-from ..analysis.information.two_sided import sandwich
-from ..analysis.information.variational import neural
+from ..analysis.information.encodings import Encoding
+from ..analysis.information.gaussian import gaussian
+from ..analysis.information.marginal_gap import gap_between
+from ..analysis.information.neural import neural
+from ..analysis.information.rate import rate, rate_per_sample
+from ..analysis.information.rate_gaussian import rate_gaussian
+from ..analysis.information.sandwich import sandwich
+from ..analysis.information.smallest_rate import smallest_rate
 from ..analysis.interface import Estimate
 from ..analysis.training.backend import Backend
 from .model import VAE
 
 CHUNK = 1000
-
-
-class Latents(NamedTuple):
-    """A set of images through an encoder, (N, latents) each, float32."""
-
-    mean: Tensor
-    log_scale: Tensor
-    z: Tensor  # one draw from q(z|x) per image
 
 
 class Coded(NamedTuple):
@@ -44,8 +37,8 @@ class Coded(NamedTuple):
     reconstruction: Tensor  # (N, 3, 32, 32): decode(z)
 
     @property
-    def latents(self) -> Latents:
-        return Latents(self.mean, self.log_scale, self.z)
+    def encoding(self) -> Encoding:
+        return Encoding(self.mean, self.log_scale, self.z)
 
     @property
     def rate(self) -> Tensor:
@@ -83,9 +76,9 @@ def reencode(
 class Chain(NamedTuple):
     """The encodings along Z_A ← X → Z_X → X̂ → Z′_A of a set of images."""
 
-    own: Latents  # Z_A, of X by the VAE that is measured
-    reference: Latents  # Z_X, of X by the reference
-    again: Latents  # Z′_A, of the reference's reconstructions X̂ by the VAE that is measured
+    own: Encoding  # Z_A, of X by the VAE that is measured
+    reference: Encoding  # Z_X, of X by the reference
+    again: Encoding  # Z′_A, of the reference's reconstructions X̂ by the VAE that is measured
 
 
 @torch.no_grad()
@@ -101,14 +94,14 @@ def encode_chain(
     noise: float = 0.0,
 ) -> Chain:
     """The chain of uint8 images (N, 3, 32, 32); images and reconstructions are not kept, so a training set streams."""
-    links: tuple[list[Latents], ...] = ([], [], [])
+    links: tuple[list[Encoding], ...] = ([], [], [])
     for part in images.split(CHUNK):
         x = normalise(part.to(backend.device), mean, std)
         own, real = _encode(trained, x, backend, generator), _code(reference, x, backend, generator)
         again = _encode(trained, _noisy(real.reconstruction, noise, generator), backend, generator)
-        for link, latents in zip(links, (own, real.latents, again), strict=True):
-            link.append(latents)
-    return Chain(*(Latents(*map(torch.cat, zip(*link, strict=True))) for link in links))
+        for link, encoding in zip(links, (own, real.encoding, again), strict=True):
+            link.append(encoding)
+    return Chain(*(Encoding(*map(torch.cat, zip(*link, strict=True))) for link in links))
 
 
 def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Generator) -> dict[str, Estimate]:
@@ -118,28 +111,28 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     marginals and critics are fitted. Of canonical correlations and critics, those that cannot be had are left out: too
     few images, or a latent that is constant.
     """
-    prior = rate(test.own.mean, test.own.log_scale)
-    bounds = sandwich(*test.own)
-    found = {
-        "rate_gaussian": rate_gaussian(*test.own[:2], fit=fit.own[:2]),
-        "rate_gaussian_reconstruction": rate_gaussian(*test.again[:2], fit=fit.again[:2]),
+    own, again = test.own, test.again
+    prior, bounds = rate(own.mean, own.log_scale), sandwich(*own)
+    estimates = {
+        "rate_gaussian": rate_gaussian(own.mean, own.log_scale, fit=fit.own),
+        "rate_gaussian_reconstruction": rate_gaussian(again.mean, again.log_scale, fit=fit.again),
         "infonce": bounds.lower,
         "leave_one_out": bounds.upper,
     }
-    gap = gap_between(prior, found["rate_gaussian"], bounds.lower)
-    found |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
-    found["latents_upper"] = smallest_rate((test.own[:2], fit.own[:2]), (test.reference[:2], fit.reference[:2]))
+    gap = gap_between(prior, estimates["rate_gaussian"], bounds.lower)
+    estimates |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
+    estimates["latents_upper"] = smallest_rate((own, fit.own), (test.reference, fit.reference))
     critic = partial(neural, steps=critic_steps, generator=generator)
     optional: dict[str, Callable[[], Estimate]] = {
-        "latents_canonical": partial(gaussian, test.own.z, test.reference.z),
-        "paired_canonical": partial(gaussian, test.own.z, test.again.mean),
-        "latents_infonce": partial(critic, test.own.z, test.reference.z, fit=(fit.own.z, fit.reference.z)),
-        "paired_infonce": partial(critic, test.own.z, test.again.mean, fit=(fit.own.z, fit.again.mean)),
+        "latents_canonical": partial(gaussian, own.z, test.reference.z),
+        "paired_canonical": partial(gaussian, own.z, again.mean),
+        "latents_infonce": partial(critic, own.z, test.reference.z, fit=(fit.own.z, fit.reference.z)),
+        "paired_infonce": partial(critic, own.z, again.mean, fit=(fit.own.z, fit.again.mean)),
     }
     for name, estimate in optional.items():
         with suppress(InputError):
-            found[name] = estimate()
-    return found
+            estimates[name] = estimate()
+    return estimates
 
 
 def others_than(images: Tensor, known: Tensor) -> Tensor:
@@ -158,11 +151,11 @@ def _noisy(x: Tensor, scale: float, generator: Generator) -> Tensor:
 
 
 def _code(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Coded:
-    latents = _encode(model, x, backend, generator)
-    return Coded(x, *latents, model.decode(latents.z))
+    encoding = _encode(model, x, backend, generator)
+    return Coded(x, *encoding, model.decode(encoding.z))
 
 
-def _encode(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Latents:
+def _encode(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Encoding:
     if any(module.training for module in model.modules()):
         raise InputError(
             "measure a VAE in eval mode: in training mode batch norm makes its outputs depend on the batch."
@@ -171,7 +164,7 @@ def _encode(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> La
         x = x.contiguous(memory_format=torch.channels_last)
     mean, log_scale = model.encode(x)
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-    return Latents(mean, log_scale, mean + log_scale.exp() * noise)
+    return Encoding(mean, log_scale, mean + log_scale.exp() * noise)
 
 
 def _concatenate(parts: Iterable[Coded]) -> Coded:

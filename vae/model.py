@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..analysis.information.prior_rate import rate_per_sample
+from ..analysis.information.rate import rate_per_sample
 
 CHANNELS = (32, 32, 64, 64)
 HIDDEN = 256

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..analysis.data.dataset import Dataset
-from ..analysis.information.prior_rate import rate
-from ..analysis.information.uncertainty import from_independent
-from ..analysis.interface import Row, Task
-from ..analysis.masks.policies import BASELINE, Policy, parse_policy
-from ..analysis.settings import changed
-from ..analysis.store.results import row_of
+from ..analysis.information.rate import rate
+from ..analysis.interface import BASELINE, Measurement, Network, Task
+from ..analysis.masks.policies import Policy, parse_policy
+from ..analysis.schema import narrowed, setting
+from ..analysis.statistics.uncertainty import from_independent
 from ..analysis.store.runs import Run
-from ..analysis.study.execute import Context
-from ..analysis.study.plan import Study, training_settings
-from ..analysis.training.backend import Backend, make_backend
-from .config import SECTION, VAEConfig
+from ..analysis.study.plan import Asked
+from ..analysis.study.worker import Context
+from .config import SECTION, MeasuringSettings, TrainingSettings, VAEConfig
 from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, others_than, reencode
 from .oracle import oracle_task
 from .train import check_data, load_vae, train_vae
 
-MEASURING = ("reconstruction_noise", "critic_steps")  # settings of the measurement alone
 REFERENCE, TRAINED = 0, 1  # replicates: the baseline VAE of each pair, and the VAE that is compared with it
 # What each row is; equations in the section's README.
 NOTES = {
@@ -48,82 +44,99 @@ NOTES = {
 SHOWN_IMAGES = 8  # reconstructions kept for the report, evenly spaced over the test set
 
 
-def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+@dataclass(frozen=True)
+class Training:
+    settings: TrainingSettings
+    seed: int
+    replicate: int
+    augmentation: Mapping[str, Any] | None = None  # None: the baseline
+
+
+@dataclass(frozen=True)
+class Measuring:
+    settings: MeasuringSettings
+    seed: int
+    latents: int = setting(keyed=False)  # as the inputs say too
+    pair: str = setting(keyed=False)
+
+
+def tasks(asked: Asked) -> Sequence[Task]:
     """For each seed: a reference VAE on real images; one VAE per augmentation; a measurement of each pair.
 
     The baseline is measured twice: the reference with itself, as the paper does, and with a second, independent
     training (the null pair), which shares its weights' and images' draws with the augmented VAEs. Last, the
     estimators are tried on Gaussian worlds.
     """
-    config: VAEConfig = study.settings[SECTION.name]
-    check_data(dataset, config)
-    precision = make_backend(str(backend.device), config.precision).precision
+    config: VAEConfig = asked.config
+    check_data(asked.dataset, config)
     tasks = []
-    baseline = parse_policy(BASELINE)
-    for seed in study.seeds:
-        reference = _training(config, dataset, baseline, seed, REFERENCE, precision)
-        for policy in study.policies:
+    for seed in asked.study.seeds:
+        reference = _training(asked, parse_policy(BASELINE), seed, REFERENCE)
+        for policy in asked.policies:
             if policy.is_baseline:
-                tasks.append(_measurement(config, dataset, policy, seed, reference, reference))
-            trained = _training(config, dataset, policy, seed, TRAINED, precision)
-            tasks.append(_measurement(config, dataset, policy, seed, reference, trained))
+                tasks.append(_measurement(asked, policy, reference, reference))
+            tasks.append(_measurement(asked, policy, reference, _training(asked, policy, seed, TRAINED)))
     if config.oracle_samples:
         tasks.append(oracle_task(config.oracle_samples))
     return tasks
 
 
-def _training(config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, replicate: int, precision: str) -> Task:
-    settings = training_settings(config, dataset, policy, seed, precision, without=("oracle_samples", *MEASURING))
-    settings |= {"replicate": replicate}
-    role = "reference" if replicate == REFERENCE else policy.text
-    label = f"train VAE, {role}, seed {seed}"
-
-    def work(run: Run, inputs: tuple[Run, ...], context: Context) -> Sequence[Row]:
-        train_vae(
-            config,
-            context.dataset,
-            policy,
-            seed,
-            replicate,
-            run=run,
-            backend=context.backend,
-            reporter=context.reporter,
-            label=f"{role}, seed {seed}",
-        )
-        return []
-
-    return Task("vae-train", 1, label, settings, (), work)
-
-
-def _measurement(
-    config: VAEConfig, dataset: Dataset, policy: Policy, seed: int, reference: Task, trained: Task
-) -> Task:
-    own = {k: v for k, v in changed(config).items() if k in MEASURING}
-    pair = "self" if trained is reference else "independent"
+def _training(asked: Asked, policy: Policy, seed: int, replicate: int) -> Task:
+    settings = narrowed(TrainingSettings, asked.config)
+    if not policy.takes_mode:
+        settings = replace(settings, mix_mode=TrainingSettings.mix_mode)
     return Task(
-        "vae-measure",
-        2,
-        f"measure VAE, {policy.text}{' (with itself)' if pair == 'self' else ''}, seed {seed}",
-        {"data": dataset.checksum, "seed": seed, **own},
-        (reference, trained),
-        partial(_measure, config, policy, seed, pair),
+        kind="vae-train",
+        version=1,
+        work=f"{__name__}:train",
+        config=Training(settings, seed, replicate, None if policy.is_baseline else policy.fingerprint()),
+        section=SECTION.name,
+        label=f"train VAE, {'reference' if replicate == REFERENCE else policy.text}, seed {seed}",
+        data=asked.dataset.checksum,
+        precision=asked.backend.resolve(asked.config.precision),
+        network=Network(policy.text, seed, SECTION.name),
     )
 
 
-def _measure(
-    config: VAEConfig, policy: Policy, seed: int, pair: str, run: Run, inputs: tuple[Run, ...], context: Context
-) -> Sequence[Row]:
-    dataset, backend = context.dataset, context.backend
-    reference, trained = (load_vae(parent, config, backend) for parent in inputs)
+def _measurement(asked: Asked, policy: Policy, reference: Task, trained: Task) -> Task:
+    pair = "self" if trained is reference else "independent"
+    seed = reference.config.seed
+    return Task(
+        kind="vae-measure",
+        version=2,
+        work=f"{__name__}:measure",
+        config=Measuring(narrowed(MeasuringSettings, asked.config), seed, asked.config.latents, pair),
+        section=SECTION.name,
+        label=f"measure VAE, {policy.text}{' (with itself)' if pair == 'self' else ''}, seed {seed}",
+        inputs=(reference, trained),
+        data=asked.dataset.checksum,
+        network=trained.network,
+    )
+
+
+def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -> None:
+    train_vae(
+        config.settings,
+        context.dataset,
+        Policy.of(config.augmentation),
+        config.seed,
+        config.replicate,
+        run=run,
+        backend=context.backend,
+        reporter=context.reporter,
+        label=context.label,
+    )
+
+
+def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
+    dataset, backend, seed = context.dataset, context.backend, config.seed
+    noise = config.settings.reconstruction_noise
+    reference, trained = (load_vae(parent, config.latents, backend) for parent in inputs)
     images, mean, std = dataset.test.images, dataset.mean, dataset.std
     own = encode_all(trained, images, mean, std, backend, generator=backend.generator("vae", "own", seed))
     real = encode_all(reference, images, mean, std, backend, generator=backend.generator("vae", "reference", seed))
     again = reencode(
-        trained,
-        real.reconstruction,
-        backend,
-        generator=backend.generator("vae", "again", seed),
-        noise=config.reconstruction_noise,
+        trained, real.reconstruction, backend, generator=backend.generator("vae", "again", seed), noise=noise
     )
     error = mean_squared_error(own.x, own.reconstruction)
     fit = encode_chain(
@@ -134,19 +147,19 @@ def _measure(
         std,
         backend,
         generator=backend.generator("vae", "fit", seed),
-        noise=config.reconstruction_noise,
+        noise=noise,
     )
-    found = {
+    estimates = {
         "rate": rate(own.mean, own.log_scale),
         "rate_reconstruction": rate(again.mean, again.log_scale),
         "mse": from_independent(error, "none", "squared normalised pixels"),
     } | information(
-        Chain(own.latents, real.latents, again.latents),
+        Chain(own.encoding, real.encoding, again.encoding),
         fit,
-        critic_steps=config.critic_steps,
+        critic_steps=config.settings.critic_steps,
         generator=backend.generator("vae", "critics", seed),
     )
-    samples = found["rate_gaussian"].samples
+    samples = estimates["rate_gaussian"].samples
     assert samples is not None
     shown = torch.linspace(0, len(images) - 1, min(SHOWN_IMAGES, len(images)), device=backend.device).long()
     run.write_arrays(
@@ -160,21 +173,8 @@ def _measure(
         }
     )
     return [
-        row_of(
-            estimate,
-            run=run.path.name.removesuffix(".partial"),
-            study=context.study,
-            section="vae",
-            dataset=dataset.name,
-            split="test",
-            augmentation=policy.text,
-            model="vae",
-            seed=seed,
-            quantity=quantity,
-            params={"pair": pair},
-            note=NOTES[quantity],
-        )
-        for quantity, estimate in found.items()
+        Measurement(quantity, estimate, {"pair": config.pair}, NOTES[quantity])
+        for quantity, estimate in estimates.items()
     ]
 
 

@@ -19,7 +19,7 @@ from ..analysis.training.checkpoint import load_weights
 from ..analysis.training.loop import Step, fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.schedules import StepDecay
-from .config import VAEConfig
+from .config import TrainingSettings
 from .measures import encode_all, mean_squared_error
 from .model import SIDE, VAE, negative_elbo
 
@@ -27,7 +27,7 @@ EVALUATED_IMAGES = 2000  # of the test split after each epoch, for the training 
 
 
 def train_vae(
-    config: VAEConfig,
+    settings: TrainingSettings,
     dataset: Dataset,
     policy: Policy,
     seed: int,
@@ -43,16 +43,16 @@ def train_vae(
     Each stream of random numbers is its own: two trainings with the same seed and replicate share their initial weights
     and the order of their images whatever the augmentation, so that differences between augmentations are paired.
     """
-    check_data(dataset, config)
-    mix = policy.build(len(dataset.classes), config.mix_mode)
-    model = VAE(config.latents)
+    check_data(dataset, settings)
+    mix = policy.build(len(dataset.classes), settings.mix_mode)
+    model = VAE(settings.latents)
     model.initialise(torch.Generator().manual_seed(stream_seed("vae", "weights", seed, replicate)))
     model = backend.prepare(model)
     generators = {
         purpose: backend.generator("vae", purpose, seed, replicate) for purpose in ("images", "mixing", "latents")
     }
-    batches = make_batches(config, dataset, generators["images"], backend)
-    step = make_step(config, model, mix, generators, backend)
+    batches = make_batches(settings, dataset, generators["images"], backend)
+    step = make_step(settings, model, mix, generators, backend)
     held_out = dataset.test.images[:EVALUATED_IMAGES]
 
     def evaluate() -> dict[str, float]:
@@ -65,11 +65,11 @@ def train_vae(
 
     fit(
         model,
-        make_optimizer(config, model, backend),
+        make_optimizer(settings, model, backend),
         step,
         batches,
-        epochs=config.epochs,
-        schedule=StepDecay(tuple(max(1, round(fraction * config.epochs)) for fraction in config.milestones)),
+        epochs=settings.epochs,
+        schedule=StepDecay(tuple(max(1, round(fraction * settings.epochs)) for fraction in settings.milestones)),
         generators=generators,
         evaluate=evaluate,
         run=run,
@@ -78,14 +78,14 @@ def train_vae(
     )
 
 
-def make_batches(config: VAEConfig, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
+def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
     """The training images, resident on the device, flipped and jittered."""
     return Batches(
         dataset.train,
         dataset.mean,
         dataset.std,
-        config.batch_size,
-        transforms=Transforms(flip=config.flip, jitter=config.jitter),
+        settings.batch_size,
+        transforms=Transforms(flip=settings.flip, jitter=settings.jitter),
         device=backend.device,
         generator=generator,
         shuffle=True,
@@ -94,7 +94,11 @@ def make_batches(config: VAEConfig, dataset: Dataset, generator: Generator, back
 
 
 def make_step(
-    config: VAEConfig, model: VAE, mix: Augmentation | None, generators: Mapping[str, Generator], backend: Backend
+    settings: TrainingSettings,
+    model: VAE,
+    mix: Augmentation | None,
+    generators: Mapping[str, Generator],
+    backend: Backend,
 ) -> Step:
     """One training step's forward pass: mix the images, encode, decode, and the mean −ELBO of the mixed images."""
     forward: Any = torch.compile(model) if backend.compile else model
@@ -102,7 +106,7 @@ def make_step(
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
         if mix is not None:
             x, _ = mix(x, y, generator=generators["mixing"], step=number)
-        noise = torch.randn(len(x), config.latents, generator=generators["latents"], device=x.device)
+        noise = torch.randn(len(x), settings.latents, generator=generators["latents"], device=x.device)
         with backend.autocast():
             reconstruction, mean, log_scale = forward(x, noise)
         distortion, rate = negative_elbo(x, reconstruction, mean, log_scale)
@@ -111,26 +115,26 @@ def make_step(
     return step
 
 
-def make_optimizer(config: VAEConfig, model: VAE, backend: Backend) -> torch.optim.Optimizer:
-    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=backend.device.type != "mps")
+def make_optimizer(settings: TrainingSettings, model: VAE, backend: Backend) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=backend.device.type != "mps")
 
 
-def load_vae(run: Run, config: VAEConfig, backend: Backend) -> VAE:
+def load_vae(run: Run, latents: int, backend: Backend) -> VAE:
     """A trained VAE in eval mode, parameters frozen. Raises InputError when the weights are damaged."""
-    model = VAE(config.latents)
+    model = VAE(latents)
     load_weights(run / MODEL, model)
     return backend.prepare(model).eval().requires_grad_(False)
 
 
-def check_data(dataset: Dataset, config: VAEConfig) -> None:
+def check_data(dataset: Dataset, settings: TrainingSettings) -> None:
     """Raises InputError when the section cannot work on this data with these settings."""
     if tuple(dataset.train.images.shape[1:]) != (3, SIDE, SIDE):
         raise InputError(
             f"the VAE section works on 3×{SIDE}×{SIDE} images; data set {dataset.name!r} has "
             f"{'×'.join(map(str, dataset.train.images.shape[1:]))}. Resize or crop them."
         )
-    if config.batch_size > len(dataset.train):
+    if settings.batch_size > len(dataset.train):
         raise InputError(
-            f"vae.batch_size is {config.batch_size}, but there are {len(dataset.train)} training images. "
+            f"vae.batch_size is {settings.batch_size}, but there are {len(dataset.train)} training images. "
             f"Give at most that, such as --vae.batch-size {max(2, len(dataset.train) // 8)}."
         )

@@ -2,23 +2,18 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError, unknown
-from ..plugins import load_object
+from ..errors import InputError
 
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
-_KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
-_OPTIONAL = ("human",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +44,6 @@ class Split:
 class Dataset:
     """Two splits, the names of the classes, and the mean and standard deviation per channel on the [0, 1] scale.
 
-    ``human`` are people's votes on the test images, where there are any (CIFAR-10H).
-
     Raises:
         InputError: names the data set, the split, what was found and what was expected.
     """
@@ -61,15 +54,8 @@ class Dataset:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    human: Tensor | None = None  # (test images, classes): how many people chose each class; not part of the checksum
 
     def __post_init__(self) -> None:
-        people = (len(self.test.labels), len(self.classes))
-        if self.human is not None and tuple(self.human.shape) != people:
-            raise InputError(
-                f"data set {self.name!r}: human counts of shape {tuple(self.human.shape)}; expected {people}, a row "
-                "for each test image."
-            )
         for which, split in (("train", self.train), ("test", self.test)):
             problem = _problem(split, len(self.classes))
             if problem:
@@ -153,24 +139,7 @@ class Dataset:
         held_out = torch.zeros(count, dtype=torch.bool)
         held_out[by_class[index::folds]] = True  # dealt like cards, class after class
         train, test = (_take(self.train, chosen.nonzero().squeeze(1)) for chosen in (~held_out, held_out))
-        return replace(self, train=train, test=test, human=None)
-
-
-def _cifar10(root: str | Path | None) -> Dataset:
-    from . import cifar10h
-    from .cifar10 import load
-
-    data = load(root)
-    return replace(data, human=cifar10h.load(root)) if cifar10h.status(root).present else data
-
-
-def _photos(root: str | Path | None) -> Dataset:
-    from .photos import load
-
-    return load()
-
-
-BUILT_IN: dict[str, Callable[[str | Path | None], Dataset]] = {"cifar10": _cifar10, "photos": _photos}
+        return replace(self, train=train, test=test)
 
 
 def evenly_spaced(available: int, count: int | None, where: str) -> Tensor:
@@ -182,58 +151,6 @@ def evenly_spaced(available: int, count: int | None, where: str) -> Tensor:
     if count is not None and count > available:
         raise InputError(f"{where} is {count}, but there are {available} test images.")
     return torch.linspace(0, available - 1, count or available, dtype=torch.float64).round().long()
-
-
-def load_dataset(spec: str, root: str | Path | None = None) -> Dataset:
-    """A built-in data set by name, or the user's own: ``package.module:factory``, called without arguments.
-
-    The factory returns a `Dataset` or a dict with the keys train_images, train_labels, test_images, test_labels
-    (arrays), classes, mean and std; a dict's data set is named by its spec. ``root`` is for CIFAR-10.
-
-    Raises:
-        InputError: unknown name, or a factory that cannot be imported, fails, or returns something else.
-    """
-    if spec in BUILT_IN:
-        return BUILT_IN[spec](root)
-    if ":" not in spec:
-        raise InputError(f"{unknown('data set', spec, BUILT_IN)} For your own, give package.module:factory.")
-    factory = load_object(spec, "data set")
-    if not callable(factory):
-        raise InputError(f"data set {spec!r}: expected a function to call, found {type(factory).__name__}.")
-    try:
-        made = factory()
-    except InputError:
-        raise
-    except Exception as error:  # whatever the user's function raises
-        raise InputError(f"data set {spec!r}: the factory failed with {type(error).__name__}: {error}.") from error
-    if isinstance(made, Dataset):
-        return made
-    if isinstance(made, Mapping):
-        return _from_mapping(spec, made)
-    raise InputError(
-        f"data set {spec!r}: the factory returned {type(made).__name__}; expected a Dataset or a dict with the keys "
-        f"{', '.join(_KEYS)}."
-    )
-
-
-def _from_mapping(spec: str, made: Mapping[str, Any]) -> Dataset:
-    for key in made:
-        if key not in (*_KEYS, *_OPTIONAL):
-            raise unknown(f"key in the dict returned by data set {spec!r}:", key, (*_KEYS, *_OPTIONAL))
-    missing = [key for key in _KEYS if key not in made]
-    if missing:
-        raise InputError(f"data set {spec!r}: the dict that the factory returned lacks {', '.join(missing)}.")
-    try:
-        classes = tuple(str(name) for name in made["classes"])
-        mean, std = (tuple(float(value) for value in made[key]) for key in ("mean", "std"))
-        train, test = (Split.of(made[f"{which}_images"], made[f"{which}_labels"]) for which in ("train", "test"))
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"data set {spec!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
-            "std as lists of numbers."
-        ) from error
-    human = None if made.get("human") is None else _tensor(made["human"], "human")
-    return Dataset(spec, train, test, classes, mean, std, human)
 
 
 def _problem(split: Split, classes: int) -> str | None:

@@ -1,46 +1,20 @@
-"""Estimators and bounds of mutual information. Each public name loads its module on first use (PEP 562)."""
+"""Estimators and bounds of mutual information."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from .critics import SeparableCritic, fit_critic
+from .encodings import Encoding
+from .gaussian import gaussian, gaussian_bias
+from .ksg import ksg
+from .marginal_gap import marginal_gap
+from .neural import evaluate_critic, neural
+from .rate import rate
+from .rate_defensive import rate_defensive
+from .rate_gaussian import rate_gaussian
+from .sandwich import index_code, infonce, leave_one_out, sandwich
+from .smallest_rate import smallest_rate
+from .world import GaussianWorld, LinearEncoder, mmse_decoder
 
-if TYPE_CHECKING:
-    from .canonical import gaussian, gaussian_bias
-    from .contrastive import index_code, infonce
-    from .critics import SeparableCritic, fit_critic
-    from .defensive import rate_defensive
-    from .gap import marginal_gap
-    from .gaussian_marginal import rate_gaussian
-    from .loo import leave_one_out
-    from .nearest import ksg
-    from .prior_rate import rate
-    from .smallest import smallest_rate
-    from .two_sided import sandwich
-    from .variational import evaluate_critic, neural
-    from .world import GaussianWorld, LinearEncoder, mmse_decoder
-
-# Modules are not named after their functions: a package cannot hold both under one name.
-_HOMES = {
-    "GaussianWorld": "world",
-    "LinearEncoder": "world",
-    "SeparableCritic": "critics",
-    "evaluate_critic": "variational",
-    "fit_critic": "critics",
-    "gaussian": "canonical",
-    "gaussian_bias": "canonical",
-    "index_code": "contrastive",
-    "infonce": "contrastive",
-    "ksg": "nearest",
-    "leave_one_out": "loo",
-    "marginal_gap": "gap",
-    "mmse_decoder": "world",
-    "neural": "variational",
-    "rate": "prior_rate",
-    "rate_defensive": "defensive",
-    "rate_gaussian": "gaussian_marginal",
-    "sandwich": "two_sided",
-    "smallest_rate": "smallest",
-}
 __all__ = [
+    "Encoding",
     "GaussianWorld",
     "LinearEncoder",
     "SeparableCritic",
@@ -61,13 +35,3 @@ __all__ = [
     "sandwich",
     "smallest_rate",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])

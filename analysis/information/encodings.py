@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError
-from .uncertainty import finite
 
 LARGEST_LOG_SCALE = 150.0  # beyond these, squares of rates leave float64
 LARGEST_VALUE = 1e75
 LOG_2PI = math.log(2 * math.pi)
+
+
+class Encoding(NamedTuple):
+    """What an encoder makes of N images: (N, d) each."""
+
+    mean: Tensor
+    log_scale: Tensor
+    z: Tensor  # one draw from q(z|x) per image
+
+
+Coded = Encoding | tuple[Tensor, Tensor]  # where no draws are needed: means and log-scales
 
 
 def prepare(
@@ -112,3 +123,14 @@ def fingerprints(rows: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     odd = torch.randint(-(2**62), 2**62, (rows.shape[1],), generator=generator) * 2 + 1
     return (bits * odd.to(bits.device)).sum(1)
+
+
+def finite(name: str, values: Tensor) -> None:
+    """Raises InputError unless ``values`` holds floating-point numbers, all finite."""
+    if not isinstance(values, Tensor):
+        raise InputError(f"{name} must be a torch tensor, got {type(values).__name__}. Use torch.as_tensor(…).")
+    if not values.is_floating_point():
+        raise InputError(f"{name} must hold floating-point numbers, got {values.dtype}. Use {name}.double().")
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise InputError(f"{name} holds {bad} NaN or infinite values of {values.numel()}; all must be finite.")

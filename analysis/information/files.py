@@ -14,18 +14,17 @@ from torch import Generator, Tensor
 
 from ..errors import InputError
 from ..interface import Estimate
-from .canonical import gaussian
-from .contrastive import infonce
 from .critics import Estimator
-from .defensive import rate_defensive
 from .encodings import prepare
-from .gap import gap_between
-from .gaussian_marginal import rate_gaussian
-from .nearest import TRUSTED_DIMENSIONS, ksg
-from .prior_rate import rate
+from .gaussian import gaussian
+from .ksg import TRUSTED_DIMENSIONS, ksg
+from .marginal_gap import gap_between
+from .neural import neural
+from .rate import rate
+from .rate_defensive import rate_defensive
+from .rate_gaussian import rate_gaussian
 from .samples import check_samples
-from .two_sided import sandwich
-from .variational import neural
+from .sandwich import infonce, sandwich
 
 ENCODER, SAMPLES = {"mu", "log_sigma", "sigma", "z"}, {"x", "z"}
 

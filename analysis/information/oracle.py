@@ -12,16 +12,15 @@ from torch import Generator
 
 from ..errors import InputError
 from ..interface import Estimate
-from .canonical import gaussian
-from .contrastive import infonce
 from .critics import Estimator
-from .defensive import rate_defensive
-from .gaussian_marginal import rate_gaussian
-from .nearest import ksg
-from .prior_rate import rate
-from .smallest import smallest_rate
-from .two_sided import sandwich
-from .variational import neural
+from .gaussian import gaussian
+from .ksg import ksg
+from .neural import neural
+from .rate import rate
+from .rate_defensive import rate_defensive
+from .rate_gaussian import rate_gaussian
+from .sandwich import infonce, sandwich
+from .smallest_rate import smallest_rate
 from .world import GaussianWorld, Sample
 
 ENCODING, LATENTS, PAIRED, REENCODED = "I(Z_A;X)", "I(Z_A;Z_X)", "I(Z_A;X̂) paired", "I(Z′_A;X̂) re-encoded"

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .encodings import as_double
-from .uncertainty import finite
+from .encodings import as_double, finite
 
 
 def check_samples(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:

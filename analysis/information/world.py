@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError
-from .uncertainty import finite
+from .encodings import finite
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,8 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from ..interface import Augmentation, MixedBatch
-from ..plugins import load_object, read_call, source_of
+from ..interface import BASELINE, Augmentation, MixedBatch
+from ..spec import Spec, call, load_object, parameters_of, read_spec, source_of, without_defaults
 from .cutmix import CutMix
 from .fmix import FMix
 from .mixup import MixUp
@@ -49,7 +48,6 @@ class Alternate:
         return self.second if step % 2 else self.first
 
 
-BASELINE = "baseline"
 _SINGLE: Mapping[str, tuple[type[Mix], dict[str, Any]]] = {
     "mixup": (MixUp, {}),
     "cutmix": (CutMix, {}),
@@ -57,53 +55,68 @@ _SINGLE: Mapping[str, tuple[type[Mix], dict[str, Any]]] = {
     "fmix-official": (FMix, {"variant": "official"}),
 }
 NAMES = (BASELINE, *_SINGLE, "fmix+mixup", "cutmix+mixup", "fmix+cutmix")
+KIND = "augmentation"
 
 
 @dataclass(frozen=True)
 class Policy:
     """An augmentation by name: what a study stores, and how it is built.
 
-    ``settings`` is the canonical form, defaults left out, so that ``fmix`` and ``fmix(alpha=1.0)`` are the same run.
+    ``spec`` is in canonical form, defaults left out, so that ``fmix`` and ``fmix(alpha=1.0)`` are the same run.
     """
 
-    settings: Mapping[str, Any]
+    spec: Spec
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any] | None) -> Policy:
+        """The policy of these `settings`, or of a `fingerprint`; the baseline for None."""
+        return cls(Spec(settings["use"], settings.get("with", {})) if settings else Spec(BASELINE))
 
     @property
     def text(self) -> str:
-        """The canonical way to write it, as rows and reports show it."""
-        arguments = ",".join(f"{key}={value!r}" for key, value in self.settings.get("with", {}).items())
-        return self.settings["use"] + (f"({arguments})" if arguments else "")
+        """The canonical way to write it, as rows hold it."""
+        return self.spec.text
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As a key holds it."""
+        arguments = dict(sorted(self.spec.arguments.items()))
+        return {"use": self.spec.use, **({"with": arguments} if arguments else {})}
 
     def fingerprint(self) -> dict[str, Any]:
         """What determines the augmentation: its settings, and for a user's own the SHA-256 of the module that makes it.
 
         A change in that file is a new augmentation; a change in what the file imports goes unnoticed.
         """
-        use = self.settings["use"]
-        if ":" not in use:
-            return dict(self.settings)
-        return {**self.settings, "source": source_of(use, "augmentation")}
+        return self.settings | ({"source": source_of(self.spec.use, KIND)} if self.spec.is_own else {})
 
     @property
     def is_baseline(self) -> bool:
-        return bool(self.settings["use"] == BASELINE)
+        return self.spec.use == BASELINE
+
+    @property
+    def takes_mode(self) -> bool:
+        """Whether it matters to it that a study mixes by batch or by element."""
+        return not self.is_baseline and not self.spec.is_own
 
     def build(self, num_classes: int, mode: str) -> Augmentation | None:
         """The augmentation; None for the baseline. Raises InputError for bad arguments or a factory that fails.
 
         It takes ``step=`` whether it uses it or not. A user's own is checked at every call (`OwnAugmentation`).
         """
-        use, arguments = self.settings["use"], dict(self.settings.get("with", {}))
-        if use == BASELINE:
+        spec = self.spec
+        if self.is_baseline:
             return None
-        if ":" in use:
-            made = _call(load_object(use, "augmentation"), arguments, self.text)
+        if spec.is_own:
+            made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {self.text!r}")
             if not callable(made):
-                raise InputError(f"augmentation {self.text!r}: its factory gave {type(made).__name__}, not a callable.")
-            return OwnAugmentation(self.text, made, _takes_step(made), num_classes)
-        arguments.setdefault("mode", mode)
-        mixes = [_call(_SINGLE[name][0], {**_SINGLE[name][1], **arguments, "num_classes": num_classes}, self.text)
-                 for name in use.split("+")]  # fmt: skip
+                raise InputError(f"{KIND} {self.text!r}: its factory gave {type(made).__name__}, not a callable.")
+            return OwnAugmentation(self.text, made, "step" in (parameters_of(made) or ()), num_classes)
+        arguments = {"mode": mode, **spec.arguments, "num_classes": num_classes}
+        mixes = []
+        for name in spec.use.split("+"):
+            kind, fixed = _SINGLE[name]
+            mixes.append(call(kind, {**fixed, **arguments}, f"{KIND} {self.text!r}"))
         return mixes[0] if len(mixes) == 1 else Alternate(*mixes)
 
 
@@ -149,50 +162,22 @@ def parse_policy(text: str) -> Policy:
     Raises:
         InputError: an unknown name or argument (with the nearest spelling), values that are not plain literals.
     """
-    name, arguments = read_call(str(text), "augmentation")
-    if ":" not in name:
-        if name not in NAMES:
-            known = unknown("augmentation", name, NAMES)
-            raise InputError(f"{known} Your own is named package.module:factory.")
-        if name == BASELINE and arguments:
+    spec = read_spec(str(text), KIND)
+    if spec.is_own:
+        return Policy(spec)
+    if spec.use not in NAMES:
+        raise InputError(f"{unknown(KIND, spec.use, NAMES)} Your own is named package.module:factory.")
+    if spec.use == BASELINE:
+        if spec.arguments:
             raise InputError(f"the baseline takes no arguments, got {text!r}.")
-        if name != BASELINE:
-            arguments = _without_defaults(name, arguments, str(text))
-    return Policy({"use": name, **({"with": dict(sorted(arguments.items()))} if arguments else {})})
-
-
-def _without_defaults(name: str, arguments: dict[str, Any], text: str) -> dict[str, Any]:
+        return Policy(spec)
     kept: dict[str, Any] = {}
-    for part in name.split("+"):
-        kind, fixed = _SINGLE[part]
+    for name in spec.use.split("+"):
+        kind, fixed = _SINGLE[name]
         hidden = {"num_classes", "salience", *fixed}
         defaults = {field.name: field.default for field in fields(kind) if field.name not in hidden}
-        for key, value in arguments.items():
-            if key not in defaults:
-                raise InputError(f"augmentation {text!r}: {unknown('argument', key, defaults)}")
-            if isinstance(defaults[key], float) and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)  # alpha=2 and alpha=2.0 are the same run
-            if value != defaults[key] or key == "mode":
-                kept[key] = value
-        _call(kind, fixed | arguments, text)
-    return kept
-
-
-def _takes_step(mix: Callable[..., Any]) -> bool:
-    try:
-        return "step" in inspect.signature(mix).parameters
-    except (TypeError, ValueError):  # some callables have no signature to read
-        return False
-
-
-def _call(factory: Any, arguments: dict[str, Any], text: str) -> Any:
-    try:
-        inspect.signature(factory).bind(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"augmentation {text!r}: {error}.") from error
-    try:
-        return factory(**arguments)
-    except InputError as error:
-        raise InputError(f"augmentation {text!r}: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise InputError(f"augmentation {text!r}: its factory failed with {type(error).__name__}: {error}.") from error
+        kept |= without_defaults(spec.arguments, defaults, f"{KIND} {text!r}")
+        call(kind, {**fixed, **spec.arguments}, f"{KIND} {text!r}")
+    if "mode" in spec.arguments:  # a study has a mode of its own, which is another default
+        kept["mode"] = spec.arguments["mode"]
+    return Policy(Spec(spec.use, kept))

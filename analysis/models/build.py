@@ -1,30 +1,34 @@
-"""A classifier by name: built in, from torchvision or timm, or a factory of the user's own."""
+"""A classifier by name: a file of this folder, torchvision or timm, or a factory of the user's own."""
 
 from __future__ import annotations
 
-import inspect
+import pkgutil
 from collections.abc import Callable
-from functools import partial
+from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from ..errors import InputError, unknown
-from ..plugins import load_object
-from .preact_resnet import PreActResNet18
+from ..spec import Spec, call, load_object, parameters_of, read_spec
 
-BUILT_IN: dict[str, Callable[..., nn.Module]] = {
-    "preact-resnet18": PreActResNet18,
-    "preact-resnet18-official": partial(PreActResNet18, official=True),
-}
+KIND = "model"
 LIBRARIES = ("torchvision", "timm")  # whose networks are named library:NAME
 
 
-def build(spec: str, *, classes: int, channels: int, width: int, pretrained: bool = False) -> nn.Module:
+def architectures() -> dict[str, Callable[..., nn.Module]]:
+    """Every network of this folder: what its modules hold in ``ARCHITECTURES``, by the name that a user writes."""
+    package = __name__.rpartition(".")[0]
+    names = [found.name for found in pkgutil.iter_modules(import_module(package).__path__)]
+    modules = [import_module(f"{package}.{name}") for name in names]
+    return {name: make for module in modules for name, make in getattr(module, "ARCHITECTURES", {}).items()}
+
+
+def build(text: str, *, classes: int, channels: int, width: int, pretrained: bool = False) -> nn.Module:
     """A network (B, channels, H, W) → logits (B, classes), with PyTorch's initial weights unless ``pretrained``.
 
     Args:
-        spec: ``preact-resnet18``, ``preact-resnet18-official``, ``torchvision:NAME``, ``timm:NAME`` or
+        text: ``preact-resnet18``, ``preact-resnet18-official``, ``torchvision:NAME``, ``timm:NAME`` or
             ``package.module:factory``. A factory is called with those of the arguments ``num_classes``,
             ``in_channels``, ``width`` and ``pretrained`` that it names.
         width: channels of the built-in networks' first stage.
@@ -33,65 +37,59 @@ def build(spec: str, *, classes: int, channels: int, width: int, pretrained: boo
     Raises:
         InputError: no such network, a library that is not installed, a factory that fails or returns no module.
     """
-    if ":" not in spec:
-        if spec not in BUILT_IN:
-            raise InputError(
-                f"{unknown('model', spec, BUILT_IN)} Others: torchvision:resnet18, timm:resnet18, or your own as "
-                "package.module:factory."
-            )
-        if pretrained:
-            raise InputError(f"there are no published weights for {spec}; give a file of weights, or train it.")
-        return BUILT_IN[spec](classes, width=width, channels=channels)
-    library, _, name = spec.partition(":")
-    if library == "torchvision":
-        return _torchvision(spec, name, classes, pretrained)
-    if library == "timm":
-        return _timm(spec, name, classes, channels, pretrained)
-    factory = load_object(spec, "model")
-    if not callable(factory):
-        raise InputError(f"model {spec!r}: expected a function to call, found {type(factory).__name__}.")
-    parameters = _parameters(factory)
-    if pretrained and "pretrained" not in parameters:
-        raise InputError(f"model {spec!r}: its factory takes no argument 'pretrained'; give a file of weights.")
-    known = {"num_classes": classes, "in_channels": channels, "width": width, "pretrained": pretrained}
-    return _made(spec, factory, {name: value for name, value in known.items() if name in parameters})
+    spec = read_spec(text, KIND)
+    where = f"{KIND} {spec.text!r}"
+    offered: dict[str, Any] = {
+        "num_classes": classes,
+        "in_channels": channels,
+        "width": width,
+        "pretrained": pretrained,
+    }
+    library = spec.use.partition(":")[0]
+    if not spec.is_own:
+        factory = _ours(spec, pretrained)
+    elif library in LIBRARIES:
+        return _module(where, _of_library(spec, library, classes, channels, pretrained))
+    else:
+        factory = load_object(spec.use, KIND)
+        if pretrained and "pretrained" not in (parameters_of(factory) or ()):
+            raise InputError(f"{where}: its factory takes no argument 'pretrained'; give a file of weights.")
+    return _module(where, call(factory, spec.arguments, where, **offered))
 
 
-def _torchvision(spec: str, name: str, classes: int, pretrained: bool) -> nn.Module:
-    from torchvision import models
-
-    if name not in models.list_models(module=models):
-        raise unknown("torchvision model", name, models.list_models(module=models))
+def _ours(spec: Spec, pretrained: bool) -> Callable[..., nn.Module]:
+    known = architectures()
+    if spec.use not in known:
+        raise InputError(
+            f"{unknown(KIND, spec.use, known)} Others: torchvision:resnet18, timm:resnet18, or your own as "
+            "package.module:factory."
+        )
     if pretrained:
-        return _made(spec, models.get_model, {"name": name, "weights": "DEFAULT"})
-    return _made(spec, models.get_model, {"name": name, "weights": None, "num_classes": classes})
+        raise InputError(f"there are no published weights for {spec.use}; give a file of weights, or train it.")
+    return known[spec.use]
 
 
-def _timm(spec: str, name: str, classes: int, channels: int, pretrained: bool) -> nn.Module:
+def _of_library(spec: Spec, library: str, classes: int, channels: int, pretrained: bool) -> Any:
+    name = spec.use.partition(":")[2]
+    where = f"{KIND} {spec.text!r}"
+    if library == "torchvision":
+        from torchvision import models
+
+        if name not in models.list_models(module=models):
+            raise unknown(f"torchvision {KIND}", name, models.list_models(module=models))
+        own: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {"weights": None, "num_classes": classes}
+        return call(models.get_model, {"name": name, **own, **spec.arguments}, where)
     try:
         import timm
     except ImportError as error:
-        raise InputError(f"model {spec!r} needs the package timm: pip install timm.") from error
+        raise InputError(f"{where} needs the package timm: pip install timm.") from error
     if not timm.is_model(name):
-        raise unknown("timm model", name, timm.list_models())
+        raise unknown(f"timm {KIND}", name, timm.list_models())
     own = {} if pretrained else {"num_classes": classes, "in_chans": channels}
-    return _made(spec, timm.create_model, {"model_name": name, "pretrained": pretrained, **own})
+    return call(timm.create_model, {"model_name": name, "pretrained": pretrained, **own, **spec.arguments}, where)
 
 
-def _parameters(factory: Callable[..., Any]) -> set[str]:
-    try:
-        return set(inspect.signature(factory).parameters)
-    except (TypeError, ValueError):  # some callables have no signature to read
-        return set()
-
-
-def _made(spec: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> nn.Module:
-    try:
-        made = factory(**arguments)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # whatever the factory raises
-        raise InputError(f"model {spec!r}: its factory failed with {type(error).__name__}: {error}") from error
+def _module(where: str, made: Any) -> nn.Module:
     if not isinstance(made, nn.Module):
-        raise InputError(f"model {spec!r}: its factory returned {type(made).__name__}; expected a torch.nn.Module.")
+        raise InputError(f"{where}: its factory returned {type(made).__name__}; expected a torch.nn.Module.")
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,16 +37,16 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet18(nn.Module):
-    """Images (B, channels, H, W) → logits (B, classes). 11.2 million parameters at the default width.
+    """Images (B, in_channels, H, W) → logits (B, num_classes). 11.2 million parameters at the default width.
 
     ``official`` is the network of the published FMix code, which differs from He et al.: BN–ReLU stands between the
     stem and the first block, whose own follows; every block adds to its activated input, so that no path is an
     identity; and the last sum is pooled as it is, without BN–ReLU.
     """
 
-    def __init__(self, classes: int, *, width: int = 64, channels: int = 3, official: bool = False) -> None:
+    def __init__(self, num_classes: int, *, width: int = 64, in_channels: int = 3, official: bool = False) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.stem = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.stem_norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU()) if official else nn.Identity()
         stages: list[nn.Module] = []
         inputs = width
@@ -58,8 +60,14 @@ class PreActResNet18(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
         self.head_norm = nn.Identity() if official else nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
-        self.head = nn.Linear(inputs, classes)
+        self.head = nn.Linear(inputs, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.head_norm(self.stages(self.stem_norm(self.stem(x))))
         return self.head(features.mean((2, 3)))
+
+
+ARCHITECTURES = {
+    "preact-resnet18": PreActResNet18,
+    "preact-resnet18-official": partial(PreActResNet18, official=True),
+}

@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
+
 from ..errors import InputError
-from ..interface import Row
-from .checked import checked, shown
-from .results import read_result, read_rows
+from ..interface import Arm, Row, Study
+from ..presentation.names import label
+from ..schema import from_stored, shown
+from ..statistics.effect import Terms
+from .results import read_result, read_rows, table
 from .runs import ENVIRONMENT, HISTORY, RESULT, Run, parse_json
 
 RECORD = "study.json"
@@ -29,6 +33,7 @@ class TaskRecord:
 
     name: str  # its run directory
     kind: str
+    section: str
     label: str
     inputs: tuple[str, ...]
     state: Literal["done", "failed", "skipped", "pending"]
@@ -42,7 +47,7 @@ class TaskRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as it was run: its settings, its tasks, and the way to their runs."""
+    """A study as it was run, or several side by side: settings, tasks, and the way to their runs."""
 
     folder: Path
     name: str
@@ -52,8 +57,31 @@ class StudyRecord:
     runs: Path
     tasks: tuple[TaskRecord, ...]
     roots: Mapping[str, Path] = field(default_factory=dict)  # of tasks whose runs lie elsewhere
-    shown_as: Mapping[str, str] = field(default_factory=dict)  # task → what its augmentation's name ends in
+    studies: Mapping[str, str] = field(default_factory=dict)  # task → the study that it belongs to, if not the first
     parts: tuple[StudyRecord, ...] = ()  # the studies it was combined from
+
+    @property
+    def study(self) -> str:
+        """The name of the first study: it stands in rows, and is left out where an augmentation is named."""
+        return self.parts[0].name if self.parts else self.name
+
+    def arm(self, augmentation: str) -> Arm:
+        """An augmentation of the first study."""
+        return Arm(self.study, augmentation)
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Every augmentation that the studies list, in their order."""
+        listed = [
+            Arm(study, name)
+            for part, study in zip(self.parts or (self,), _designs(self.parts or (self,)), strict=True)
+            for name in part.settings["augmentations"]
+        ]
+        return list(dict.fromkeys(listed))
+
+    def label(self, arm: Arm) -> str:
+        """An arm's name as people know it; of another study than the first, with that study's."""
+        return label(arm.augmentation, "" if arm.study == self.study else arm.study)
 
     def run(self, name: str) -> Run:
         return Run(self.roots.get(name, self.runs) / name)
@@ -62,7 +90,7 @@ class StudyRecord:
         return [task for task in self.tasks if task.kind == kind and task.state == "done"]
 
     def rows(self) -> list[Row]:
-        """All rows of the study's finished tasks, under this study's name.
+        """All rows of the finished tasks, each under the study that it belongs to.
 
         Raises:
             InputError: a run is missing or damaged, or holds rows of another one.
@@ -71,16 +99,38 @@ class StudyRecord:
 
     @cached_property
     def _rows(self) -> list[Row]:
-        found: list[Row] = []
+        rows: list[Row] = []
         for task in self.tasks:
             if task.state == "done":
-                end, run = self.shown_as.get(task.name, ""), self.run(task.name)
+                study, run = self.studies.get(task.name, self.study), self.run(task.name)
                 for number, row in enumerate(read_rows(run), 1):
-                    if row.run.removesuffix(".partial") != task.name:  # as the folder was called when it was measured
+                    if row.run != task.name:
                         raise run.damaged(RESULT, ValueError(f"rows, number {number}: of the run {shown(row.run)}"))
-                    named = row.augmentation + end
-                    found.append(replace(row, run=task.name, study=self.name, augmentation=named))
-        return found
+                    rows.append(replace(row, study=study))
+        return rows
+
+    def table(self, section: str) -> pd.DataFrame:
+        """A section's rows as a table: columns as in `Row`, one for each of their params, and ``arm``.
+
+        What a row's params lack is NaN. Raises InputError as `rows`.
+        """
+        rows = [row for row in self._rows if row.section == section]
+        return table(rows).assign(arm=pd.Series([Arm(row.study, row.augmentation) for row in rows], dtype=object))
+
+    def terms(self, section: str, array: str, **params: Any) -> Terms:
+        """(arm, seed) → an array that the section's runs keep, such as one number an image; of rows with these params.
+
+        Raises:
+            InputError: as `rows`; a run has no such array.
+        """
+        rows = self.table(section)
+        for name, value in params.items():
+            rows = rows[rows[name] == value]
+        runs = rows.drop_duplicates("run")
+        columns = (runs["arm"], runs["seed"], runs["run"])
+        return {
+            (arm, int(seed)): self.run(run).read_arrays(array)[array] for arm, seed, run in zip(*columns, strict=True)
+        }
 
     def environments(self) -> list[dict[str, Any]]:
         """What each finished task was run with."""
@@ -103,48 +153,41 @@ class StudyRecord:
 def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyRecord:
     """Several studies as one, for a report side by side: all their tasks, each once.
 
+    Studies of one design count as one: their seeds and augmentations are put together.
+
     Args:
-        mixed: studies whose settings differ too; the augmentations of all but the first are then shown with the name
-            of their study.
+        mixed: studies of other designs too; each is compared with its own baseline.
 
     Raises:
         InputError: other data; or another training set or other settings of a section that both ran, unless ``mixed``.
     """
     first, *others = records
-    sections = list(first.settings["sections"])
-    augmentations = list(first.settings["augmentations"])
+    designs = _designs(records)
     settings = dict(first.settings)
     tasks = {task.name: task for task in first.tasks}
     roots = {task.name: first.runs for task in first.tasks}
-    shown_as: dict[str, str] = {}
-    for other in others:
+    studies: dict[str, str] = {}
+    for other, study in zip(others, designs[1:], strict=True):
         if other.settings["data"] != first.settings["data"]:
             raise InputError(
                 f"studies {first.name!r} and {other.name!r} cannot stand in one report: data is "
                 f"{first.settings['data']!r} in one and {other.settings['data']!r} in the other."
             )
-        different = [
-            key
-            for key in other.settings
-            if key in settings and key not in _OWN and other.settings[key] != settings[key]
-        ]
-        if different and not mixed:
+        if study != designs[0] and not mixed:
             raise InputError(
-                f"studies {first.name!r} and {other.name!r} have other settings of {', '.join(different)}. Give "
-                "--mixed to show the second one's augmentations by its name."
+                f"studies {first.name!r} and {other.name!r} have other settings of "
+                f"{', '.join(_differing(settings, other.settings))}. Give --mixed to show the second one's "
+                "augmentations by its name."
             )
-        end = f" [{other.name}]" if different else ""
         for task in other.tasks:
             if task.name not in tasks or tasks[task.name].state != "done":
                 tasks[task.name] = task
                 roots[task.name] = other.runs
-                if end:
-                    shown_as[task.name] = end
+                studies[task.name] = study
         settings = {**other.settings, **settings}
-        sections += [name for name in other.settings["sections"] if name not in sections]
-        augmentations += [name + end for name in other.settings["augmentations"] if name + end not in augmentations]
-    seeds = sorted({seed for record in records for seed in record.settings["seeds"]})
-    settings |= {"sections": sections, "augmentations": augmentations, "seeds": seeds}
+    for name in ("sections", "augmentations"):
+        settings[name] = list(dict.fromkeys(value for record in records for value in record.settings[name]))
+    settings["seeds"] = sorted({seed for record in records for seed in record.settings["seeds"]})
     return replace(
         first,
         name=" + ".join(dict.fromkeys(record.name for record in records)),
@@ -153,12 +196,33 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
         settings=settings,
         tasks=tuple(tasks.values()),
         roots=roots,
-        shown_as=shown_as,
+        studies=studies,
         parts=tuple(records),
     )
 
 
-_OWN = ("name", "seeds", "augmentations", "sections")  # settings in which studies of one report may differ
+def _designs(records: Sequence[StudyRecord]) -> list[str]:
+    """For each study the name under which its networks stand: that of the first study of its design.
+
+    Two designs whose studies have one name are numbered.
+    """
+    designs: dict[str, dict[str, Any]] = {}
+    names = []
+    for record in records:
+        name = next((name for name, known in designs.items() if not _differing(known, record.settings)), "")
+        if not name:
+            same = sum(other == record.name or other.startswith(f"{record.name} (") for other in designs)
+            name = f"{record.name} ({same + 1})" if same else record.name
+        designs[name] = {**record.settings, **designs.get(name, {})}
+        names.append(name)
+    return names
+
+
+def _differing(settings: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
+    """The settings that both have, each otherwise, but those in which studies of one design may differ."""
+    return [
+        key for key, value in others.items() if key in settings and key not in Study.FREE and value != settings[key]
+    ]
 
 
 def write_record(
@@ -195,9 +259,11 @@ def read_record(folder: Path) -> StudyRecord:
     """Raises InputError when the folder is no study's or its record is damaged."""
     path = folder / RECORD
     try:
-        content = checked(_Content, parse_json(path.read_bytes()))
-        needed = _Settings.__dataclass_fields__.keys() & content.settings.keys()
-        checked(_Settings, {name: content.settings[name] for name in needed})
+        content = from_stored(_Content, parse_json(path.read_bytes()))
+        own = {f.name: content.settings[f.name] for f in fields(Study) if f.name in content.settings}
+        if missing := _READ - own.keys():
+            raise ValueError(f"its settings have no {', '.join(sorted(missing))}")
+        from_stored(Study, own)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{folder} is no folder of a mixlens run or study: it has no {RECORD}. Give a study's, such as "
@@ -210,8 +276,10 @@ def read_record(folder: Path) -> StudyRecord:
             f"{path} is not a mixlens study record, or damaged ({error}). Run the study again: that writes it anew "
             "and takes what is done from its runs."
         ) from error
-    own = vars(content) | {"folder": folder, "runs": Path(os.path.normpath(folder / content.runs))}
-    return StudyRecord(**own)
+    return StudyRecord(**vars(content) | {"folder": folder, "runs": Path(os.path.normpath(folder / content.runs))})
+
+
+_READ = {"data", "train_size", "augmentations", "seeds", "sections"}  # of a study's settings, by reports
 
 
 @dataclass(frozen=True)
@@ -224,14 +292,3 @@ class _Content:
     started: str
     runs: str
     tasks: tuple[TaskRecord, ...]
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """Those of the settings that reports read."""
-
-    data: str
-    seeds: tuple[int, ...]
-    augmentations: tuple[str, ...]
-    sections: tuple[str, ...]
-    train_size: int | None

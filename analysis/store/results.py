@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pandas as pd
 
-from ..interface import Estimate, Row
-from .checked import checked
+from ..interface import Row
+from ..schema import from_stored, shown
 from .runs import RESULT, Run
 
-COLUMNS = tuple(field.name for field in fields(Row))
+FACTS = tuple(field.name for field in fields(Row) if field.name != "params")
 
 
 @dataclass(frozen=True)
@@ -22,23 +21,6 @@ class Result:
 
     rows: tuple[Row, ...]
     seconds: float
-
-
-def row_of(estimate: Estimate, **facts: Any) -> Row:
-    """An estimate as a row; ``facts`` are the row's other fields."""
-    low, high = (estimate.interval.low, estimate.interval.high) if estimate.interval else (None, None)
-    return Row(
-        value=estimate.value,
-        unit=estimate.unit,
-        n=estimate.n,
-        stderr=estimate.stderr,
-        ci_low=low,
-        ci_high=high,
-        bound=estimate.bound,
-        ceiling=estimate.ceiling,
-        saturated=estimate.saturated,
-        **facts,
-    )
 
 
 def write_rows(run: Run, rows: Sequence[Row], seconds: float) -> None:
@@ -55,16 +37,25 @@ def read_result(run: Run) -> Result:
     """The rows and seconds of a run. Raises InputError as `read_rows`."""
     content = run.read_json(RESULT)
     try:
-        return checked(Result, content)
+        return from_stored(Result, content)
     except ValueError as error:
         raise run.damaged(RESULT, error) from error
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
-    """One line a row, columns as in `Row`; ``params`` as JSON text, so that it groups and writes to CSV."""
+    """One line a row: columns as in `Row`, then one for each param; what a row's params lack is NaN.
+
+    Raises:
+        ValueError: a param is called as a column of every row.
+    """
     records: list[dict[str, Any]] = []
+    params: dict[str, None] = {}
     for row in rows:
         record = asdict(row)
-        record["params"] = json.dumps(record["params"], sort_keys=True)
-        records.append(record)
-    return pd.DataFrame(records, columns=list(COLUMNS))
+        own = record.pop("params")
+        if taken := own.keys() & record.keys():
+            raise ValueError(f"a param is called {shown(min(taken))}, as a column of every row is")
+        params |= dict.fromkeys(own)
+        records.append(record | own)
+    made = pd.DataFrame(records, columns=[*FACTS, *params])
+    return made.astype({"seed": "Int64"}) if made["seed"].isna().any() else made

@@ -7,7 +7,6 @@ half-written is ever taken for a result. Everything in it is JSON, JSON lines, s
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .checked import finite
+from ..schema import finite, key_of
 from .lease import Lease
 
 CONFIG, RESULT, HISTORY, ENVIRONMENT, FAILED = (
@@ -30,16 +29,6 @@ CONFIG, RESULT, HISTORY, ENVIRONMENT, FAILED = (
     "failed.json",
 )
 MODEL, ARRAYS, CHECKPOINT = "model.safetensors", "arrays.npz", "checkpoint.safetensors"
-
-
-def canonical(config: Any) -> str:
-    """JSON with sorted keys and no spaces: the same text for the same content. NaN and unknown types are refused."""
-    return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def key_of(config: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of a canonical config."""
-    return hashlib.sha256(canonical(config).encode()).hexdigest()
 
 
 def replace_files(contents: Mapping[Path, bytes]) -> None:
@@ -141,19 +130,18 @@ class Run:
         np.savez_compressed(self.path / ARRAYS, **arrays)  # type: ignore[arg-type]
 
     def read_arrays(self, *names: str) -> dict[str, np.ndarray]:
-        """All arrays. Raises InputError when the file is missing, damaged or lacks one of ``names``."""
+        """The named arrays, or all. Raises InputError when the file is missing, damaged or lacks one of them."""
         try:
             with np.load(self.path / ARRAYS, allow_pickle=False) as archive:
-                found = {name: archive[name] for name in archive.files}
+                if missing := set(names) - set(archive.files):
+                    raise ValueError(f"it has no array {min(missing)!r}")
+                arrays = {name: archive[name] for name in names or archive.files}
         except Exception as error:  # zipfile, zlib and numpy each have their own
             raise self.damaged(ARRAYS, error) from error
-        for name, array in found.items():
+        for name, array in arrays.items():
             if array.dtype.kind not in "biuf":
                 raise self.damaged(ARRAYS, ValueError(f"array {name!r} holds {array.dtype}, not numbers"))
-        for name in names:
-            if name not in found:
-                raise self.damaged(ARRAYS, ValueError(f"it has no array {name!r}"))
-        return found
+        return arrays
 
     def damaged(self, name: str, error: Exception) -> InputError:
         return InputError(

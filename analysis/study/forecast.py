@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..interface import Task
-from ..store.runs import CONFIG, RESULT, Run, Store, canonical
-from .plan import config_of, in_order, name_of
+from ..schema import canonical
+from ..store.runs import CONFIG, RESULT, Run, Store
+from .plan import in_order
 
 REPLICATES = ("seed", "augmentation", "replicate")  # settings that do not change how long a task takes
 
@@ -36,13 +37,12 @@ def forecast(tasks: Sequence[Task], store: Store) -> list[Planned]:
                 continue  # of another version: nothing to go by
     planned = []
     for task in in_order(tasks):
-        name = name_of(task)
-        begun = "begun" if (store.root / f"{name}.partial").is_dir() else "to do"
-        known = taken.get(_alike(config_of(task)))
+        begun = "begun" if (store.root / f"{task.name}.partial").is_dir() else "to do"
+        known = taken.get(_alike(task.settings))
         planned.append(
             Planned(
                 task.label,
-                "done" if store.find(name) is not None else begun,  # type: ignore[arg-type]
+                "done" if store.find(task.name) is not None else begun,  # type: ignore[arg-type]
                 statistics.median(known) if known else None,
             )
         )

@@ -7,10 +7,10 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Generator, nn
@@ -34,6 +34,18 @@ class Backend:
     def channels_last(self) -> bool:
         """Channels-last convolutions: twice as fast on CPUs and with bf16 on CUDA; MPS gains nothing."""
         return self.device.type != "mps"
+
+    def resolve(self, precision: str) -> Precision:
+        """What ``auto`` stands for on this device: bf16 where the hardware multiplies it natively, else fp32.
+
+        Raises:
+            InputError: an unknown precision.
+        """
+        if precision == "auto":
+            return "bf16" if _has_bf16(self.device) else "fp32"
+        if precision not in get_args(Precision):
+            raise unknown("precision", precision, ("auto", *get_args(Precision)))
+        return cast(Precision, precision)
 
     def prepare(self, module: Module) -> Module:
         module = module.to(self.device)
@@ -103,12 +115,8 @@ def make_backend(
         if threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}.")
         torch.set_num_threads(threads)
-    resolved = _device(device)
-    if precision == "auto":
-        precision = "bf16" if _has_bf16(resolved) else "fp32"
-    if precision not in get_args(Precision):
-        raise unknown("precision", precision, ("auto", *get_args(Precision)))
-    return Backend(resolved, precision, compile, deterministic)  # type: ignore[arg-type]
+    backend = Backend(_device(device), "fp32", compile, deterministic)
+    return replace(backend, precision=backend.resolve(precision))
 
 
 def _device(name: str) -> torch.device:
@@ -137,8 +145,11 @@ def _has_bf16(device: torch.device) -> bool:
     return False
 
 
-def environment(backend: Backend) -> dict[str, Any]:
-    """What a result was made with: versions, hardware, threads, commit. Stored beside it, never part of its key."""
+def environment(backend: Backend, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """What a result was made with: versions, hardware, threads, commit. Stored beside it, never part of its key.
+
+    ``packages`` are more of those whose versions are noted.
+    """
     import numpy
     import torchvision
 
@@ -150,7 +161,7 @@ def environment(backend: Backend) -> dict[str, Any]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "numpy": numpy.__version__,
-        "foolbox": _version("foolbox"),
+        **{package: _version(package) for package in packages},
         "platform": platform.system(),
         "device": backend.device.type,
         "hardware": name,

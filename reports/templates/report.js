@@ -31,13 +31,14 @@ for (const table of document.querySelectorAll("table.sortable")) {
 const stored = document.getElementById("rows-data");
 if (stored) {
   const { columns, rows } = JSON.parse(stored.textContent);
+  const whole = rows.map(row => columns.map((_, i) => row[i] ?? null));
   const quoted = value => {
     const text = value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const made = {
-    csv: () => [columns, ...rows].map(row => row.map(quoted).join(",")).join("\n") + "\n",
-    json: () => JSON.stringify(rows.map(row => Object.fromEntries(columns.map((name, i) => [name, row[i]])))),
+    csv: () => [columns, ...whole].map(row => row.map(quoted).join(",")).join("\n") + "\n",
+    json: () => JSON.stringify(whole.map(row => Object.fromEntries(row.map((value, i) => [columns[i], value])))),
   };
   for (const button of document.querySelectorAll("button[data-rows]")) {
     button.hidden = false;

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.interface import Estimate, Interval
+from mixlens.analysis.interface import Arm, Estimate, Interval, Machine, Network, Study, Task
 
 NATS = Estimate(
     2.0,
@@ -83,3 +83,42 @@ def test_conversion_leaves_the_original_alone():
 def test_tensors_take_no_part_in_comparing_and_printing():
     assert replace(NATS, samples=None, influence=None) == NATS
     assert "tensor" not in repr(NATS)
+
+
+# identity
+
+
+@pytest.mark.parametrize("name", ["mine [v2]", "]", "baseline [x]", "fmix(alpha=0.2)", " ["])
+def test_an_arm_is_compared_with_its_own_studys_baseline_whatever_its_name(name):
+    arm = Arm("a study [b]", name)
+    assert arm.baseline == Arm("a study [b]", "baseline")
+    assert arm.baseline != Arm("a study", "baseline")
+    assert not arm.is_baseline
+    assert arm.baseline.is_baseline
+
+
+def test_a_tasks_name_is_the_hash_of_what_determines_its_output():
+    task = Task("kind", 1, "m:f", Machine(), "vae", "a label")
+    same = replace(task, work="elsewhere:f", label="b", section="c", network=Network("fmix", 3, "m"), packages=("x",))
+    assert same.name == task.name
+    for change in (
+        {"kind": "other"},
+        {"version": 2},
+        {"config": Machine(device="cuda")},
+        {"data": "0" * 64},
+        {"precision": "bf16"},
+        {"inputs": (replace(task, kind="input"),)},
+    ):
+        assert replace(task, **change).name != task.name, change
+
+
+def test_a_studys_settings_are_plain_values():
+    described = Study(augmentations=("fmix",), seeds=(1, 2), settings={"m": Machine()}).describe()
+    assert (described["augmentations"], described["seeds"], described["m"]["device"]) == (["fmix"], [1, 2], "auto")
+    assert "settings" not in described
+
+
+@pytest.mark.parametrize(("values", "words"), [({"threads": 0}, "threads must be at least 1, got 0")])
+def test_what_a_machine_cannot_be(values, words):
+    with pytest.raises(InputError, match=words):
+        Machine(**values)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlens.cli import main
+from mixlens.cli.main import main
 
 CODE = """
 import numpy as np
@@ -31,11 +31,11 @@ def votes():
     p = 0.1 + 0.6 * np.eye(4)[plain()['test_labels']]
     return np.stack([rng.multinomial(20, row / row.sum()) for row in p])
 
-def judged():
-    return plain() | dict(human=votes())
+def fewer():
+    return votes()[1:]
 
 def misfit():
-    return plain() | dict(human=votes()[1:])
+    return plain() | dict(human=votes())
 
 def linear(num_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(48, num_classes))
@@ -58,11 +58,7 @@ def here(tmp_path, monkeypatch):
 def rows(folder):
     found = pd.read_csv(folder / "rows.csv")
     assert set(found["section"]) == {"classifier", "calibration"}, "its accuracy, and what is measured here"
-    found = found[found["section"] == "calibration"]
-    params = found["params"].map(json.loads)
-    return found.assign(
-        **{key: params.map(lambda p, key=key: p.get(key)) for key in ("temperature", "smoothing", "bins")}
-    )
+    return found[found["section"] == "calibration"]
 
 
 def page(folder):
@@ -70,7 +66,8 @@ def page(folder):
 
 
 def test_ones_own_votes_from_training_to_report(here, capsys):
-    arguments = [*OWN, "--data", "calibrated_code:judged", "--augmentations", "baseline,mixup", "--seeds", "2"]
+    arguments = [*OWN, "--data", "calibrated_code:plain", "--augmentations", "baseline,mixup", "--seeds", "2"]
+    arguments += ["--calibration.counts", "calibrated_code:votes"]
     arguments += ["--out", str(here), "--name", "own"]
     assert main(arguments) == 0
     assert str(here / "own" / "report.html") in capsys.readouterr().out.replace("\n", "")
@@ -88,7 +85,7 @@ def test_ones_own_votes_from_training_to_report(here, capsys):
     assert set(zip(found["augmentation"], found["seed"], strict=True)) == {
         (name, seed) for name in ("baseline", "mixup") for seed in (0, 1)
     }
-    assert set(found["dataset"]) == {"calibrated_code:judged"}
+    assert set(found["dataset"]) == {"calibrated_code:plain"}
     assert set(found["smoothing"].dropna()) == {0.0, 0.05, 0.1, 0.5}, "the defaults"
     assert set(found["bins"].dropna()) == {15}
     assert found["value"].notna().all()
@@ -132,18 +129,18 @@ def test_without_votes_the_report_says_what_is_left_out_and_a_file_brings_it_in(
 
 def test_in_a_study_of_several_sections(here):
     text = (
-        "name: both\ndata: calibrated_code:judged\nseeds: 1\naugmentations: [baseline]\n"
+        "name: both\ndata: calibrated_code:plain\nseeds: 1\naugmentations: [baseline]\n"
         "sections: [classifier, calibration]\n"
         "classifier: {model: 'calibrated_code:linear', epochs: 15, batch_size: 50, learning_rate: 0.05, crop: 0}\n"
-        "calibration: {resamples: 100, smoothing: [0.3], seed: 4}\n"
+        "calibration: {resamples: 100, smoothing: [0.3], seed: 4, counts: 'calibrated_code:votes'}\n"
     )
     (here / "both.yaml").write_text(text, encoding="utf-8")
     assert main(["run", "both.yaml", "--calibration.seed", "5", "--out", str(here), "--quiet"]) == 0
     settings = json.loads((here / "both" / "study.json").read_text(encoding="utf-8"))["settings"]["calibration"]
-    assert settings == {"counts": "", "smoothing": [0.3], "bins": 15, "resamples": 100, "seed": 5}
+    assert settings == {"counts": "calibrated_code:votes", "smoothing": [0.3], "bins": 15, "resamples": 100, "seed": 5}
     found = pd.read_csv(here / "both" / "rows.csv")
     assert set(found["section"]) == {"classifier", "calibration"}
-    nll = found[(found["quantity"] == "nll") & ~found["params"].str.contains("scaled")]
+    nll = found[(found["quantity"] == "nll") & (found["temperature"] != "scaled")]
     assert len(nll) == 2
     assert nll["value"].iloc[0] == pytest.approx(nll["value"].iloc[1], rel=1e-5), "both measure it"
     assert len(list((here / "runs").glob("classifier-train-*"))) == 1
@@ -169,7 +166,8 @@ def test_in_a_study_of_several_sections(here):
         (["--calibration.counts", "negative.npy"], ["human counts must be finite and at least 0; image 3 has -1"]),
         (["--calibration.counts", "empty.npy"], ["image 3 has no human votes"]),
         (["--calibration.counts", "fractions.npy"], ["those of image 0 sum to 10"]),
-        (["--data", "calibrated_code:misfit"], ["human counts of shape (119, 4); expected (120, 4)"]),
+        (["--calibration.counts", "calibrated_code:fewer"], ["has the shape (119, 4); expected (120, 4)"]),
+        (["--data", "calibrated_code:misfit"], ["'human': votes are the calibration section's"]),
         (["--classifier.batch-size", "401"], ["classifier.batch_size is 401"]),
     ],
     ids=" ".join,

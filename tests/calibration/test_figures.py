@@ -10,10 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from mixlens.analysis.interface import Printed, Row
+from mixlens.analysis.presentation.svg import svg
 from mixlens.analysis.store.record import StudyRecord, TaskRecord
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
-from mixlens.analysis.style import svg
 from mixlens.calibration.figures import plots, tables
 from mixlens.reports import paper
 from mixlens.reports.report import write_report
@@ -103,7 +103,9 @@ def study(tmp_path):
                         arrays[key] = np.array([0.6, 0.4, 0.5]) + seed / 100
                 run.write_arrays(arrays)
                 run.write_json(ENVIRONMENT, {"torch": "2.9"})
-                made.append(TaskRecord(name, "calibration-measure", f"measure {augmentation}", (), "done"))
+                made.append(
+                    TaskRecord(name, "calibration-measure", "calibration", f"measure {augmentation}", (), "done")
+                )
         settings = {
             "data": data,
             "seeds": list(range(seeds)),
@@ -320,7 +322,7 @@ def test_rows_of_other_sections_are_not_read(study):
     rows = rows_of("classifier-measure-0", "baseline", 0, "votes")
     content = [{**vars(row), "section": "classifier", "value": 99.0} for row in rows]
     (run / "result.json").write_text(json.dumps({"rows": content, "seconds": 1}), encoding="utf-8")
-    other = TaskRecord("classifier-measure-0", "classifier-measure", "", (), "done")
+    other = TaskRecord("classifier-measure-0", "classifier-measure", "classifier", "", (), "done")
     assert tables(replace(record, tasks=(*record.tasks, other)), {}) == before
 
 

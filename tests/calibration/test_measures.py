@@ -24,7 +24,6 @@ from mixlens.calibration.measures import (
     cross_entropy,
     divergence,
     entropy,
-    fit_temperature,
     jensen_shannon,
     log_probabilities,
     nll,
@@ -34,6 +33,7 @@ from mixlens.calibration.measures import (
     split_half,
     total_variation,
 )
+from mixlens.calibration.temperature import fit_temperature
 
 
 def draws(n=200, classes=5, seed=0):

@@ -1,7 +1,5 @@
 """`mixlens gradcam` as a user meets it."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from mixlens.analysis.models.preact_resnet import PreActResNet18
-from mixlens.cli import main
+from mixlens.cli.main import main
 
 CODE = """
 import numpy as np
@@ -64,8 +62,7 @@ def here(here, monkeypatch):
 def rows(folder):
     found = pd.read_csv(folder / "rows.csv")
     assert set(found["section"]) == {"gradcam"}
-    params = pd.DataFrame(list(found["params"].map(json.loads)))
-    return pd.concat([found, params], axis=1)
+    return found
 
 
 def test_from_training_to_report(here, capsys):
@@ -121,7 +118,7 @@ def test_weights_of_ones_own_are_explained_as_they_are(here):
     assert main([*OWN, *given]) == 0
     assert not list((here / "runs").glob("classifier-train-*")), "nothing is trained"
     found = rows(here / "own").set_index("quantity")
-    assert set(found["layer"]) == {"0"}, "the first convolution"
+    assert set(found["layer"].astype(str)) == {"0"}, "the first convolution"
     assert set(found["augmentation"]) == {"mine"}
     sums = []
     for image in (torch.as_tensor(noise()["test_images"]).float() / 255 - 0.5) / 0.25:

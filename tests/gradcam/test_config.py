@@ -1,7 +1,7 @@
 import pytest
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.settings import changed, from_mapping
+from mixlens.analysis.schema import changed, from_user
 from mixlens.gradcam.config import PREDICTED, TRUE, GradCAMConfig
 
 
@@ -46,9 +46,9 @@ def test_the_least_that_is_taken():
 
 def test_from_a_study_file():
     values = {"layers": "stem", "batch-size": 7, "upsample": True, "target": "2", "norm": "none", "images": None}
-    config = from_mapping(GradCAMConfig, values, "gradcam")
+    config = from_user(GradCAMConfig, values, "gradcam")
     assert config == GradCAMConfig(layers=("stem",), batch_size=7, upsample=True, target="2", norm="none")
-    assert from_mapping(GradCAMConfig, {"layers": ["a", "b"]}, "gradcam").layers == ("a", "b")
+    assert from_user(GradCAMConfig, {"layers": ["a", "b"]}, "gradcam").layers == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_from_a_study_file():
 )
 def test_mistakes_in_a_study_file(values, words):
     with pytest.raises(InputError, match=words):
-        from_mapping(GradCAMConfig, values, "gradcam")
+        from_user(GradCAMConfig, values, "gradcam")

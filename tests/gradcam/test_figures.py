@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlens.analysis.interface import Row
+from mixlens.analysis.interface import Arm, Row
+from mixlens.analysis.presentation.names import colours
 from mixlens.analysis.store.record import TaskRecord, read_record, write_record
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
-from mixlens.analysis.style import colours
 from mixlens.gradcam.figures import plots, tables
 from mixlens.reports import paper
 from mixlens.reports.report import write_report
@@ -59,7 +59,7 @@ def study(tmp_path):
                 for layer, side in zip(areas, (8, 4, 2), strict=False)
             }
             run.write_arrays({"sums": np.asarray(values, np.float32), "pictures": pictures} | maps)
-            tasks.append(TaskRecord(name, "gradcam-measure", name, (), "done"))
+            tasks.append(TaskRecord(name, "gradcam-measure", "gradcam", name, (), "done"))
         names, seeds = (list(dict.fromkeys(part)) for part in zip(*sums, strict=True))
         settings = {"data": data, "seeds": seeds, "augmentations": names, "sections": ["gradcam"]}
         settings["train_size"] = None
@@ -240,7 +240,7 @@ def test_rows_of_other_sections_are_left_out(study):
     run.path.mkdir()
     facts = (run.path.name, "other", "classifier", "photos", "test", "baseline", "preact-resnet18", 0)
     write_rows(run, [Row(*facts, "accuracy", 0.5, "fraction", 4)], 1.0)
-    task = TaskRecord(run.path.name, "classifier-measure", "measure", (), "done")
+    task = TaskRecord(run.path.name, "classifier-measure", "classifier", "measure", (), "done")
     both = replace(record, tasks=(task, *record.tasks))
     assert of(both)["sums"].rows == of(record)["sums"].rows
     assert len(plots(both, {})) == 2
@@ -296,7 +296,7 @@ def test_pictures_of_one_channel(study):
 def test_the_distribution_counts_every_image_of_every_network(study):
     plot = drawn(study(), "distribution")
     assert [axis.get_title(loc="left") or axis.get_title() for axis in plot.figure.axes] == ["stem", "stages.0"]
-    palette = colours(["baseline", "mixup"])
+    palette = colours([Arm("a study", "baseline"), Arm("a study", "mixup")])
     for index, axis in enumerate(plot.figure.axes):
         every = np.concatenate([values[index] for values in SUMS.values()])
         assert len(axis.patches) == len(SUMS)
@@ -306,7 +306,7 @@ def test_the_distribution_counts_every_image_of_every_network(study):
             assert (edges[0], edges[-1]) == (every.min(), every.max())
             assert counts == pytest.approx(25 * np.histogram(values[index], edges)[0])
             assert patch.get_edgecolor()[:3] == pytest.approx(
-                [int(palette[name][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+                [int(palette[Arm("a study", name)][i : i + 2], 16) / 255 for i in (1, 3, 5)]
             )
     (legend,) = plot.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["Baseline", "MixUp"]

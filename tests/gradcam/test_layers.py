@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.classifier import Classifier
 from mixlens.analysis.models.preact_resnet import PreActResNet18
+from mixlens.classifier.model import Classifier
 from mixlens.gradcam.layers import choose_layers, network_of, spatial_layers, tapped
 
 X = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))

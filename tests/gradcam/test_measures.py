@@ -11,8 +11,8 @@ from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.classifier import Classifier
 from mixlens.analysis.models.preact_resnet import PreActResNet18
+from mixlens.classifier.model import Classifier
 from mixlens.gradcam.measures import activation_map, heatmap_sums, heatmaps, normalise
 
 THEIRS = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "layercam": LayerCAM}

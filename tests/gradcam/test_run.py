@@ -2,62 +2,40 @@ import math
 
 import numpy as np
 import pytest
-import torch
 import torch.nn.functional as F
+from helpers import BACKEND, checkerboards, context_of, tasks_of, tiny_dataset, tiny_study, work
 from scipy.stats import t as student
-from torch import nn
 
-from mixlens.analysis.data.dataset import Dataset, Split
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.proportion import proportion
+from mixlens.analysis.statistics.proportion import proportion
 from mixlens.analysis.store.results import read_rows
 from mixlens.analysis.store.runs import Store
-from mixlens.analysis.study.classifiers import SECTION as CLASSIFIERS
-from mixlens.analysis.study.execute import Context, execute
-from mixlens.analysis.study.plan import config_of, in_order, name_of, read_study
-from mixlens.analysis.training.backend import make_backend
-from mixlens.analysis.training.classifier import load_classifier
-from mixlens.analysis.training.progress import Reporter
+from mixlens.analysis.study.executors.local import execute
+from mixlens.analysis.study.plan import in_order
+from mixlens.classifier.model import load_classifier
 from mixlens.gradcam import run as module
-from mixlens.gradcam.run import SECTION
 
-BACKEND = make_backend("cpu", "fp32")
-SECTIONS = {"classifier": CLASSIFIERS, "gradcam": SECTION}
 TEST_IMAGES = 24
 LAYERS = ("stem", "stages.0", "stages.1")
 SIDES = (8, 8, 4)
 
 
-def split(count, seed, side=8):
-    """Four noisy checkerboards, learnt in a moment."""
-    patterns = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(count) % 4
-    noise = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
-    clean = nn.functional.interpolate(patterns, size=side)[labels]
-    return Split((0.3 * clean + 0.7 * noise).mul(255).byte(), labels)
-
-
 def dataset(side=8):
-    parts = split(64, 1, side), split(TEST_IMAGES, 2, side)
-    return Dataset("tiny", *parts, ("a", "b", "c", "d"), (0.5,) * 3, (0.25,) * 3)
+    return tiny_dataset(*(checkerboards(count, seed, side=side) for seed, count in ((1, 64), (2, TEST_IMAGES))))
 
 
 def study(**values):
     classifier = {"width": 4, "epochs": 3, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
     classifier |= {"crop": 0, "flip": False} | values.pop("classifier", {})
-    base = {"name": "tiny-study", "augmentations": ["baseline", "mixup"], "seeds": [0], "sections": ["gradcam"]}
-    return read_study(None, SECTIONS, {**base, **values, "classifier": classifier})
+    return tiny_study("gradcam", classifier=classifier, **values)
 
 
-def plan(**values):
-    return SECTION.tasks(study(**values), dataset(), BACKEND)
+def planned(**values):
+    return tasks_of(study(**values), dataset())
 
 
-def work(root, **values):
-    chosen, data = study(**values), dataset()
-    tasks = SECTION.tasks(chosen, data, BACKEND)
-    outcome = execute(tasks, Store(root), Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
-    return tasks, outcome
+def worked(root, **values):
+    return work(root, study(**values), dataset())
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +46,14 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(root):
     """One seed of the baseline and MixUp, trained and measured once for all tests here."""
-    return work(root)
+    return worked(root)
 
 
 # the plan
 
 
 def test_the_tasks_of_a_study():
-    tasks = plan(augmentations=["baseline", "mixup", "fmix"], seeds=[0, 1])
+    tasks = planned(augmentations=["baseline", "mixup", "fmix"], seeds=[0, 1])
     assert [task.kind for task in tasks] == ["gradcam-measure"] * 6
     assert [task.kind for task in in_order(tasks)].count("classifier-train") == 6
     assert len({task.label for task in in_order(tasks)}) == 12
@@ -85,13 +63,13 @@ def test_the_tasks_of_a_study():
 
 
 def test_the_classifiers_are_those_of_the_classifier_section():
-    chosen, data = study(), dataset()
-    own = {name_of(task.inputs[0]) for task in SECTION.tasks(chosen, data, BACKEND)}
-    assert own == {name_of(task.inputs[0]) for task in CLASSIFIERS.tasks(chosen, data, BACKEND)}
+    own = {task.inputs[0].name for task in planned()}
+    classifier = vars(study().settings["classifier"])
+    assert own == {task.inputs[0].name for task in tasks_of(tiny_study("classifier", classifier=classifier), dataset())}
 
 
 def key(**gradcam):
-    return name_of(plan(gradcam=gradcam)[0])
+    return planned(gradcam=gradcam)[0].name
 
 
 def test_what_belongs_to_a_tasks_key():
@@ -120,9 +98,9 @@ def test_what_belongs_to_a_tasks_key():
 
 
 def test_the_key_names_the_layers_the_data_and_what_is_no_default():
-    assert config_of(plan()[0])["config"] == {"data": dataset().checksum, "layers": list(LAYERS)}
+    assert planned()[0].settings["config"] == {"data": dataset().checksum, "layers": list(LAYERS)}
     changed = {"method": "layercam", "images": 10, "batch_size": 7, "layers": ["stages.1"]}
-    config = config_of(plan(gradcam=changed)[0])["config"]
+    config = planned(gradcam=changed)[0].settings["config"]
     assert config == {"data": dataset().checksum, "layers": ["stages.1"], "method": "layercam", "images": 10}
 
 
@@ -142,17 +120,17 @@ def test_the_key_names_the_layers_the_data_and_what_is_no_default():
 )
 def test_mistakes_are_known_before_anything_is_trained(gradcam, words):
     with pytest.raises(InputError, match=words):
-        plan(gradcam=gradcam)
+        planned(gradcam=gradcam)
 
 
 def test_as_many_images_as_there_are_and_the_last_class():
-    assert plan(gradcam={"images": TEST_IMAGES, "target": "3"})
+    assert planned(gradcam={"images": TEST_IMAGES, "target": "3"})
 
 
 def test_the_default_layers_of_torchvisions_resnet():
     chosen = study(classifier={"model": "torchvision:resnet18"})
-    (task, _) = SECTION.tasks(chosen, dataset(32), BACKEND)
-    assert task.config["layers"] == ["conv1", "layer1", "layer2"]
+    (task, _) = tasks_of(chosen, dataset(32))
+    assert task.config.layers == ("conv1", "layer1", "layer2")
 
 
 # the rows
@@ -180,14 +158,14 @@ def over_maximum(made):
 
 def load(task, outcome):
     chosen = study()
-    return load_classifier(outcome.done[name_of(task.inputs[0])], chosen.settings["classifier"], dataset(), BACKEND)
+    return load_classifier(outcome.done[task.inputs[0].name], chosen.settings["classifier"], dataset(), BACKEND)
 
 
 def test_rows_and_arrays_are_those_of_a_plain_loop(done):
     tasks, outcome = done
     images = dataset().test.images
     for task, augmentation in zip(tasks, ("baseline", "mixup"), strict=True):
-        run = outcome.done[name_of(task)]
+        run = outcome.done[task.name]
         maps, predicted = plain(load(task, outcome), images)
         arrays = run.read_arrays()
         assert set(arrays) == {
@@ -226,7 +204,7 @@ def test_rows_and_arrays_are_those_of_a_plain_loop(done):
         for (layer, _), row in rows.items():
             assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "gradcam", "tiny", "test")
             assert (row.augmentation, row.model, row.seed) == (augmentation, "preact-resnet18", 0)
-            assert (row.run, row.n, row.bound) == (name_of(task), TEST_IMAGES, "none")
+            assert (row.run, row.n, row.bound) == (task.name, TEST_IMAGES, "none")
             assert row.params == {
                 "layer": layer,
                 "method": "gradcam",
@@ -240,8 +218,8 @@ def test_rows_and_arrays_are_those_of_a_plain_loop(done):
 @pytest.mark.parametrize("target", ["true", "2"])
 def test_another_target(root, done, target):
     gradcam = {"target": target, "layers": ["stages.1"], "images": 10}
-    tasks, outcome = work(root, augmentations=["baseline"], gradcam=gradcam)
-    run, data = outcome.done[name_of(tasks[0])], dataset().test
+    tasks, outcome = worked(root, augmentations=["baseline"], gradcam=gradcam)
+    run, data = outcome.done[tasks[0].name], dataset().test
     arrays = run.read_arrays()
     chosen = arrays["images"]
     classes = data.labels[chosen].tolist() if target == "true" else [2] * 10
@@ -253,9 +231,9 @@ def test_another_target(root, done, target):
 
 def test_norm_and_upsampling(root, done):
     gradcam = {"norm": "minmax", "upsample": True, "layers": ["stages.1", "stem"]}
-    tasks, outcome = work(root, augmentations=["baseline"], gradcam=gradcam)
+    tasks, outcome = worked(root, augmentations=["baseline"], gradcam=gradcam)
     maps, _ = plain(load(tasks[0], outcome), dataset().test.images)
-    run = outcome.done[name_of(tasks[0])]
+    run = outcome.done[tasks[0].name]
     for index, layer in enumerate((2, 0)):
         sums = []
         for own in maps:
@@ -269,21 +247,21 @@ def test_norm_and_upsampling(root, done):
 
 @pytest.mark.parametrize("method", ["gradcam++", "layercam", "eigencam"])
 def test_other_methods_have_other_sums_and_the_same_predictions(root, done, method):
-    tasks, outcome = work(root, augmentations=["baseline"], gradcam={"method": method})
-    arrays = outcome.done[name_of(tasks[0])].read_arrays()
-    before = done[1].done[name_of(done[0][0])].read_arrays()
+    tasks, outcome = worked(root, augmentations=["baseline"], gradcam={"method": method})
+    arrays = outcome.done[tasks[0].name].read_arrays()
+    before = done[1].done[done[0][0].name].read_arrays()
     assert not np.allclose(arrays["sums"], before["sums"])
     assert np.array_equal(arrays["predicted"], before["predicted"])
-    assert {row.params["method"] for row in read_rows(outcome.done[name_of(tasks[0])])} == {method}
+    assert {row.params["method"] for row in read_rows(outcome.done[tasks[0].name])} == {method}
 
 
 def test_some_of_the_images_evenly_spaced(root, done):
     """The same networks and images: the same sums, and the maps of the images that are shown."""
-    tasks, outcome = work(root, gradcam={"images": 10, "shown": 4, "batch_size": 3})
+    tasks, outcome = worked(root, gradcam={"images": 10, "shown": 4, "batch_size": 3})
     assert outcome.fresh == 2
     for task, whole in zip(tasks, done[0], strict=True):
-        run = outcome.done[name_of(task)]
-        arrays, before = run.read_arrays(), done[1].done[name_of(whole)].read_arrays()
+        run = outcome.done[task.name]
+        arrays, before = run.read_arrays(), done[1].done[whole.name].read_arrays()
         assert arrays["images"].tolist() == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23]
         assert arrays["shown"].tolist() == [0, 8, 15, 23], "the first, fourth, seventh and last of these"
         assert arrays["sums"] == pytest.approx(before["sums"][:, arrays["images"]], rel=1e-3, abs=1e-4)
@@ -299,8 +277,8 @@ def test_some_of_the_images_evenly_spaced(root, done):
 
 
 def test_more_images_to_show_than_are_measured(root, done):
-    tasks, outcome = work(root, augmentations=["baseline"], gradcam={"images": 3, "shown": 50, "layers": ["stem"]})
-    arrays = outcome.done[name_of(tasks[0])].read_arrays()
+    tasks, outcome = worked(root, augmentations=["baseline"], gradcam={"images": 3, "shown": 50, "layers": ["stem"]})
+    arrays = outcome.done[tasks[0].name].read_arrays()
     assert arrays["shown"].tolist() == arrays["images"].tolist()
     assert arrays["map:stem"].shape == (3, 8, 8)
 
@@ -310,20 +288,20 @@ def test_more_images_to_show_than_are_measured(root, done):
 
 def test_a_second_execute_does_no_work(done, root, monkeypatch):
     monkeypatch.setattr(module, "heatmap_sums", None)
-    _, outcome = work(root, gradcam={"batch_size": 5, "layers": list(LAYERS), "images": TEST_IMAGES})
+    _, outcome = worked(root, gradcam={"batch_size": 5, "layers": list(LAYERS), "images": TEST_IMAGES})
     assert outcome.fresh == 0
 
 
 def test_a_measurement_that_was_killed_is_made_again(done, root, tmp_path, mortal):
     chosen, data = study(augmentations=["baseline"]), dataset()
-    tasks = SECTION.tasks(chosen, data, BACKEND)
-    trained = execute([tasks[0].inputs[0]], Store(tmp_path), Context("a", data, BACKEND, Reporter(quiet=True)))
+    tasks = tasks_of(chosen, data)
+    trained = execute([tasks[0].inputs[0]], Store(tmp_path), context_of(chosen, data))
     assert trained.fresh == 1
     with pytest.raises(KeyboardInterrupt):
-        execute(tasks, Store(tmp_path), Context("a", data, BACKEND, mortal(0)))
-    assert not (tmp_path / name_of(tasks[0])).exists(), "nothing half-written that looks whole"
-    _, outcome = work(tmp_path, augmentations=["baseline"], gradcam={"batch_size": 7})
+        execute(tasks, Store(tmp_path), context_of(chosen, data, mortal(0)))
+    assert not (tmp_path / tasks[0].name).exists(), "nothing half-written that looks whole"
+    _, outcome = worked(tmp_path, augmentations=["baseline"], gradcam={"batch_size": 7})
     assert outcome.fresh == 1
-    found, expected = (each.done[name_of(tasks[0])].read_arrays() for each in (outcome, done[1]))
+    found, expected = (each.done[tasks[0].name].read_arrays() for each in (outcome, done[1]))
     assert found.keys() == expected.keys()
     assert found["sums"] == pytest.approx(expected["sums"], rel=1e-4, abs=1e-4), "whatever the batch size"

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from mixlens.analysis.store.record import TaskRecord
-from mixlens.analysis.store.results import write_rows
+from mixlens.analysis.store.results import table, write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.reports.report import write_report
 
@@ -90,8 +90,8 @@ def records(tmp_path_factory, make_record, with_information):
         gallery.write_arrays(
             {"images": same, "partners": same, "mask:fmix": same[..., 0] / 255, "mixed:fmix": same} | spectra
         )
-        drawn = TaskRecord("gallery", "gallery", "draw the masks", (), "done")
-        failed = TaskRecord("x", "vae-train", name, (), "failed", reason)
+        drawn = TaskRecord("gallery", "gallery", "gallery", "draw the masks", (), "done")
+        failed = TaskRecord("x", "vae-train", "vae", name, (), "failed", reason)
         settings = record.settings | {"augmentations": ["baseline", own]}
         return replace(record, command=f"mixlens {own}", settings=settings, tasks=(*record.tasks, drawn, failed))
 
@@ -199,10 +199,10 @@ def test_the_saved_files_hold_the_rows(visit, pages, records, name):
             page.get_by_role("button", name=f"save as {kind}").click()
         assert download.value.suggested_filename == f"rows.{kind}"
         saved[kind] = Path(download.value.path())
-    assert json.loads(saved["json"].read_bytes()) == [asdict(row) for row in records[name].rows()]
-    theirs, ours = (
-        pd.read_csv(path, converters={"params": json.loads}) for path in (saved["csv"], pages[name].parent / "rows.csv")
-    )
+    rows = table(records[name].rows())
+    expected = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    assert json.loads(saved["json"].read_bytes()) == expected
+    theirs, ours = (pd.read_csv(path) for path in (saved["csv"], pages[name].parent / "rows.csv"))
     pd.testing.assert_frame_equal(theirs, ours, check_dtype=False)
 
 

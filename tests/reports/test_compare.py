@@ -10,7 +10,7 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import combine
 from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import Run
-from mixlens.cli import main
+from mixlens.cli.main import main
 from mixlens.reports.compare import compare_studies
 from mixlens.reports.content import collect
 from mixlens.reports.report import write_report
@@ -100,7 +100,10 @@ def test_other_settings_are_refused_or_named(make_record, rates, tmp_path):
         replace(task, name=names[task.name], inputs=tuple(names[name] for name in task.inputs)) for task in two.tasks
     )
     both = combine([one, replace(two, tasks=renamed)], mixed=True)
-    assert {row.augmentation for row in both.rows()} == {"baseline", "mixup", "fmix", "mixup [b]"}
+    assert {(row.study, row.augmentation) for row in both.rows()} == {
+        *(("a", name) for name in ("baseline", "mixup", "fmix")),
+        ("b", "mixup"),
+    }
 
 
 def test_an_augmentation_of_another_study_is_compared_with_that_studys_baseline(make_record, rates, tmp_path):
@@ -118,9 +121,9 @@ def test_an_augmentation_of_another_study_is_compared_with_that_studys_baseline(
         combine([one, two])
     content = collect(combine([one, two], mixed=True))
     (column,) = content.front.columns
-    changes = dict(zip(content.front.augmentations, (cell.change for cell in column.cells), strict=True))
-    assert changes["baseline"] is changes["baseline [b]"] is None
-    assert changes["mixup [b]"].value == pytest.approx(changes["mixup"].value)
+    changes = dict(zip(content.front.names, (cell.change for cell in column.cells), strict=True))
+    assert changes["Baseline"] is changes["Baseline [b]"] is None
+    assert changes["MixUp [b]"].value == pytest.approx(changes["MixUp"].value)
     table = next(table for section in content.sections for table in section.tables if table.name == "vae-differences")
     lines = {row[0]: row[1] for row in table.rows}
     assert lines["MixUp [b]"] == lines["MixUp"]

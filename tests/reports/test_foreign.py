@@ -11,7 +11,7 @@ from mixlens.analysis.interface import Row
 from mixlens.analysis.store.record import TaskRecord, read_record, write_record
 from mixlens.analysis.store.results import read_rows, write_rows
 from mixlens.analysis.store.runs import ARRAYS, ENVIRONMENT, RESULT, Run
-from mixlens.cli import main
+from mixlens.cli.main import main
 from mixlens.reports.report import write_report
 
 EPSILONS, IMAGES = (0.0, 0.01, 0.1), 20
@@ -35,7 +35,7 @@ def attacked(tmp_path):
                 rows.append(Row(*facts, "accuracy", 0.9 - 0.3 * place, "fraction", IMAGES, own, 0.1, 0.0, 1.0, "upper"))
         write_rows(run, rows, 1.0)
         run.write_arrays({"bits": np.zeros((1, len(EPSILONS), IMAGES), np.int8)})
-        tasks.append(TaskRecord(name, "robustness-measure", name, (), "done"))
+        tasks.append(TaskRecord(name, "robustness-measure", "robustness", name, (), "done"))
     settings = {"data": "cifar10", "seeds": [0, 1], "augmentations": ["baseline"], "sections": ["robustness"]}
     settings["train_size"] = None
     study = tmp_path / "attacked"

@@ -5,9 +5,10 @@ import re
 import pandas as pd
 import pytest
 
+from mixlens.analysis.presentation.names import LONGEST, label, short, visible
+from mixlens.analysis.presentation.svg import plain_svg
 from mixlens.analysis.store.record import read_record, write_record
-from mixlens.analysis.style import LONGEST, label, plain_svg, short, visible
-from mixlens.cli import main
+from mixlens.cli.main import main
 from mixlens.reports.content import collect
 
 NAMES = [

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mixlens.analysis.errors import InputError
-from mixlens.cli import main
+from mixlens.cli.main import main
 from mixlens.reports.content import collect
 from mixlens.reports.pdf import render_pdf
 from mixlens.reports.report import write_report

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixlens.analysis.store.runs import ENVIRONMENT, RESULT
-from mixlens.cli import main
+from mixlens.cli.main import main
 
 FULL = Path("/dev/full")  # every write to it is to a full disk
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")

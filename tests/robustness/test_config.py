@@ -3,7 +3,7 @@ import math
 import pytest
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.settings import changed, from_mapping
+from mixlens.analysis.schema import changed, from_user
 from mixlens.robustness.config import ATTACKS, EPSILONS, RobustnessConfig, check_epsilons
 
 
@@ -61,10 +61,10 @@ def test_the_least_that_is_taken():
 
 
 def test_from_a_study_file():
-    config = from_mapping(RobustnessConfig, {"epsilons": [0, "1e-3"], "attacks": "pgd", "batch-size": 7}, "robustness")
+    config = from_user(RobustnessConfig, {"epsilons": [0, "1e-3"], "attacks": "pgd", "batch-size": 7}, "robustness")
     assert config.epsilons == (0.0, 0.001)
     assert all(isinstance(epsilon, float) for epsilon in config.epsilons)
     assert config.attacks == ("pgd",)
     assert config.batch_size == 7
     with pytest.raises(InputError, match=r"papre.*Did you mean 'paper'"):
-        from_mapping(RobustnessConfig, {"protocol": "papre"}, "robustness")
+        from_user(RobustnessConfig, {"protocol": "papre"}, "robustness")

@@ -7,7 +7,7 @@ from foolbox.criteria import Misclassification
 from foolbox.models import PyTorchModel
 from torch import nn
 
-from mixlens.analysis.data import photos
+from mixlens.analysis.data.sources import photos
 from mixlens.robustness.deepfool import deepfool
 
 CLASSES = 10

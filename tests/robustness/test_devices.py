@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mixlens.analysis.data import photos
-from mixlens.analysis.models.classifier import Classifier
+from mixlens.analysis.data.sources import photos
 from mixlens.analysis.models.preact_resnet import PreActResNet18
+from mixlens.classifier.model import Classifier
 from mixlens.robustness.sweep import sweep
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

@@ -1,35 +1,21 @@
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from helpers import checkerboards, record_of, tiny_dataset, tiny_study
 from matplotlib.figure import Figure
 from scipy.stats import binom
 from scipy.stats import t as student
-from torch import nn
 
-from mixlens.analysis.comparison import difference
-from mixlens.analysis.data.dataset import Dataset, Split
-from mixlens.analysis.store.record import read_record, write_record
+from mixlens.analysis.presentation.numbers import difference, interval, number
 from mixlens.analysis.store.results import read_rows
-from mixlens.analysis.store.runs import Store
-from mixlens.analysis.study.classifiers import SECTION as CLASSIFIERS
-from mixlens.analysis.study.execute import Context, execute, task_records
-from mixlens.analysis.study.plan import read_study
-from mixlens.analysis.style import interval, number
-from mixlens.analysis.training.backend import make_backend
-from mixlens.analysis.training.progress import Reporter
 from mixlens.reports.report import write_report
 from mixlens.robustness.comparisons import title
 from mixlens.robustness.figures import plots, tables
 from mixlens.robustness.measures import SIGNIFICANT, WORST
-from mixlens.robustness.run import SECTION
 
-BACKEND = make_backend("cpu", "fp32")
-SECTIONS = {"classifier": CLASSIFIERS, "robustness": SECTION}
 TEST_IMAGES = 48
 EPSILONS = [0.0, 0.01, 0.03, 0.1]
 NAMES = [
@@ -41,15 +27,6 @@ NAMES = [
 ]
 
 
-def split(count, seed):
-    """Four noisy checkerboards of 8 × 8 pixels: learnt in a moment, broken by small perturbations."""
-    patterns = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(count) % 4
-    noise = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-    clean = nn.functional.interpolate(patterns, size=8)[labels]
-    return Split((0.3 * clean + 0.7 * noise).mul(255).byte(), labels)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """Runs shared by all studies here: what was trained once is not trained again."""
@@ -59,7 +36,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(root):
     """Makes a study's record: three seeds of the baseline and MixUp under the attacks of the paper, unless told."""
-    data = Dataset("tiny", split(64, 1), split(TEST_IMAGES, 2), ("a", "b", "c", "d"), (0.5,) * 3, (0.25,) * 3)
+    data = tiny_dataset(checkerboards(64, 1), checkerboards(TEST_IMAGES, 2))
     known = {}
 
     def make(**values):
@@ -68,27 +45,11 @@ def study(root):
         classifier = {"width": 4, "epochs": 6, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
         attacks = ["fgsm", "pgd(steps=3)", "bim", "uniform-noise", "deepfool"]
         robustness = {"epsilons": EPSILONS, "attacks": attacks} | values.get("robustness", {})
-        base = {
-            "name": f"s{len(known)}",
-            "augmentations": ["baseline", "mixup"],
-            "seeds": 3,
-            "sections": ["robustness"],
-        }
+        base = {"name": f"s{len(known)}", "seeds": 3}
         settings = {"classifier": classifier | {"crop": 0, "flip": False}, "robustness": robustness}
-        chosen = read_study(None, SECTIONS, {**base, **values, **settings})
-        tasks, store = SECTION.tasks(chosen, data, BACKEND), Store(root / "runs")
-        outcome = execute(tasks, store, Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
-        assert not outcome.failed
-        write_record(
-            root / chosen.name,
-            name=chosen.name,
-            command="mixlens robustness",
-            settings=chosen.describe(),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            runs=store.root,
-            tasks=task_records(tasks, store, outcome),
-        )
-        return known.setdefault(str(values), read_record(root / chosen.name))
+        record = record_of(root, tiny_study("robustness", **{**base, **values, **settings}), data)
+        assert all(task.state == "done" for task in record.tasks)
+        return known.setdefault(str(values), record)
 
     return make
 

@@ -1,73 +1,46 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
+from helpers import BACKEND, checkerboards, tasks_of, tiny_dataset, tiny_study, work
 
-from mixlens.analysis.data.dataset import Dataset, Split
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.proportion import proportion
+from mixlens.analysis.statistics.proportion import proportion
 from mixlens.analysis.store.results import read_rows
-from mixlens.analysis.store.runs import CHECKPOINT, Store
-from mixlens.analysis.study.classifiers import SECTION as CLASSIFIERS
-from mixlens.analysis.study.execute import Context, execute
-from mixlens.analysis.study.plan import config_of, in_order, name_of, read_study
-from mixlens.analysis.training.backend import make_backend
-from mixlens.analysis.training.classifier import load_classifier
+from mixlens.analysis.store.runs import CHECKPOINT
+from mixlens.analysis.study.plan import in_order
 from mixlens.analysis.training.progress import Reporter
+from mixlens.classifier.model import load_classifier
 from mixlens.robustness import sweep as module
 from mixlens.robustness.attacks import parse_attacks
 from mixlens.robustness.config import ATTACKS
 from mixlens.robustness.measures import BROKEN, NOT_RUN, WORST
-from mixlens.robustness.run import SECTION, rows_of
+from mixlens.robustness.run import measurements_of
 from mixlens.robustness.sweep import Swept, sweep
 
-BACKEND = make_backend("cpu", "fp32")
-SECTIONS = {"classifier": CLASSIFIERS, "robustness": SECTION}
 TEST_IMAGES = 24
 EPSILONS = [0.0, 0.02, 0.1]
 
 
-def split(count, seed):
-    """Four noisy checkerboards of 8 × 8 pixels: learnt in a moment, broken by small perturbations."""
-    patterns = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(count) % 4
-    noise = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-    clean = nn.functional.interpolate(patterns, size=8)[labels]
-    return Split((0.3 * clean + 0.7 * noise).mul(255).byte(), labels)
-
-
 def dataset():
-    return Dataset("tiny", split(64, 1), split(TEST_IMAGES, 2), ("a", "b", "c", "d"), (0.5,) * 3, (0.25,) * 3)
+    return tiny_dataset(checkerboards(64, 1), checkerboards(TEST_IMAGES, 2))
 
 
 def study(**values):
-    classifier = {
-        "width": 4,
-        "epochs": 12,
-        "learning_rate": 0.05,
-        "batch_size": 16,
-        "precision": "fp32",
-        "crop": 0,
-        "flip": False,
-    }
+    classifier = {"width": 4, "epochs": 12, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
+    classifier |= {"crop": 0, "flip": False} | values.pop("classifier", {})
     robustness = {"epsilons": EPSILONS, "attacks": ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"]}
-    classifier |= values.pop("classifier", {})
     robustness |= values.pop("robustness", {})
-    base = {"name": "tiny-study", "augmentations": ["baseline", "mixup"], "seeds": [0], "sections": ["robustness"]}
-    return read_study(None, SECTIONS, {**base, **values, "classifier": classifier, "robustness": robustness})
+    return tiny_study("robustness", classifier=classifier, robustness=robustness, **values)
 
 
-def plan(**values):
-    return SECTION.tasks(study(**values), dataset(), BACKEND)
+def planned(**values):
+    return tasks_of(study(**values), dataset())
 
 
-def work(root, **values):
-    chosen, data = study(**values), dataset()
-    tasks = SECTION.tasks(chosen, data, BACKEND)
-    outcome = execute(tasks, Store(root), Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
-    return tasks, outcome
+def worked(root, **values):
+    return work(root, study(**values), dataset())
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +51,14 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(root):
     """One seed of the baseline and MixUp, trained and attacked once for all tests here."""
-    return work(root)
+    return worked(root)
 
 
 # the plan
 
 
 def test_the_tasks_of_a_study():
-    tasks = plan(augmentations=["baseline", "mixup", "fmix"], seeds=[0, 1])
+    tasks = planned(augmentations=["baseline", "mixup", "fmix"], seeds=[0, 1])
     assert [task.kind for task in tasks] == ["robustness-measure"] * 6
     assert {parent.kind for task in tasks for parent in task.inputs} == {"robustness-sweep"}
     assert [task.kind for task in in_order(tasks)].count("classifier-train") == 6
@@ -96,13 +69,16 @@ def test_the_tasks_of_a_study():
 
 
 def test_the_classifiers_are_those_of_the_classifier_section():
-    chosen, data = study(), dataset()
-    own = {name_of(task.inputs[0].inputs[0]) for task in SECTION.tasks(chosen, data, BACKEND)}
-    assert own == {name_of(task.inputs[0]) for task in CLASSIFIERS.tasks(chosen, data, BACKEND)}
+    own = {task.inputs[0].inputs[0].name for task in planned()}
+    assert own == {task.inputs[0].name for task in tasks_of(accuracy_study(), dataset())}
+
+
+def accuracy_study():
+    return tiny_study("classifier", classifier=vars(study().settings["classifier"]))
 
 
 def key(**robustness):
-    return name_of(plan(robustness=robustness)[0].inputs[0])
+    return planned(robustness=robustness)[0].inputs[0].name
 
 
 def test_what_belongs_to_a_tasks_key():
@@ -129,7 +105,7 @@ def test_the_batch_size_is_in_the_key_of_attacks_that_work_on_a_batch_as_a_whole
 
 
 def test_the_key_names_all_attacks_and_the_data():
-    config = config_of(plan()[0].inputs[0])["config"]
+    config = planned()[0].inputs[0].settings["config"]
     assert config == {
         "data": dataset().checksum,
         "attacks": ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"],
@@ -150,11 +126,11 @@ def test_the_key_names_all_attacks_and_the_data():
 )
 def test_mistakes_are_known_before_anything_is_trained(robustness, words):
     with pytest.raises(InputError, match=words):
-        plan(robustness=robustness)
+        planned(robustness=robustness)
 
 
 def test_as_many_images_as_there_are():
-    assert plan(robustness={"images": TEST_IMAGES})
+    assert planned(robustness={"images": TEST_IMAGES})
 
 
 # the rows
@@ -164,9 +140,9 @@ def test_rows_are_what_the_stored_bits_say(done):
     tasks, outcome = done
     attacks = ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"]
     for task, augmentation in zip(tasks, ("baseline", "mixup"), strict=True):
-        run = outcome.done[name_of(task)]
+        run = outcome.done[task.name]
         bits = run.read_arrays("bits")["bits"]
-        assert np.array_equal(bits, outcome.done[name_of(task.inputs[0])].read_arrays()["bits"])
+        assert np.array_equal(bits, outcome.done[task.inputs[0].name].read_arrays()["bits"])
         assert bits.shape == (4, 3, TEST_IMAGES)
         held = {name: bits[index] != BROKEN for index, name in enumerate(attacks)}
         held[WORST] = np.all(list(held.values()), axis=0)
@@ -174,7 +150,7 @@ def test_rows_are_what_the_stored_bits_say(done):
         for row in rows:
             assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "robustness", "tiny", "test")
             assert (row.model, row.seed, row.n) == ("preact-resnet18", 0, TEST_IMAGES)
-            assert (row.augmentation, row.run, row.bound) == (augmentation, name_of(task), "none")
+            assert (row.augmentation, row.run, row.bound) == (augmentation, task.name, "none")
             assert row.params["protocol"] == "paper"
             assert math.isfinite(row.value)
         accuracy = {(row.params["attack"], row.params["epsilon"]): row for row in rows if row.quantity == "accuracy"}
@@ -192,7 +168,7 @@ def test_rows_are_what_the_stored_bits_say(done):
 
 def test_medians_are_rows_only_where_half_of_the_images_are_broken(done):
     for task in done[0]:
-        rows = read_rows(done[1].done[name_of(task)])
+        rows = read_rows(done[1].done[task.name])
         last = {r.params["attack"]: r.value for r in rows if r.quantity == "accuracy" and r.params["epsilon"] == 0.1}
         reached = {r.params["attack"] for r in rows if r.quantity == "median_epsilon"}
         assert reached == {attack for attack, value in last.items() if value <= 0.5}
@@ -203,10 +179,10 @@ def test_the_bits_are_those_of_a_sweep_of_the_trained_network(done):
     chosen, data = study(), dataset()
     for task in tasks:
         swept = task.inputs[0]
-        model = load_classifier(outcome.done[name_of(swept.inputs[0])], chosen.settings["classifier"], data, BACKEND)
+        model = load_classifier(outcome.done[swept.inputs[0].name], chosen.settings["classifier"], data, BACKEND)
         attacks = chosen.settings["robustness"].attacks
         found = sweep(model, data.test.images, data.test.labels, attacks=attacks, epsilons=EPSILONS)
-        arrays = outcome.done[name_of(swept)].read_arrays()
+        arrays = outcome.done[swept.name].read_arrays()
         assert np.array_equal(arrays["bits"], found.bits)
         assert np.array_equal(arrays["correct"], found.correct)
         assert np.array_equal(arrays["distance"], found.distance, equal_nan=True)
@@ -214,14 +190,12 @@ def test_the_bits_are_those_of_a_sweep_of_the_trained_network(done):
 
 
 def test_clean_accuracy_is_the_classifier_sections(done, root):
-    chosen, data = study(), dataset()
-    tasks = CLASSIFIERS.tasks(chosen, data, BACKEND)
-    outcome = execute(tasks, Store(root), Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
+    tasks, outcome = work(root, accuracy_study(), dataset())
     for measured, attacked in zip(tasks, done[0], strict=True):
-        (accuracy,) = (row for row in read_rows(outcome.done[name_of(measured)]) if row.quantity == "accuracy")
+        (accuracy,) = (row for row in read_rows(outcome.done[measured.name]) if row.quantity == "accuracy")
         clean = [
             row.value
-            for row in read_rows(done[1].done[name_of(attacked)])
+            for row in read_rows(done[1].done[attacked.name])
             if row.quantity == "clean_accuracy" or (row.quantity == "accuracy" and row.params["epsilon"] == 0)
         ]
         assert clean == [accuracy.value] * 6
@@ -229,27 +203,27 @@ def test_clean_accuracy_is_the_classifier_sections(done, root):
 
 def test_some_of_the_images_evenly_spaced(root, done):
     """The same networks, images and draws: the same bits."""
-    tasks, outcome = work(root, robustness={"images": 10})
+    tasks, outcome = worked(root, robustness={"images": 10})
     assert outcome.fresh == 4
     for task, whole in zip(tasks, done[0], strict=True):
-        run = outcome.done[name_of(task)]
+        run = outcome.done[task.name]
         chosen = run.read_arrays("images")["images"]
         assert chosen.tolist() == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23]
-        before = done[1].done[name_of(whole)].read_arrays()
+        before = done[1].done[whole.name].read_arrays()
         assert before["images"].tolist() == list(range(TEST_IMAGES))
         assert np.array_equal(run.read_arrays()["bits"], before["bits"][:, :, chosen])
         assert {row.n for row in read_rows(run)} == {10}
 
 
 def test_a_second_execute_does_no_work(done, root):
-    _, outcome = work(root, robustness={"batch_size": 5})
+    _, outcome = worked(root, robustness={"batch_size": 5})
     assert outcome.fresh == 0
 
 
 def test_the_batch_size_changes_nothing(done, tmp_path):
-    tasks, outcome = work(tmp_path, augmentations=["baseline"], robustness={"batch_size": 5})
-    expected = done[1].done[name_of(tasks[0])]
-    assert np.array_equal(outcome.done[name_of(tasks[0])].read_arrays()["bits"], expected.read_arrays()["bits"])
+    tasks, outcome = worked(tmp_path, augmentations=["baseline"], robustness={"batch_size": 5})
+    expected = done[1].done[tasks[0].name]
+    assert np.array_equal(outcome.done[tasks[0].name].read_arrays()["bits"], expected.read_arrays()["bits"])
 
 
 def test_a_killed_sweep_goes_on_from_its_checkpoint(done, tmp_path, monkeypatch):
@@ -272,20 +246,20 @@ def test_a_killed_sweep_goes_on_from_its_checkpoint(done, tmp_path, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(Reporter, "advance", killed)
         with pytest.raises(KeyboardInterrupt):
-            work(tmp_path, augmentations=["baseline"])
+            worked(tmp_path, augmentations=["baseline"])
     (left,) = tmp_path.glob("robustness-sweep-*.partial")
     assert (left / CHECKPOINT).exists()
     swept.clear()
-    tasks, outcome = work(tmp_path, augmentations=["baseline"])
+    tasks, outcome = worked(tmp_path, augmentations=["baseline"])
     assert swept[0] == 50, "what was done is not done again"
-    run = outcome.done[name_of(tasks[0])]
-    expected = done[1].done[name_of(tasks[0])]
+    run = outcome.done[tasks[0].name]
+    expected = done[1].done[tasks[0].name]
     assert np.array_equal(run.read_arrays()["bits"], expected.read_arrays()["bits"])
     assert read_rows(run) == read_rows(expected)
     assert not (run / CHECKPOINT).exists()
 
 
-# rows_of by hand
+# measurements by hand
 
 
 def swept_of(bits, attacks, epsilons, distance=None, correct=None):
@@ -297,9 +271,15 @@ def swept_of(bits, attacks, epsilons, distance=None, correct=None):
 
 
 def facts(found, protocol="paper"):
-    attacks = parse_attacks(found.attacks)
-    known = dict.fromkeys(("run", "study", "section", "dataset", "split", "augmentation", "model"), "")
-    return rows_of(found, attacks, protocol=protocol, classes=10, seed=0, **known)
+    """What is measured, with the estimate's own fields."""
+    measured = measurements_of(found, parse_attacks(found.attacks), protocol=protocol, classes=10)
+
+    def row(quantity, estimate, params, note):
+        low, high = estimate.interval[:2] if estimate.interval else (None, None)
+        own = {"quantity": quantity, "params": params, "note": note, "ci_low": low, "ci_high": high}
+        return SimpleNamespace(**vars(estimate), **own)
+
+    return [row(*one) for one in measured]
 
 
 def test_medians_of_images_that_are_wrong_as_they_are():
@@ -364,8 +344,8 @@ def test_signs_of_masked_gradients_are_rows():
 
 
 def nested_worst(root, epsilons):
-    tasks, outcome = work(root, robustness={"protocol": "nested-worst", "epsilons": epsilons})
-    return [outcome.done[name_of(task)] for task in tasks]
+    tasks, outcome = worked(root, robustness={"protocol": "nested-worst", "epsilons": epsilons})
+    return [outcome.done[task.name] for task in tasks]
 
 
 def test_nested_worst_gives_the_worst_case_alone(done, root):
@@ -390,5 +370,5 @@ def test_nested_worst_gives_the_worst_case_alone_whatever_the_bits(done, root, e
 
 
 def test_the_published_attacks_are_the_default():
-    chosen = read_study(None, SECTIONS, {"sections": ["robustness"]})
+    chosen = tiny_study("robustness")
     assert chosen.settings["robustness"].attacks == ATTACKS

@@ -12,9 +12,9 @@ from foolbox.models import PyTorchModel
 from safetensors.torch import load_file
 from torch import nn
 
-from mixlens.analysis.data import photos
+from mixlens.analysis.data.sources import photos
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.classifier import PROBES, Classifier
+from mixlens.classifier.model import PROBES, Classifier
 from mixlens.robustness import sweep as module
 from mixlens.robustness.attacks import parse_attacks
 from mixlens.robustness.config import ATTACKS

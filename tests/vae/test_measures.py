@@ -6,14 +6,14 @@ from torch.distributions import Normal, kl_divergence
 
 from mixlens.analysis.data.loader import normalise
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.prior_rate import rate, rate_per_sample
-from mixlens.analysis.information.uncertainty import from_independent
+from mixlens.analysis.information.encodings import Encoding
+from mixlens.analysis.information.rate import rate, rate_per_sample
 from mixlens.analysis.information.world import GaussianWorld
+from mixlens.analysis.statistics.uncertainty import from_independent
 from mixlens.analysis.training.backend import make_backend
 from mixlens.vae import measures
 from mixlens.vae.measures import (
     Chain,
-    Latents,
     encode_all,
     encode_chain,
     information,
@@ -184,7 +184,7 @@ def gaussian_chain(world, n, seed):
     sample = world.sample(n, generator=generator(seed))
     own, reference = world.encoder_a(sample.x), world.encoder_x(sample.x)
     again = world.encoder_a(sample.reconstruction)
-    return Chain(Latents(*own, sample.z_a), Latents(*reference, sample.z_x), Latents(*again, sample.z_again))
+    return Chain(Encoding(*own, sample.z_a), Encoding(*reference, sample.z_x), Encoding(*again, sample.z_again))
 
 
 @pytest.fixture(scope="module")

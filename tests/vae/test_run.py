@@ -1,24 +1,22 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from helpers import BACKEND, rows_of, tasks_of, tiny_dataset, tiny_study, work
 
-from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.data.dataset import Split
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.prior_rate import rate
+from mixlens.analysis.information.rate import rate
 from mixlens.analysis.store.results import read_rows
-from mixlens.analysis.store.runs import MODEL, Store
-from mixlens.analysis.study.execute import Context, execute
-from mixlens.analysis.study.plan import in_order, name_of, read_study
+from mixlens.analysis.store.runs import MODEL
+from mixlens.analysis.study.plan import in_order
 from mixlens.analysis.training.backend import make_backend
-from mixlens.analysis.training.progress import Reporter
 from mixlens.vae import train
 from mixlens.vae.measures import encode_all
-from mixlens.vae.run import SECTION
 from mixlens.vae.train import load_vae
 
-BACKEND = make_backend("cpu", "fp32")
 TEST_IMAGES = 24
 BOUNDS = {  # every quantity of a measurement, in order, and what it is of the information it stands for
     "rate": "upper",
@@ -46,26 +44,21 @@ def split(count, size=32, seed=0):
 
 
 def dataset(size=32):
-    classes = ("a", "b", "c", "d")
-    return Dataset("tiny", split(64, size), split(TEST_IMAGES, size, 1), classes, (0.5,) * 3, (0.25,) * 3)
+    return tiny_dataset(split(64, size), split(TEST_IMAGES, size, 1))
 
 
 def study(**values):
     vae = {"latents": 4, "epochs": 3, "batch_size": 16, "precision": "fp32"}
     vae |= {"critic_steps": 20, "oracle_samples": 0} | values.pop("vae", {})
-    base = {"name": "tiny-study", "augmentations": ["baseline", "mixup"], "seeds": [0]}
-    return read_study(None, {"vae": SECTION}, {**base, **values, "vae": vae})
+    return tiny_study("vae", vae=vae, **values)
 
 
-def work(root, **values):
-    chosen, data = study(**values), dataset()
-    tasks = SECTION.tasks(chosen, data, BACKEND)
-    outcome = execute(tasks, Store(root), Context(chosen.name, data, BACKEND, Reporter(quiet=True)))
-    return tasks, outcome
+def planned(data=None, **values):
+    return tasks_of(study(**values), data or dataset())
 
 
-def rows_of(tasks, outcome):
-    return [row for task in tasks for row in read_rows(outcome.done[name_of(task)])]
+def worked(root, **values):
+    return work(root, study(**values), dataset())
 
 
 def values_of(rows):
@@ -80,59 +73,55 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(root):
     """One seed of the baseline and MixUp, trained and measured once for all tests here."""
-    return work(root)
+    return worked(root)
 
 
 # the plan
 
 
 def test_the_tasks_of_a_study():
-    chosen = study(augmentations=["baseline", "mixup", "cutmix"], seeds=[0, 1])
-    tasks = SECTION.tasks(chosen, dataset(), BACKEND)
+    tasks = planned(augmentations=["baseline", "mixup", "cutmix"], seeds=[0, 1])
     everything = in_order(tasks)
     kinds = [task.kind for task in everything]
     # for each seed: a reference and one VAE per augmentation; a pair for each augmentation and the self pair
     assert kinds.count("vae-train") == 2 * (1 + 3)
     assert kinds.count("vae-measure") == len(tasks) == 2 * (1 + 3)
-    references = {name_of(task.inputs[0]) for task in tasks}
+    references = {task.inputs[0].name for task in tasks}
     assert len(references) == 2, "one reference VAE per seed"
     own = [task for task in tasks if task.inputs[0] is task.inputs[1]]
     assert len(own) == 2, "the reference with itself, as in the paper"
     null = [task for task in tasks if task.label == "measure VAE, baseline, seed 0"]
     assert len(null) == 1
     reference, second = (task.config for task in null[0].inputs)
-    assert {**reference, "replicate": 1} == dict(second), "an independent training that differs in its draws alone"
+    assert replace(reference, replicate=1) == second, "an independent training that differs in its draws alone"
 
 
 def test_without_a_baseline_there_is_still_a_reference():
-    tasks = SECTION.tasks(study(augmentations=["mixup"]), dataset(), BACKEND)
+    tasks = planned(augmentations=["mixup"])
     assert [task.kind for task in in_order(tasks)] == ["vae-train", "vae-train", "vae-measure"]
     assert tasks[0].inputs[0].label == "train VAE, reference, seed 0"
 
 
 def test_labels_are_for_people_and_differ():
-    tasks = in_order(SECTION.tasks(study(seeds=[0, 1]), dataset(), BACKEND))
+    tasks = in_order(planned(seeds=[0, 1]))
     assert len({task.label for task in tasks}) == len(tasks)
 
 
 def test_other_image_sizes_are_refused_before_anything_is_trained():
     with pytest.raises(InputError, match="3×32×32 images; data set 'tiny' has 3×28×28"):
-        SECTION.tasks(study(), dataset(28), BACKEND)
+        planned(dataset(28))
 
 
 def test_a_batch_larger_than_the_data_is_refused_before_anything_is_trained():
     with pytest.raises(InputError, match=r"vae\.batch_size is 65, but there are 64"):
-        SECTION.tasks(study(vae={"batch_size": 65}), dataset(), BACKEND)
+        planned(vae={"batch_size": 65})
 
 
 def test_precision_is_resolved_in_the_plan():
-    fp32, bf16 = (
-        SECTION.tasks(study(vae={"precision": precision}), dataset(), BACKEND) for precision in ("fp32", "bf16")
-    )
-    assert fp32[0].inputs[0].config["precision"] == "fp32"
-    assert bf16[0].inputs[0].config["precision"] == "bf16"
-    auto = SECTION.tasks(study(vae={"precision": "auto"}), dataset(), BACKEND)
-    assert auto[0].inputs[0].config["precision"] == make_backend("cpu", "auto").precision
+    fp32, bf16, auto = (planned(vae={"precision": name})[0].inputs[0] for name in ("fp32", "bf16", "auto"))
+    assert (fp32.precision, bf16.precision) == ("fp32", "bf16")
+    assert auto.precision == make_backend("cpu", "auto").precision
+    assert [task.settings["config"]["precision"] for task in (fp32, bf16)] == ["fp32", "bf16"]
 
 
 # the numbers
@@ -168,13 +157,13 @@ def test_rows_say_what_they_are(done):
             assert of["marginal_gap_lower"] == pytest.approx(of["rate"] - of["rate_gaussian"])
             assert of["marginal_gap_upper"] == pytest.approx(of["rate"] - of["infonce"])
             assert of["infonce"] <= math.log(TEST_IMAGES)
-    assert {row.run for row in rows} == {name_of(task) for task in tasks}, "not the partial folder's name"
+    assert {row.run for row in rows} == {task.name for task in tasks}, "not the partial folder's name"
 
 
 def test_values_and_errors_are_those_of_the_arrays(done):
     tasks, outcome = done
     for task in tasks:
-        run = outcome.done[name_of(task)]
+        run = outcome.done[task.name]
         arrays = run.read_arrays()
         for row in read_rows(run):
             if row.quantity not in arrays:
@@ -188,7 +177,7 @@ def test_values_and_errors_are_those_of_the_arrays(done):
 def test_the_arrays_that_figures_need(done):
     tasks, outcome = done
     for task in tasks:
-        arrays = outcome.done[name_of(task)].read_arrays()
+        arrays = outcome.done[task.name].read_arrays()
         assert set(arrays) == {"rate", "rate_reconstruction", "rate_gaussian", "mse", "images", "reconstructions"}
         assert arrays["images"].shape == arrays["reconstructions"].shape == (8, 32, 32, 3)
         assert arrays["images"].dtype == arrays["reconstructions"].dtype == np.uint8
@@ -200,52 +189,52 @@ def test_the_arrays_that_figures_need(done):
 def test_rates_are_those_of_the_trained_networks(done):
     """The self pair's rate is the reference's; the others' is that of the VAE trained with the augmentation."""
     tasks, outcome = done
-    data, config = dataset(), study().settings["vae"]
+    data, latents = dataset(), study().settings["vae"].latents
     for task in tasks:
-        run = outcome.done[name_of(task)]
-        vae = load_vae(outcome.done[name_of(task.inputs[1])], config, BACKEND)
+        run = outcome.done[task.name]
+        vae = load_vae(outcome.done[task.inputs[1].name], latents, BACKEND)
         coded = encode_all(vae, data.test.images, data.mean, data.std, BACKEND, generator=torch.Generator())
         assert read_rows(run)[0].value == pytest.approx(coded.rate.double().mean().item(), rel=1e-6)
-    own, null, mixup = (read_rows(outcome.done[name_of(task)])[0].value for task in tasks)
+    own, null, mixup = (read_rows(outcome.done[task.name])[0].value for task in tasks)
     assert len({own, null, mixup}) == 3
 
 
 def test_reconstructions_are_the_references(done):
     """x̂ is decoded by the reference VAE, from its own code, and encoded by the VAE that is compared with it."""
     tasks, outcome = done
-    data, config = dataset(), study().settings["vae"]
+    data, latents = dataset(), study().settings["vae"].latents
     for task in tasks:
-        reference, trained = (load_vae(outcome.done[name_of(parent)], config, BACKEND) for parent in task.inputs)
+        reference, trained = (load_vae(outcome.done[parent.name], latents, BACKEND) for parent in task.inputs)
         draws = BACKEND.generator("vae", "reference", 0)
         real = encode_all(reference, data.test.images, data.mean, data.std, BACKEND, generator=draws)
-        row = read_rows(outcome.done[name_of(task)])[1]
+        row = read_rows(outcome.done[task.name])[1]
         assert row.quantity == "rate_reconstruction"
         assert row.value == pytest.approx(rate(*trained.encode(real.reconstruction)).value, rel=1e-5)
 
 
 def test_a_second_execute_does_no_work(done, root):
-    _, outcome = work(root)
+    _, outcome = worked(root)
     assert outcome.fresh == 0
     assert outcome.done.keys() == done[1].done.keys()
 
 
 def test_another_augmentation_reuses_what_is_there(done, root):
-    _, outcome = work(root, augmentations=["baseline", "mixup", "fmix+mixup"])
+    _, outcome = worked(root, augmentations=["baseline", "mixup", "fmix+mixup"])
     assert outcome.fresh == 2
 
 
 def test_the_same_seed_gives_the_same_numbers_in_another_store(done, tmp_path):
-    tasks, outcome = work(tmp_path)
+    tasks, outcome = worked(tmp_path)
     assert outcome.fresh == 6
     assert rows_of(tasks, outcome) == rows_of(*done)
     for task in tasks:
         for parent in task.inputs:
-            name = name_of(parent)
+            name = parent.name
             assert (outcome.done[name] / MODEL).read_bytes() == (done[1].done[name] / MODEL).read_bytes()
 
 
 def test_another_seed_gives_other_numbers(done, root):
-    tasks, outcome = work(root, seeds=[1])
+    tasks, outcome = worked(root, seeds=[1])
     assert outcome.fresh == 6
     first, second = values_of(rows_of(*done)), values_of(rows_of(tasks, outcome))
     assert len(first) == len(second) == 3 * len(BOUNDS)
@@ -253,7 +242,7 @@ def test_another_seed_gives_other_numbers(done, root):
 
 
 def test_reconstruction_noise_changes_what_is_reencoded_only(done, root):
-    tasks, outcome = work(root, vae={"reconstruction_noise": 0.1})
+    tasks, outcome = worked(root, vae={"reconstruction_noise": 0.1})
     assert outcome.fresh == 3, "measured anew, not trained anew"
     before, after = values_of(rows_of(*done)), values_of(rows_of(tasks, outcome))
     assert before.keys() == after.keys()
@@ -265,7 +254,7 @@ def test_reconstruction_noise_changes_what_is_reencoded_only(done, root):
 # The store is shared by studies, and the study's name is (rightly) not in a task's key: rows of a shared run carry the
 # name of the study that happened to measure first. Set study (and dataset's name) when rows are collected.
 def test_rows_of_a_shared_run_carry_the_first_studys_name(done, root):
-    tasks, outcome = work(root, name="another")
+    tasks, outcome = worked(root, name="another")
     assert outcome.fresh == 0
     assert {row.study for row in rows_of(tasks, outcome)} == {"tiny-study"}
 
@@ -280,9 +269,9 @@ def test_a_diverged_training_leaves_the_other_pairs(tmp_path, monkeypatch):
         return (distortion * (math.nan if 25 <= len(calls) < 37 else 1)), rate  # the third training
 
     monkeypatch.setattr(train, "negative_elbo", poisoned)
-    tasks, outcome = work(tmp_path)
+    tasks, outcome = worked(tmp_path)
     assert len(outcome.failed) == 1
-    assert outcome.skipped == [name_of(tasks[2])]
-    assert set(outcome.failed) == {name_of(tasks[2].inputs[1])}
+    assert outcome.skipped == [tasks[2].name]
+    assert set(outcome.failed) == {tasks[2].inputs[1].name}
     assert "loss became nan in epoch 1" in next(iter(outcome.failed.values()))
     assert [row.augmentation for row in rows_of(tasks[:2], outcome)] == ["baseline"] * 2 * len(BOUNDS)

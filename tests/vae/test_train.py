@@ -264,18 +264,18 @@ def test_damaged_files_are_refused(train, file):
     content = (run / file).read_bytes()
     (run / file).write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match="damaged"):
-        train(name="damaged") if file == CHECKPOINT else load_vae(run, CONFIG, make_backend("cpu"))
+        train(name="damaged") if file == CHECKPOINT else load_vae(run, CONFIG.latents, make_backend("cpu"))
 
 
 def test_another_networks_weights_are_refused(train):
     run = train(config=VAEConfig(latents=5, epochs=1, batch_size=16))
     with pytest.raises(InputError, match="weights of another network"):
-        load_vae(run, CONFIG, make_backend("cpu"))
+        load_vae(run, CONFIG.latents, make_backend("cpu"))
 
 
 def test_a_loaded_network_is_frozen_and_in_eval_mode(train):
     run = train(config=VAEConfig(latents=4, epochs=1, batch_size=16))
-    vae = load_vae(run, CONFIG, make_backend("cpu"))
+    vae = load_vae(run, CONFIG.latents, make_backend("cpu"))
     assert not vae.training
     assert not any(parameter.requires_grad for parameter in vae.parameters())
     saved = load_file(run / MODEL)

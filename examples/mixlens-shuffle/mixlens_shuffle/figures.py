@@ -1,16 +1,17 @@
 """The section's table, figure and answer, from rows and bits. Imports no torch."""
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mixlens.analysis.comparison import Measured, sd
 from mixlens.analysis.interface import PaperValues
+from mixlens.analysis.presentation.figures import INK, drawing
+from mixlens.analysis.presentation.names import colours
+from mixlens.analysis.presentation.numbers import over_seeds
+from mixlens.analysis.presentation.parts import About, Equation, Plot, Table
+from mixlens.analysis.statistics.effect import Measured
 from mixlens.analysis.store.record import StudyRecord
-from mixlens.analysis.store.results import table
-from mixlens.analysis.style import INK, About, Equation, Plot, Table, colours, drawing, label, number
 
 ABOUT = About(
     question="How much of a classifier’s answer is in the parts of an image?",
@@ -28,12 +29,12 @@ ABOUT = About(
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> Sequence[Table]:
-    rows = _rows(record)
+    rows = record.table("shuffle")
     grids = sorted(set(rows["grid"]))
     body = []
-    for name in dict.fromkeys(rows["augmentation"]):
-        means = [100 * _values(rows, name, grid) for grid in grids]
-        body.append((label(name), *(number(values.mean(), sd(values)) for values in means)))
+    for arm in dict.fromkeys(rows["arm"]):
+        by_grid = {grid: 100 * values for grid, values in rows[rows["arm"] == arm].groupby("grid")["value"]}
+        body.append((record.label(arm), *(over_seeds(by_grid.get(grid, pd.Series())) for grid in grids)))
     caption = (
         f"Accuracy in percent on {rows['n'].max():,} test images, mean ± standard deviation over training seeds; the "
         f"standard error over images is at most {100 * rows['stderr'].max():.2g} points."
@@ -43,16 +44,16 @@ def tables(record: StudyRecord, printed: PaperValues) -> Sequence[Table]:
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> Sequence[Plot]:
-    rows = _rows(record)
-    names = list(dict.fromkeys(rows["augmentation"]))
-    palette = colours(names)
+    rows = record.table("shuffle")
+    arms = list(dict.fromkeys(rows["arm"]))
+    palette = colours(arms)
     with drawing():
         figure = Figure(figsize=(5.0, 3.0), layout="constrained")
         axis = figure.subplots()
-        for name in names:
-            own = rows[rows["augmentation"] == name].groupby("grid")["value"]
-            mean, spread = 100 * own.mean(), 100 * own.std(ddof=1).fillna(0)
-            axis.errorbar(mean.index, mean, spread, color=palette[name], lw=1.3, capsize=2, label=label(name))
+        for arm in arms:
+            values = rows[rows["arm"] == arm].groupby("grid")["value"]
+            mean, spread = 100 * values.mean(), 100 * values.std(ddof=1).fillna(0)
+            axis.errorbar(mean.index, mean, spread, color=palette[arm], lw=1.3, capsize=2, label=record.label(arm))
         grids = sorted(set(rows["grid"]))
         axis.set_xscale("log", base=2)
         axis.set_xticks(grids, map(str, grids))
@@ -73,25 +74,8 @@ def plots(record: StudyRecord, printed: PaperValues) -> Sequence[Plot]:
 
 def measured(record: StudyRecord) -> Sequence[Measured]:
     """What the front page compares: the middle grid, between whole images and dust."""
-    rows = _rows(record)
-    grids = sorted(set(rows["grid"]))
+    grids = sorted(set(record.table("shuffle")["grid"]))
     grid = grids[len(grids) // 2]
-    terms = {
-        (str(row.augmentation), int(str(row.seed))): record.run(str(row.run)).read_arrays(f"right:{grid}")[
-            f"right:{grid}"
-        ]
-        for row in rows[rows["grid"] == grid].itertuples()
-    }
     title = f"Accuracy on {grid} × {grid} shuffled tiles"
-    answer = Measured("shuffled_accuracy", title, "%", terms, 100, front="Answer in the parts", figure="shuffle-curves")
-    return [answer]
-
-
-def _rows(record: StudyRecord) -> pd.DataFrame:
-    rows = table(row for row in record.rows() if row.section == "shuffle")
-    return rows.assign(grid=rows["params"].map(lambda text: json.loads(text)["grid"]))
-
-
-def _values(rows: pd.DataFrame, augmentation: str, grid: int) -> pd.Series:
-    own = rows[(rows["augmentation"] == augmentation) & (rows["grid"] == grid)]
-    return own.set_index("seed")["value"]
+    right = record.terms("shuffle", f"right:{grid}", grid=grid)  # of each image, by augmentation and seed
+    return [Measured("shuffled_accuracy", title, "%", right, 100, front="Answer in the parts", figure="shuffle-curves")]

@@ -1,62 +1,66 @@
 """The section's tasks: each classifier of the study on shuffled test images."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
-from mixlens.analysis.data.dataset import Dataset
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.interface import Row, Task
-from mixlens.analysis.proportion import proportion
-from mixlens.analysis.settings import changed
-from mixlens.analysis.store.results import row_of
+from mixlens.analysis.interface import Measurement, Task
+from mixlens.analysis.schema import narrowed, setting
+from mixlens.analysis.statistics.proportion import proportion
 from mixlens.analysis.store.runs import Run
-from mixlens.analysis.study.classifiers import Trained, classifiers, facts_of
-from mixlens.analysis.study.plan import Study
-from mixlens.analysis.training.backend import Backend
-from mixlens.analysis.training.classifier import load_classifier, predict
-from mixlens.analysis.training.config import ClassifierConfig
+from mixlens.analysis.study.plan import Asked
+from mixlens.analysis.study.worker import Context
+from mixlens.classifier.config import NetworkSettings
+from mixlens.classifier.measures import predict
+from mixlens.classifier.model import load_classifier
 
 from .config import SECTION, ShuffleConfig
 from .measures import shuffle_tiles
 
 
-def tasks(study: Study, dataset: Dataset, backend: Backend) -> Sequence[Task]:
+@dataclass(frozen=True)
+class Measuring:
+    """All that the work is told. What is no part of its key does not change its output, or is in its input's key."""
+
+    settings: ShuffleConfig
+    network: NetworkSettings = setting(keyed=False)
+
+
+def tasks(asked: Asked) -> Sequence[Task]:
     """For each classifier one measurement at every grid. A mistake is known here, before hours of training."""
-    config: ShuffleConfig = study.settings[SECTION.name]
-    trained_with: ClassifierConfig = study.settings["classifier"]
-    for grid in config.grids:
-        if any(side % grid for side in dataset.test.images.shape[2:]):
-            sides = "×".join(map(str, dataset.test.images.shape[2:]))
-            raise InputError(f"shuffle.grids: {grid} does not divide the images' sides, {sides}.")
+    sides = asked.dataset.test.images.shape[2:]
+    for grid in asked.config.grids:
+        if any(side % grid for side in sides):
+            shown = "×".join(map(str, sides))
+            raise InputError(f"shuffle.grids: {grid} does not divide the images' sides, {shown}.")
+    config = Measuring(asked.config, narrowed(NetworkSettings, asked.study.settings["classifier"]))
     return [
         Task(
-            "shuffle-measure",
-            1,
-            f"measure shuffled accuracy, {trained.augmentation}, seed {trained.seed}",
-            {"data": dataset.checksum, **changed(config)},
-            (trained.task,),
-            partial(_measure, config, trained_with, trained),
+            kind="shuffle-measure",
+            version=1,
+            work=f"{__name__}:measure",
+            config=config,
+            section=SECTION.name,
+            label=f"measure shuffled accuracy, {classifier.network}",
+            inputs=classifier.inputs,  # what the classifier's own measurement is built on: the trained network
+            data=asked.dataset.checksum,
+            network=classifier.network,
         )
-        for trained in classifiers(study, dataset, backend)
+        for classifier in asked.used["classifier"]
     ]
 
 
-def _measure(
-    config: ShuffleConfig, trained_with: ClassifierConfig, trained: Trained, run: Run, inputs: Any, context: Any
-) -> Sequence[Row]:
-    dataset: Dataset = context.dataset
-    model = load_classifier(inputs[0], trained_with, dataset, context.backend)
-    labels = dataset.test.labels
-    facts = facts_of(SECTION.name, trained_with, trained, run, context)
-    rows, bits = [], {}
-    for grid in config.grids:
-        images = shuffle_tiles(dataset.test.images, grid, torch.Generator().manual_seed(config.seed))
-        right = predict(model, images, context.backend).argmax(1).cpu() == labels
+def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> Sequence[Measurement]:
+    """The work of a task, in this process or another: what it leaves in ``run``, and the numbers it returns."""
+    test = context.dataset.test
+    model = load_classifier(inputs[0], config.network, context.dataset, context.backend)
+    measured, bits = [], {}
+    for grid in config.settings.grids:
+        images = shuffle_tiles(test.images, grid, torch.Generator().manual_seed(config.settings.seed))
+        right = predict(model, images, context.backend).argmax(1).cpu() == test.labels
         bits[f"right:{grid}"] = right.numpy()
-        estimate = proportion(int(right.sum()), len(right))
-        rows.append(row_of(estimate, quantity="accuracy", params={"grid": grid}, **facts))
+        measured.append(Measurement("accuracy", proportion(int(right.sum()), len(right)), {"grid": grid}))
     run.write_arrays(bits)
-    return rows
+    return measured

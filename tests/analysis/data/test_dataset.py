@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlens.analysis.data.dataset import Dataset, Split, evenly_spaced, load_dataset
+from mixlens.analysis.data.dataset import Dataset, Split, evenly_spaced
 from mixlens.analysis.errors import InputError
 
 
@@ -213,93 +213,6 @@ def test_fold_is_seeded():
 def test_impossible_folds(index, folds, told):
     with pytest.raises(InputError, match=told):
         dataset().fold(index, folds, seed=0)
-
-
-# load_dataset
-
-GOOD = """
-import numpy as np
-from mixlens.analysis.data.dataset import Dataset, Split
-
-def parts():
-    images, labels = np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 1, 0, 1], np.int32)
-    return {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels,
-            "classes": ["x", "y"], "mean": [0.5], "std": np.array([0.25])}
-
-def whole():
-    half = Split.of(parts()["train_images"], parts()["train_labels"])
-    return Dataset("mine", half, half, ("x", "y"), (0.5,), (0.25,))
-
-def misspelt():
-    made = parts(); made["trian_images"] = made.pop("train_images"); return made
-
-def short():
-    made = parts(); del made["classes"], made["std"]; return made
-
-def odd():
-    return {**parts(), "mean": 0.5}
-
-def noisy():
-    return {**parts(), "test_labels": [0, 1, 7, 0]}
-
-def triple():
-    return 1, 2, 3
-
-def fails():
-    raise OSError("disk on fire")
-
-def fails_well():
-    from mixlens.analysis.errors import InputError
-    raise InputError("set MY_FOLDER")
-
-value = 3
-"""
-
-
-@pytest.fixture
-def own(here):
-    """A user's module, `data_mine`, in the current folder."""
-    (here / "data_mine.py").write_text(GOOD)
-
-
-def test_own_data_set_as_dataset_or_dict(own):
-    whole, parts = load_dataset("data_mine:whole"), load_dataset("data_mine:parts")
-    assert (whole.name, parts.name) == ("mine", "data_mine:parts")
-    assert whole.checksum == parts.checksum
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("misspelt", r"'trian_images'. Did you mean 'train_images'\?"),
-        ("short", "lacks classes, std"),
-        ("odd", "not iterable.*mean and std as lists of numbers"),
-        ("noisy", "'data_mine:noisy', test split: label 7 at index 2"),
-        ("triple", "returned tuple; expected a Dataset or a dict with the keys train_images"),
-        ("fails", "failed with OSError: disk on fire"),
-        ("fails_well", "^set MY_FOLDER$"),
-        ("value", "expected a function to call, found int"),
-        ("hole", r"Did you mean 'whole'\?"),
-    ],
-)
-def test_own_data_set_that_goes_wrong(own, name, told):
-    with pytest.raises(InputError, match=told):
-        load_dataset(f"data_mine:{name}")
-
-
-def test_the_cause_is_chained(own):
-    with pytest.raises(InputError) as caught:
-        load_dataset("data_mine:fails")
-    assert isinstance(caught.value.__cause__, OSError)
-
-
-def test_unknown_name_gets_the_nearest_and_the_other_form():
-    with pytest.raises(InputError, match=r"'cifar'. Did you mean 'cifar10'\?.*photos.*package\.module:factory"):
-        load_dataset("cifar")
-
-
-def test_built_in_names():
-    assert load_dataset("photos").name == "photos"
 
 
 @pytest.mark.parametrize("available", [2, 3, 24, 101])

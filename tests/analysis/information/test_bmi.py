@@ -13,9 +13,9 @@ import torch
 from scipy.integrate import dblquad
 from scipy.stats import multivariate_normal, multivariate_t
 
-from mixlens.analysis.information.canonical import gaussian
-from mixlens.analysis.information.nearest import ksg
-from mixlens.analysis.information.variational import neural
+from mixlens.analysis.information.gaussian import gaussian
+from mixlens.analysis.information.ksg import ksg
+from mixlens.analysis.information.neural import neural
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = Path(__file__).with_name("bmi.npz")

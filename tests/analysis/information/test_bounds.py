@@ -8,7 +8,7 @@ import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from mixlens.analysis.information import GaussianWorld, rate, rate_defensive, rate_gaussian, sandwich
-from mixlens.analysis.information.gaussian_marginal import moments
+from mixlens.analysis.information.rate_gaussian import moments
 
 N, SEEDS, REFERENCE_SEEDS = 300, 200, 800
 DIRECTIONS = {

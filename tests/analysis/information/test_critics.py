@@ -6,7 +6,7 @@ from torch.nn.functional import softplus
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.information.critics import SeparableCritic, fit_critic, objective_of
-from mixlens.analysis.information.variational import evaluate_critic
+from mixlens.analysis.information.neural import evaluate_critic
 
 OBJECTIVES = ("infonce", "nwj", "mine", "smile")
 SMALL = {"steps": 300, "batch_size": 128, "hidden": 32, "features": 16, "learning_rate": 3e-3}

@@ -8,9 +8,9 @@ from scipy.linalg import block_diag
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.prior_rate import rate
-from mixlens.analysis.information.uncertainty import from_independent
+from mixlens.analysis.information.rate import rate
 from mixlens.analysis.information.world import GaussianWorld, LinearEncoder, mmse_decoder
+from mixlens.analysis.statistics.uncertainty import from_independent
 
 WORLDS = range(40)
 NAMES = ("x", "z_a", "z_x", "reconstruction", "z_again")

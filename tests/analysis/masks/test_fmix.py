@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.masks import fmix, threshold
+from mixlens.analysis.masks import fmix
 from mixlens.analysis.masks.fmix import fmix_mask, gaussian_salience, low_frequency_image, noise_shape
 
 SIZES = [(1,), (2,), (8,), (9,), (1, 1), (1, 6), (6, 1), (4, 6), (5, 7), (6, 5), (3, 4, 5), (4, 3, 4), (1, 2, 3)]
@@ -254,17 +254,6 @@ def test_official_rounds_either_way_with_equal_chance():
     assert abs(up.mean() - 0.5) * 2 * math.sqrt(n) < 4.5
 
 
-@pytest.mark.parametrize("unbiased", [True, False])
-def test_tensors_and_arrays_count_alike(unbiased):
-    lam, uniform = torch.rand(10_000, generator=generator()), torch.rand(10_000, generator=generator(1))
-    lam[:3] = torch.tensor([0.0, 1.0, 0.5])
-    for pixels in (1, 7, 1024, 50_176):
-        counts = threshold.count_ones(lam, pixels, uniform, unbiased=unbiased)
-        arrays = threshold.count_ones(lam.numpy(), pixels, uniform.numpy(), unbiased=unbiased)
-        assert arrays.dtype == np.float32
-        assert np.array_equal(counts.numpy(), arrays)
-
-
 # fmix_mask: which pixels
 
 
@@ -294,23 +283,6 @@ def test_ties_across_the_threshold_of_a_two_valued_image():
     order = [0, 2, 4, 6, 1, 3, 5, 7]
     for count, mask in enumerate(masks):
         assert sorted(order[:count]) == mask.nonzero().flatten().tolist()
-
-
-@pytest.mark.parametrize("values", [1, 2, 5, 10**6])
-@pytest.mark.parametrize("select", [1, 10**9])
-def test_all_ways_to_take_the_top_agree_bit_for_bit(values, select, monkeypatch):
-    """Selection or a sort of values on a CPU, a sort of indices elsewhere, for every count, and Python's own sort."""
-    pixels = 24
-    image = torch.randint(-values // 2, values // 2 + 1, (pixels + 1, pixels), generator=generator()).float() * 0.1
-    image[::2] *= -1  # zeros of both signs, which are equal
-    count = torch.arange(pixels + 1)
-    by_value = torch.empty_like(image)
-    monkeypatch.setattr(threshold, "SELECT_PIXELS", select)
-    threshold.top_by_value(image, count.numpy(), by_value)
-    assert torch.equal(by_value, threshold.top_by_rank(image, count))
-    for row, k in enumerate(count.tolist()):
-        top = sorted(range(pixels), key=lambda i: (-image[row, i].item(), i))[:k]
-        assert by_value[row].nonzero().flatten().tolist() == sorted(top)
 
 
 @pytest.mark.parametrize("options", [{}, {"max_soft": 0.2}, {"salience": gaussian_salience((6, 7))}], ids=str)

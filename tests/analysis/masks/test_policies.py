@@ -4,7 +4,7 @@ import torch
 from mixlens import Alternate, CutMix, FMix, MixUp
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.masks.policies import NAMES, parse_policy
-from mixlens.analysis.plugins import split_list
+from mixlens.analysis.spec import split_list
 
 
 def generator(seed=0):

@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.build import BUILT_IN, build
+from mixlens.analysis.models.build import architectures, build
 from mixlens.analysis.models.preact_resnet import PreActResNet18
 
 MINE = """
@@ -79,7 +79,7 @@ def made(spec, *, pretrained=False):
 @pytest.mark.parametrize(("name", "official"), [("preact-resnet18", False), ("preact-resnet18-official", True)])
 def test_built_in_networks(name, official):
     net = made(name)
-    expected = PreActResNet18(4, width=5, channels=2, official=official)
+    expected = PreActResNet18(4, width=5, in_channels=2, official=official)
     assert {k: v.shape for k, v in net.state_dict().items()} == {k: v.shape for k, v in expected.state_dict().items()}
     assert net.stages[0][1].activated is official
 
@@ -94,10 +94,10 @@ def test_an_unknown_name_gets_the_nearest_and_the_other_forms(given, nearest):
     told = str(caught.value)
     assert f"unknown model '{given}'." in told
     assert (f"Did you mean '{nearest}'?" in told) if nearest else ("Did you mean" not in told)
-    assert all(name in told for name in (*BUILT_IN, "torchvision:", "timm:", "package.module:factory"))
+    assert all(name in told for name in (*architectures(), "torchvision:", "timm:", "package.module:factory"))
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", architectures())
 def test_built_in_networks_have_no_published_weights(name):
     with pytest.raises(InputError, match=rf"no published weights for {name}; give a file of weights, or train it"):
         made(name, pretrained=True)
@@ -202,7 +202,7 @@ def test_a_factory_that_cannot_give_pretrained_weights_is_refused_them(mine):
     [
         ("fails", r"its factory failed with RuntimeError: no such depth"),
         ("leaves", r"its factory failed with SystemExit: 3"),
-        ("needs", r"its factory failed with TypeError: .*'depth'"),
+        ("needs", r"missing a required argument: 'depth'"),
         ("weights", r"its factory returned OrderedDict; expected a torch\.nn\.Module"),
         ("kind", r"its factory returned type; expected a torch\.nn\.Module"),
         ("thing", r"expected a function to call, found int"),
@@ -220,7 +220,7 @@ def test_a_refusal_of_the_factorys_own_is_passed_on(mine, tmp_path):
         "from mixlens.analysis.errors import InputError\n\ndef make():\n    raise InputError('choose another depth')\n"
     )
     (tmp_path / "mixlens_tests_refusing.py").write_text(code)
-    with pytest.raises(InputError, match=r"^choose another depth$"):
+    with pytest.raises(InputError, match=r": choose another depth$"):
         made("mixlens_tests_refusing:make")
     sys.modules.pop("mixlens_tests_refusing")
 

@@ -64,7 +64,7 @@ def test_the_papers_size_has_11_172_170_parameters():
 @pytest.mark.parametrize("official", [False, True])
 @pytest.mark.parametrize(("width", "classes", "channels"), [(64, 10, 3), (2, 2, 1), (6, 100, 4)])
 def test_parameters_closed_form(width, classes, channels, official):
-    net = PreActResNet18(classes, width=width, channels=channels, official=official)
+    net = PreActResNet18(classes, width=width, in_channels=channels, official=official)
     assert parameters(net) == count(width, classes, channels, official)
 
 
@@ -73,7 +73,7 @@ def test_parameters_closed_form(width, classes, channels, official):
     ("width", "channels", "size"), [(2, 3, (32, 32)), (3, 1, (28, 28)), (2, 4, (17, 40)), (1, 3, (64, 64))]
 )
 def test_logits_for_other_widths_channels_and_sizes(width, channels, size, official):
-    net = PreActResNet18(7, width=width, channels=channels, official=official).eval()
+    net = PreActResNet18(7, width=width, in_channels=channels, official=official).eval()
     assert net(torch.rand(2, channels, *size)).shape == (2, 7)
 
 
@@ -126,7 +126,7 @@ def test_he_et_als_second_block_adds_to_its_input():
 @pytest.mark.parametrize("official", [False, True])
 @pytest.mark.parametrize("size", [(16, 16), (9, 12)])
 def test_it_equals_a_plain_version_from_its_weights(official, size):
-    net, x = network(official, channels=2), torch.randn(3, 2, *size, dtype=torch.float64)
+    net, x = network(official, in_channels=2), torch.randn(3, 2, *size, dtype=torch.float64)
     activated = [(stage, block) for stage in range(4) for block in range(2)] if official else [(0, 0)]
     torch.testing.assert_close(net(x), reference(net.state_dict(), x, official=official, activated=activated))
 

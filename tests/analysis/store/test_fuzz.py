@@ -56,7 +56,14 @@ ROWS = st.builds(
     saturated=st.booleans(),
 )
 ROW = asdict(Row("r", "s", "vae", "d", "test", "fmix", "vae", 3, "rate", 0.5, "nats", 100, {"pair": "self"}, 0.1))
-TASK = {"name": "vae-measure-0", "kind": "vae-measure", "label": "", "inputs": ["vae-train-0"], "state": "done"}
+TASK = {
+    "name": "vae-measure-0",
+    "kind": "vae-measure",
+    "section": "vae",
+    "label": "",
+    "inputs": ["vae-train-0"],
+    "state": "done",
+}
 SETTINGS = {"data": "photos", "seeds": [0], "augmentations": ["fmix"], "sections": ["vae"], "train_size": None}
 STUDY = {"name": "s", "command": "", "started": "", "runs": "../runs", "settings": SETTINGS, "tasks": [TASK]}
 
@@ -154,7 +161,7 @@ def test_a_row_of_an_older_mixlens_may_lack_what_has_a_default(tmp_path):
     ("change", "words"),
     [
         ({"value": True}, "value must be a number, found True"),
-        ({"seed": False}, "seed must be a whole number, found False"),
+        ({"seed": False}, "seed must be a whole number or null, found False"),
         ({"n": 1.0}, "n must be a whole number, found 1.0"),
         ({"n": 2**63}, "n must be a whole number"),
         ({"value": None}, "value must be a number, found None"),
@@ -243,7 +250,7 @@ def test_a_row_does_not_lead_to_another_run(tmp_path):
     run.path.mkdir()
     run.write_json(ENVIRONMENT, {})
     write_rows(run, [Row(**ROW | {"run": "../../elsewhere"})], 1.0)
-    task = TaskRecord("vae-measure-0", "vae-measure", "", (), "done")
+    task = TaskRecord("vae-measure-0", "vae-measure", "vae", "", (), "done")
     record = StudyRecord(tmp_path, "s", "", {}, "", tmp_path, (task,))
     with pytest.raises(InputError, match=r"rows, number 1: of the run '\.\./\.\./elsewhere'"):
         record.rows()

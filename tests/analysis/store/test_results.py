@@ -1,10 +1,9 @@
-import json
 import math
 
 import pytest
 
 from mixlens.analysis.interface import Row
-from mixlens.analysis.store.results import COLUMNS, read_rows, table, write_rows
+from mixlens.analysis.store.results import FACTS, read_rows, table, write_rows
 from mixlens.analysis.store.runs import RESULT, Run
 
 
@@ -38,23 +37,39 @@ def test_a_row_that_is_not_a_number_is_not_written(tmp_path):
     assert not (tmp_path / RESULT).exists()
 
 
-def test_the_table_has_the_columns_of_a_row():
+def test_the_table_has_the_columns_of_a_row_and_of_its_params():
     frame = table(ROWS)
-    assert tuple(frame.columns) == COLUMNS
-    assert {"run", "study", "section", "augmentation", "seed", "quantity", "value", "stderr", "bound"} <= set(COLUMNS)
+    assert tuple(frame.columns) == (*FACTS, "pair", "epsilon")
+    assert {"run", "study", "section", "augmentation", "seed", "quantity", "value", "stderr", "bound"} <= set(FACTS)
     assert len(frame) == 2
     assert frame["value"].tolist() == [0.1 + 0.2] * 2
     assert frame["seed"].tolist() == [3, 4]
 
 
-def test_params_become_text_that_groups():
-    frame = table([row(params={"b": 1, "a": 2}), row(params={"a": 2, "b": 1}), row()])
-    assert frame["params"].nunique() == 2
-    assert json.loads(frame["params"][0]) == {"a": 2, "b": 1}
-    assert frame.groupby("params").size().tolist() == [2, 1]
+def test_params_are_columns_that_group_and_what_a_row_lacks_is_nan():
+    frame = table([row(params={"b": 1, "a": "x"}), row(params={"a": "y", "c": True}), row()])
+    assert frame["b"].tolist()[0] == 1
+    assert frame[["a", "b", "c"]].isna().to_numpy().tolist() == [
+        [False, False, True], [False, True, False], [True, True, True],
+    ]  # fmt: skip
+    assert frame.groupby("a").size().to_dict() == {"x": 1, "y": 1}
+
+
+def test_rows_of_no_network_have_no_seed():
+    frame = table([row(), row(seed=None)])
+    assert frame["seed"].isna().tolist() == [False, True]
+    assert frame["seed"][0] == 3
+    assert str(frame["seed"].dtype) == "Int64"
+    assert str(table([row()])["seed"].dtype) == "int64"
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_param_does_not_hide_a_column_of_every_row(name):
+    with pytest.raises(ValueError, match=f"a param is called '{name}'"):
+        table([row(params={name: 1})])
 
 
 def test_an_empty_table_still_has_its_columns():
     frame = table([])
-    assert tuple(frame.columns) == COLUMNS
+    assert tuple(frame.columns) == FACTS
     assert frame.empty

@@ -7,23 +7,12 @@ import pytest
 import torch
 
 from mixlens.analysis.errors import InputError
+from mixlens.analysis.schema import canonical, key_of
 from mixlens.analysis.store import runs
 from mixlens.analysis.store.lease import LeaseLostError
 from mixlens.analysis.store.record import write_record
 from mixlens.analysis.store.results import read_rows, write_rows
-from mixlens.analysis.store.runs import (
-    CHECKPOINT,
-    CONFIG,
-    FAILED,
-    HISTORY,
-    MODEL,
-    RESULT,
-    Run,
-    Store,
-    canonical,
-    key_of,
-    replace_files,
-)
+from mixlens.analysis.store.runs import CHECKPOINT, CONFIG, FAILED, HISTORY, MODEL, RESULT, Run, Store, replace_files
 from mixlens.analysis.training.checkpoint import save_weights
 
 TASK = {"kind": "thing", "version": 1, "config": {"seed": 0}, "inputs": []}

@@ -2,23 +2,22 @@
 
 import json
 
+import jobs
 import pytest
 
-from mixlens.analysis.interface import Task
 from mixlens.analysis.store.runs import CONFIG, RESULT, Store
 from mixlens.analysis.study.forecast import forecast
-from mixlens.analysis.study.plan import config_of, name_of
-from mixlens.reports.terminal import plan_table
+from mixlens.cli.tables import plan_table
 
 
 def task(kind="train", seed=0, epochs=3, inputs=()):
-    return Task(kind, 1, f"{kind} {seed}", {"seed": seed, "epochs": epochs}, tuple(inputs), lambda *a: [])
+    return jobs.task(kind, *inputs, seed=seed, epochs=epochs)
 
 
 def finish(store, done, seconds, history=None):
-    folder = store.root / name_of(done)
+    folder = store.root / done.name
     folder.mkdir()
-    (folder / CONFIG).write_text(json.dumps(config_of(done)), encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(done.settings), encoding="utf-8")
     (folder / RESULT).write_text(json.dumps({"rows": [], "seconds": seconds}), encoding="utf-8")
     if history:
         lines = "".join(json.dumps({"epoch": i, "seconds": s}) + "\n" for i, s in enumerate(history))
@@ -35,7 +34,7 @@ def test_states_and_the_median_of_runs_that_differ_only_in_seed_or_augmentation(
     other = task(epochs=9)
     finish(store, first, 10.0)
     finish(store, second, 30.0)
-    (store.root / f"{name_of(third)}.partial").mkdir()
+    (store.root / f"{third.name}.partial").mkdir()
     last = task("measure", inputs=[third])
     planned = forecast([first, second, last, other], store)
     assert [(p.state, p.seconds) for p in planned] == [

@@ -1,0 +1,23 @@
+"""Where data lie on a machine, and the state of their files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from platformdirs import user_cache_path
+
+
+class DataFile(NamedTuple):
+    """One file of a data set: whether it is there, and whether it is the published one, by its checksum."""
+
+    path: Path
+    present: bool
+    ok: bool
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """The folder that holds all data sets: as given, else $MIXLENS_DATA, else the user's cache folder."""
+    chosen = root or os.environ.get("MIXLENS_DATA") or user_cache_path("mixlens") / "data"
+    return Path(chosen).expanduser()

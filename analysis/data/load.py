@@ -1,0 +1,101 @@
+"""A data set by name: a file of ``sources``, or the user's own factory."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from ..errors import InputError, unknown
+from ..spec import call, load_object, read_spec
+from . import sources
+from .dataset import Dataset, Split
+from .files import DataFile
+
+KIND = "data set"
+_KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
+
+
+class Source(Protocol):
+    """What a module of ``sources`` holds. Whatever is called as the module is known by that name everywhere."""
+
+    ABOUT: str  # one line: what it is, and how large
+
+    def status(self, root: str | Path | None = None) -> list[DataFile]: ...
+
+    def fetch(self, root: str | Path | None = None) -> None:
+        """Download and check what is missing. Raises InputError."""
+        ...
+
+    def load(self, root: str | Path | None = None) -> Any:
+        """The `Dataset`, or what a section knows how to read. Raises InputError."""
+        ...
+
+
+def source_names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(sources.__path__))
+
+
+def find_source(name: str) -> Source:
+    """The source of that name. Raises InputError for another, with the nearest spelling."""
+    if name not in source_names():
+        raise unknown(KIND, name, source_names())
+    return cast(Source, import_module(f"{sources.__name__}.{name}"))
+
+
+def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
+    """A source by name, or the user's own: ``package.module:factory`` or ``package.module:factory(key=value)``.
+
+    The factory returns a `Dataset` or a dict with the keys train_images, train_labels, test_images, test_labels
+    (arrays), classes, mean and std; a dict's data set is named by its spec. ``root`` is the sources' folder.
+
+    Raises:
+        InputError: unknown name, or a factory that cannot be imported, fails, or returns something else.
+    """
+    spec = read_spec(text, KIND)
+    if not spec.is_own:
+        try:
+            source = find_source(spec.use)
+        except InputError as error:
+            raise InputError(f"{error} For your own, give package.module:factory.") from error
+        if spec.arguments:
+            raise InputError(f"{KIND} {text!r}: {spec.use} takes no arguments.")
+        made = source.load(root)
+        if not isinstance(made, Dataset):
+            raise InputError(f"{spec.use} is no data set to train on: {source.ABOUT}.")
+        return made
+    made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
+    if isinstance(made, Dataset):
+        return made
+    if isinstance(made, Mapping):
+        return _from_mapping(spec.text, made)
+    raise InputError(
+        f"{KIND} {spec.text!r}: the factory returned {type(made).__name__}; expected a Dataset or a dict with the keys "
+        f"{', '.join(_KEYS)}."
+    )
+
+
+def _from_mapping(name: str, made: Mapping[str, Any]) -> Dataset:
+    for key in made:
+        if key == "human":
+            raise InputError(
+                f"{KIND} {name!r}: 'human': votes are the calibration section's; give a function that returns them, as "
+                "--calibration.counts package.module:factory."
+            )
+        if key not in _KEYS:
+            raise unknown(f"key in the dict returned by {KIND} {name!r}:", key, _KEYS)
+    missing = [key for key in _KEYS if key not in made]
+    if missing:
+        raise InputError(f"{KIND} {name!r}: the dict that the factory returned lacks {', '.join(missing)}.")
+    try:
+        classes = tuple(str(name) for name in made["classes"])
+        mean, std = (tuple(float(value) for value in made[key]) for key in ("mean", "std"))
+        train, test = (Split.of(made[f"{which}_images"], made[f"{which}_labels"]) for which in ("train", "test"))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{KIND} {name!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
+            "std as lists of numbers."
+        ) from error
+    return Dataset(name, train, test, classes, mean, std)

@@ -1,0 +1,79 @@
+"""How numbers, differences and durations are written."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..statistics.effect import Effect
+from ..statistics.level import ENOUGH_SEEDS
+from ..statistics.seeds import sd, student_mean
+
+ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+
+
+def number(value: float, spread: float | None = None, decimals: int | None = None) -> str:
+    """``value ± spread`` with two significant digits of the spread, or as many ``decimals`` as a source printed.
+
+    Without a spread, four significant digits.
+    """
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else "−∞" if value == -math.inf else "not a number"
+    if spread is None or not math.isfinite(spread):
+        return _signed(f"{value:.4g}")
+    spread = _without_rounding(spread, value)
+    if decimals is None:
+        decimals = max(0, 1 - math.floor(math.log10(spread))) if spread > 0 else 4
+    return f"{_signed(f'{value:.{decimals}f}')} ± {spread:.{decimals}f}"
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A difference with its interval, all with their sign: ``+1.2 [+0.5, +1.9]``; digits by the interval's width."""
+    half = _without_rounding((high - low) / 2, value)
+    digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 2
+    shown = [_signed(f"{number:+.{digits}f}") for number in (value, low, high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def duration(seconds: float) -> str:
+    """``3 h 07 min``, ``12 min 05 s`` or ``4 s``."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
+
+
+def _without_rounding(spread: float, value: float) -> float:
+    """Zero for a spread that is nothing but the last digits of equal numbers."""
+    return 0.0 if spread < 1e-12 * abs(value) else spread
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "−") if float(text) else text.replace("-", "")  # no minus zero
+
+
+def over_seeds(values: pd.Series) -> str:
+    """Mean ± standard deviation over seeds; a dash where no seed has a value."""
+    return number(float(values.mean()), sd(values)) if len(values) else "—"
+
+
+def difference(differences: pd.Series) -> str:
+    """Mean over seeds with its Student t interval and an arrow where that leaves out zero.
+
+    With fewer than three seeds one cannot tell.
+    """
+    if len(differences) == 0:
+        return "no baseline"
+    if len(differences) < ENOUGH_SEEDS:
+        return f"{number(float(differences.mean()))} (cannot tell)"
+    mean = student_mean(differences)
+    return interval(*mean) + ARROWS[(mean.low > 0) - (mean.high < 0)]
+
+
+def change(effect: Effect) -> str:
+    """An effect with its interval, and an arrow where it goes one way beyond chance."""
+    if effect.low is None or effect.high is None:
+        return f"{number(effect.value)} (cannot tell)"
+    return interval(effect.value, effect.low, effect.high) + ARROWS[effect.direction]

@@ -1,0 +1,190 @@
+"""One grammar for what a user names: ``name(key=value, …)`` or their own ``package.module:factory(key=value, …)``.
+
+Augmentations, attacks, models, data sets and heatmap methods are all written in it. Values are plain literals. Where a
+study takes several of a kind, a list stands for each of its values: ``fmix(alpha=[0.2,1])`` is two augmentations (a
+value that is itself a sequence is written as a tuple).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, unknown
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What was named, and the arguments it was given."""
+
+    use: str  # a name, or package.module:factory
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The canonical way to write it: arguments in alphabetical order."""
+        listed = ",".join(f"{key}={value!r}" for key, value in sorted(self.arguments.items()))
+        return f"{self.use}({listed})" if listed else self.use
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it names a module, such as a user's own."""
+        return ":" in self.use
+
+
+def read_spec(text: str, kind: str) -> Spec:
+    """Read ``name`` or ``name(key=value, …)`` with plain literals. ``kind`` says in messages what is named.
+
+    Raises:
+        InputError: another form, or values that are not plain numbers, strings, lists.
+    """
+    name, opened, rest = text.strip().partition("(")
+    if not opened:
+        return Spec(name.strip())
+    try:
+        node = ast.parse(f"f({rest}", mode="eval").body
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
+            raise ValueError("it is not one list of key=value arguments")
+        names = [keyword.arg for keyword in node.keywords]
+        if None in names or len(set(names)) != len(names):
+            raise ValueError("an argument has no name, or the same name as another")
+        values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        json.dumps(values, allow_nan=False)  # it becomes part of a run's key
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise InputError(
+            f"cannot read {kind} {text!r}: {error}. Write it as name(key=value, …) with plain numbers or strings."
+        ) from error
+    return Spec(name.strip(), values)
+
+
+def expand(text: str, kind: str) -> list[str]:
+    """One text for each combination of the values that are listed in a call; the text itself where none is.
+
+    Raises:
+        InputError: what `read_spec` refuses; an empty list.
+    """
+    spec = read_spec(text, kind)
+    listed = {key: value for key, value in spec.arguments.items() if isinstance(value, list)}
+    for key, value in listed.items():
+        if not value:
+            raise InputError(f"{kind} {text!r}: {key} is an empty list; give at least one value.")
+    if not listed:
+        return [text]
+    return [
+        Spec(spec.use, {**spec.arguments, **dict(zip(listed, values, strict=True))}).text
+        for values in product(*listed.values())
+    ]
+
+
+def split_list(text: str) -> list[str]:
+    """Split ``a,b(x=1,y=[2,3]),c`` at the commas outside parentheses and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        else:
+            depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def load_object(use: str, kind: str) -> Any:
+    """Import ``package.module`` and return its attribute ``name``, for ``use = "package.module:name"``.
+
+    The current folder is importable, as under ``python -m``. ``kind`` says in messages what the object is for
+    ("data set", "augmentation"). Importing runs the module's code: the name must come from the user.
+
+    Raises:
+        InputError: the name has another form, the module cannot be imported, or it has no such attribute.
+    """
+    module_name, _, name = use.partition(":")
+    if not (name.isidentifier() and all(part.isidentifier() for part in module_name.split("."))):
+        raise InputError(f"{kind} {use!r} is not of the form package.module:name, such as my_code.things:make.")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        module = import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever the user's module raises while it is imported
+        raise InputError(
+            f"{kind} {use!r}: importing {module_name!r} failed with {type(error).__name__}: {error}. It is looked for "
+            f"among the installed packages and in {folder}."
+        ) from error
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise unknown(f"name for the {kind} in module {module_name!r}:", name, public) from error
+
+
+def source_of(use: str, kind: str) -> str:
+    """SHA-256 of the file that ``package.module:name`` comes from: an edit there makes it another object.
+
+    A change in what that file imports goes unnoticed.
+    """
+    load_object(use, kind)
+    file = getattr(sys.modules[use.partition(":")[0]], "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
+
+
+def call(factory: Any, arguments: Mapping[str, Any], where: str, **offered: Any) -> Any:
+    """What a factory makes of the arguments, and of those of ``offered`` that it names. ``where`` names it in messages.
+
+    Raises:
+        InputError: it cannot be called, takes other arguments, or fails.
+    """
+    if not callable(factory):
+        raise InputError(f"{where}: expected a function to call, found {type(factory).__name__}.")
+    accepted = parameters_of(factory)
+    arguments = {key: value for key, value in offered.items() if key in (accepted or ())} | dict(arguments)
+    if accepted is not None:
+        try:
+            inspect.signature(factory).bind(**arguments)
+        except TypeError as error:
+            raise InputError(f"{where}: {error}.") from error
+    try:
+        return factory(**arguments)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the factory raises
+        raise InputError(f"{where}: its factory failed with {type(error).__name__}: {error}.") from error
+
+
+def parameters_of(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """Its parameters by name; None for a callable that has no signature to read."""
+    try:
+        return inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return None
+
+
+def without_defaults(arguments: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The arguments that differ from the defaults, so that what is the same has one name.
+
+    Raises:
+        InputError: an argument that there is no default of (with the nearest spelling); ``where`` names the call.
+    """
+    kept = {}
+    for key, value in arguments.items():
+        if key not in defaults:
+            raise InputError(f"{where}: {unknown('argument', key, defaults)}")
+        if isinstance(defaults[key], float) and type(value) is int:
+            value = float(value)  # alpha=2 and alpha=2.0 are the same
+        if value != defaults[key]:
+            kept[key] = value
+    return kept

@@ -1,0 +1,90 @@
+"""Differences between augmentations, over training seeds and images. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm as normal
+from scipy.stats import t as student
+
+from ..interface import Arm
+from .level import ENOUGH_SEEDS, LEVEL
+
+LEAST_P = 1e-12  # smaller ones are not told apart
+
+Terms = Mapping[tuple[Arm, int], np.ndarray[Any, Any]]  # (arm, seed) → an array, such as one number an image
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity that is a mean over images, as every network of a study has it."""
+
+    quantity: str
+    title: str
+    unit: str  # as it is shown, after ``factor``
+    terms: Terms
+    factor: float = 1.0
+    front: str = ""  # what heads it on a report's front page; empty: it is not there
+    figure: str = ""  # name of the `Plot` that draws it
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one augmentation changes against another: the mean difference, its error over seeds *and* images.
+
+    ``low``, ``high`` and ``p`` (two-sided) are None with fewer than `ENOUGH_SEEDS` seeds: one cannot tell.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None
+    seeds: int
+    images: int
+
+    @property
+    def direction(self) -> int:
+        """1 or −1 where the interval or the corrected p leaves out zero, 0 where one cannot tell."""
+        if self.p is None or self.p >= 1 - LEVEL:
+            return 0
+        return 1 if self.value > 0 else -1
+
+
+def effect(measured: Measured, first: Arm, second: Arm) -> Effect | None:
+    """The first arm minus the second, paired by seed and image; None where no seed has both on like images.
+
+    Its variance is that of the two-level bootstrap, which draws seeds and images with replacement (Owen 2007), in
+    closed form and without its bias for few seeds: a + b, a = s²(seeds' means)/S, b = s²(images' means)/N. The interval
+    is ± √(t² a + z² b), t with S − 1 degrees of freedom for the part known from S seeds, z for the part known from N
+    images; p is where it touches zero. It covers at least its level whichever part is larger, also far in the tail
+    where Holm's correction reads it; percentiles of a bootstrap over three seeds would leave out zero a quarter of the
+    time where there is nothing (all three differences have one sign), and Satterthwaite's degrees of freedom are too
+    sure in the tail (tests/analysis/test_effect.py).
+    """
+    terms = measured.terms
+    seeds = [seed for arm, seed in terms if arm == first and (second, seed) in terms]
+    if len({len(terms[arm, seed]) for arm in (first, second) for seed in seeds}) != 1:  # none, or not the same images
+        return None
+    differences = measured.factor * np.stack(
+        [np.subtract(terms[first, seed], terms[second, seed], dtype=float) for seed in seeds]
+    )
+    count, images = differences.shape
+    value = float(differences.mean())
+    if count < ENOUGH_SEEDS or images < 2:
+        return Effect(value, None, None, None, count, images)
+    over_seeds = float(differences.mean(1).var(ddof=1)) / count
+    over_images = float(differences.mean(0).var(ddof=1)) / images
+
+    def half(log_p: float) -> float:
+        tail = math.exp(log_p) / 2
+        return math.sqrt(student.isf(tail, count - 1) ** 2 * over_seeds + normal.isf(tail) ** 2 * over_images)
+
+    width = half(math.log(1 - LEVEL))
+    least = math.log(LEAST_P)
+    p = LEAST_P if half(least) <= abs(value) else math.exp(brentq(lambda log_p: half(log_p) - abs(value), least, 0.0))
+    return Effect(value, value - width, value + width, 1.0 if value == 0 else p, count, images)

@@ -1,0 +1,86 @@
+"""A study from start to record: what ``mixlens run`` does, and a notebook can do as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..interface import Machine, Study, Task
+from ..store.record import StudyRecord, read_record, write_record
+from ..store.runs import Store
+from ..training.progress import Reporter
+from .executors.local import Outcome, execute, task_records
+from .plan import plan
+from .sections import installed_sections
+from .study import read_study
+from .worker import Context, make_context
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study of which nothing has run yet: its plan, the store, and what tasks are done with."""
+
+    study: Study
+    tasks: Sequence[Task]  # in the order of execution
+    store: Store
+    context: Context
+    folder: Path
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def run(self, command: str = "") -> StudyRecord:
+        """Do what is missing, and return the study's record, which holds the rows.
+
+        A task that diverges fails alone: it stands in the record with its reason. Stop it whenever you like; the same
+        study goes on where it stopped. ``command`` is kept in the record.
+
+        Raises:
+            InputError: something in the store is damaged, or cannot be written; the record is there then.
+        """
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+
+        def write_down() -> None:
+            write_record(
+                self.folder,
+                name=self.study.name,
+                command=command,
+                settings=self.study.describe(),
+                started=started,
+                runs=self.store.root,
+                tasks=task_records(self.tasks, self.store, self.outcome),
+            )
+
+        write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
+        try:
+            with self.context.reporter as reporter:
+                execute(self.tasks, self.store, self.context, self.outcome)
+                stored = len(self.outcome.done) - self.outcome.fresh
+                reporter.say(f"{self.outcome.fresh} tasks run, {stored} taken from {self.store.root}")
+        finally:
+            write_down()
+        return read_record(self.folder)
+
+
+def prepare(study: Study, machine: Machine | None = None) -> Prepared:
+    """Load a study's data and plan its tasks.
+
+    Raises:
+        InputError: whatever of it cannot be: unknown names, data that are not there, settings that do not fit them.
+    """
+    machine, sections = machine or Machine(), installed_sections()
+    study = read_study(None, sections, study.describe())  # with every setting that was not given, and all of them tried
+    out = Path(machine.out)
+    store = Store(out / "runs")
+    context = make_context(study, machine, Reporter(quiet=machine.quiet))
+    tasks = plan(study, sections, context.dataset, context.backend, machine.data_root)
+    return Prepared(study, tasks, store, context, out / study.name)
+
+
+def conduct(study: Study, machine: Machine | None = None) -> StudyRecord:
+    """Run a study, or go on with it, and return its record: ``conduct(study).table("vae")`` is a DataFrame of its rows.
+
+    Raises:
+        InputError: as `prepare` and `Prepared.run`.
+    """
+    return prepare(study, machine).run()

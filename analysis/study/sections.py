@@ -1,0 +1,53 @@
+"""The sections that are installed: those of mixlens, and those that other packages declare. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+
+from ..errors import InputError
+from ..interface import Section
+
+SECTIONS = "mixlens.sections"  # the group of entry points
+
+
+def installed_sections() -> dict[str, Section]:
+    """Every section by name: those that come with mixlens first, then those of other packages.
+
+    Raises:
+        InputError: a package declares what is no section, names modules that are not there, or takes a name twice.
+    """
+    found: dict[str, Section] = {}
+    points = list(entry_points(group=SECTIONS))
+    for point in sorted(points, key=lambda point: (not point.value.startswith("mixlens."), point.name)):
+        package = point.dist.name if point.dist else point.value
+        where = f"the section {point.name!r} of the package {package}"
+        try:
+            section = point.load()
+            if not isinstance(section, Section) or section.name != point.name or not point.name.isidentifier():
+                raise InputError(f"{where} must be a Section of that name, an identifier; it is {section!r}.")
+            missing = [name for name in (section.run, section.figures) if find_spec(name) is None]
+        except InputError:
+            raise
+        except Exception as error:  # whatever the package raises while it is imported
+            raise InputError(
+                f"{where} cannot be loaded ({type(error).__name__}: {error}). Mend or uninstall that package."
+            ) from error
+        if missing:
+            raise InputError(f"{where} names the module {missing[0]}, which is not there.")
+        if point.name in found:
+            raise InputError(f"two packages have a section {point.name!r}; uninstall one, such as {package}.")
+        found[point.name] = section
+    for section in found.values():
+        for name in section.uses:
+            if name not in found:
+                raise InputError(f"the section {section.name!r} uses the section {name!r}, which no package has.")
+    return found
+
+
+def with_used(listed: Iterable[str], sections: Mapping[str, Section]) -> list[str]:
+    """The listed sections, each after those that it uses, and those that belong to every study at the end."""
+    every = [name for name, section in sections.items() if section.every_study]
+    known = [(*sections[name].uses, name) if name in sections else (name,) for name in [*listed, *every]]
+    return list(dict.fromkeys(name for names in known for name in names))

@@ -1,0 +1,113 @@
+"""Reading a study: presets, YAML files and overrides, checked. Imports no torch.
+
+What a study is stands in `mixlens.analysis.interface.Study`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import InputError, unknown
+from ..interface import Section, Study
+from ..schema import from_user
+from ..spec import expand, split_list
+from .sections import with_used
+
+PRESETS = ("demo", "cpu", "paper")
+
+
+def read_study(
+    source: str | None, sections: Mapping[str, Section], overrides: Mapping[str, Any] | None = None
+) -> Study:
+    """A study from a preset's name or a YAML file (or the defaults, for None), with overrides laid over it.
+
+    Args:
+        sections: the known sections by name.
+        overrides: the same shape as the YAML file; the last word on each setting.
+
+    Raises:
+        InputError: no such preset or file, broken YAML, an unknown key, a value that is not allowed.
+    """
+    own_keys = {field.name for field in fields(Study)} - {"settings"}
+    for name in sections:
+        if name in {*own_keys, "settings"}:
+            raise InputError(f"a section cannot be called {name!r}, which is a study's setting; uninstall its package.")
+    values = dict(_read(source)) if source is not None else {}
+    for key, value in (overrides or {}).items():
+        if key in sections and isinstance(value, Mapping):
+            values[key] = {**_mapping(values.get(key), key), **value}
+        else:
+            values[key] = value
+    for key in values:
+        if key not in {*own_keys, *sections}:
+            raise unknown("setting in the study:", key, {*own_keys, *sections})
+    study = from_user(Study, {key: _spelt_out(key, value) for key, value in values.items() if key in own_keys}, "study")
+    for name in study.sections:
+        if name not in sections:
+            raise unknown("section", name, sections)
+    augmentations = [text for listed in study.augmentations for text in expand(listed, "augmentation")]
+    study = replace(study, augmentations=tuple(augmentations))
+    _check_augmentations(study)
+    given = {name: _mapping(values.get(name), name) for name in with_used(study.sections, sections)}
+    settings: dict[str, Any] = {name: from_user(sections[name].config, own, name) for name, own in given.items()}
+    return replace(study, settings=settings)
+
+
+def _check_augmentations(study: Study) -> None:
+    """Raises InputError for an augmentation that is unknown, has unknown arguments, or is listed twice."""
+    from ..masks.policies import parse_policy  # and its torch
+
+    texts = [parse_policy(text).text for text in study.augmentations]
+    for place, text in enumerate(texts):
+        if text in texts[:place]:
+            raise InputError(f"augmentation {study.augmentations[place]!r} is listed twice.")
+
+
+def _spelt_out(key: str, value: Any) -> Any:
+    """Lists that were written as one text, and a count of seeds, as the tuples they stand for."""
+    if key in ("augmentations", "sections") and isinstance(value, str):
+        return split_list(value)
+    if key != "seeds":
+        return value
+    if isinstance(value, str):
+        try:
+            value = [int(part) for part in value.split(",") if part.strip()] if "," in value else int(value)
+        except ValueError:
+            raise InputError(f"seeds are a count (5) or a list (0,3,7), got {value!r}.") from None
+    return list(range(value)) if type(value) is int else value
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a mapping of settings, got {value!r}.")
+    return value
+
+
+def _read(source: str) -> Mapping[str, Any]:
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read the study {source}: {getattr(error, 'strerror', None) or error}.") from error
+    elif source in PRESETS:
+        text = (files(__package__) / "presets" / f"{source}.yaml").read_text(encoding="utf-8")
+    else:
+        raise InputError(f"{unknown('preset', source, PRESETS)} A study file's name ends in .yaml.")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{source} is not valid YAML{at}: {getattr(error, 'problem', None) or error}.") from error
+    if not isinstance(values, Mapping):
+        raise InputError(f"{source} must hold a mapping such as 'data: cifar10', got {type(values).__name__}.")
+    return values

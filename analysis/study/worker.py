@@ -1,0 +1,137 @@
+"""One task: claim its folder, do its work, stamp what was measured, and commit it to the store."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from ..data.dataset import Dataset
+from ..errors import InputError
+from ..interface import Machine, Measurement, Row, Study, Task
+from ..store.results import FACTS, write_rows
+from ..store.runs import ENVIRONMENT, FAILED, Run, Store
+from ..training.backend import Backend, environment, make_backend
+from ..training.loop import DivergedError
+from ..training.progress import Reporter
+from .plan import load_data
+
+Work = Callable[[Any, Run, Sequence[Run], "Context"], Sequence[Measurement] | None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a task's work is done with; none of it is part of the task's key except through its config."""
+
+    study: str
+    dataset: Dataset
+    backend: Backend
+    reporter: Reporter
+    root: Path | None = None  # of the data; None: where they usually lie
+    label: str = ""  # of the task at work
+
+
+class FailedError(RuntimeError):
+    """A task failed for its own reason, which is recorded; the rest of its study goes on."""
+
+
+def make_context(study: Study, machine: Machine, reporter: Reporter) -> Context:
+    """What this process does a study's tasks with: its data, loaded, and the machine's device.
+
+    Raises:
+        InputError: data or a device that are not there.
+    """
+    backend = make_backend(
+        machine.device, threads=machine.threads, compile=machine.compile, deterministic=machine.deterministic
+    )
+    return Context(study.name, load_data(study, machine.data_root), backend, reporter, machine.data_root)
+
+
+class Done(NamedTuple):
+    run: Run | None  # whole; None where another worker holds the task
+    fresh: bool = False  # whether it was made here and now
+
+
+def do(task: Task, store: Store, context: Context) -> Done:
+    """Make a task's run, unless it is in the store, as its inputs must be, or another worker is at it.
+
+    Raises:
+        FailedError: the work failed for its own reason.
+        InputError: a run directory or checkpoint is damaged or foreign; the data are not those of the plan.
+        LeaseLostError: another worker has taken the task over.
+    """
+    if (run := store.find(task.name)) is not None:
+        return Done(run)
+    inputs = [_whole(store, parent) for parent in task.inputs]
+    with store.claim(task.name, task.settings) as claimed:
+        if claimed is None:
+            return Done(store.find(task.name))
+        context.reporter.say(context.label or task.label)
+        if task.data and task.data != context.dataset.checksum:
+            raise InputError(
+                f"{task.label}: data set {context.dataset.name!r} is not the one that this was planned for."
+            )
+        backend = replace(context.backend, precision=context.backend.resolve(task.precision or "fp32"))
+        claimed.write_json(ENVIRONMENT, environment(backend, task.packages))
+        began = time.perf_counter()
+        try:
+            with backend.session():
+                work = _work_of(task)
+                measured = work(task.config, claimed, inputs, replace(context, backend=backend, label=task.label))
+            rows = [_stamped(measurement, task, context) for measurement in measured or ()]
+        except DivergedError as error:
+            claimed.write_json(FAILED, {"label": task.label, "reason": str(error)})
+            raise FailedError(str(error)) from error
+        write_rows(claimed, rows, time.perf_counter() - began)
+    return Done(store.find(task.name), fresh=True)
+
+
+def _whole(store: Store, task: Task) -> Run:
+    run = store.find(task.name)
+    if run is None:
+        raise InputError(f"{task.label}: there is no finished run {task.name} in {store.root}.")
+    return run
+
+
+def _work_of(task: Task) -> Work:
+    module, _, name = task.work.partition(":")
+    try:
+        return cast(Work, getattr(import_module(module), name))
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"{task.label} needs {task.work}, which is not installed here ({error}).") from error
+
+
+def _stamped(measurement: Measurement, task: Task, context: Context) -> Row:
+    """A measurement as a row: of whom it is, and where it was made. Raises DivergedError for NaN or infinity."""
+    quantity, estimate, params, note = measurement
+    if not math.isfinite(estimate.value):
+        raise DivergedError(f"{quantity} is {estimate.value}: the network it was measured on has diverged.")
+    assert not params.keys() & set(FACTS), f"{task.work}: params are called as columns of every row"
+    low, high = (estimate.interval.low, estimate.interval.high) if estimate.interval else (None, None)
+    of_data = bool(task.data)
+    return Row(
+        run=task.name,
+        study=context.study,
+        section=task.section,
+        dataset=context.dataset.name if of_data else "",
+        split="test" if of_data else "",
+        augmentation=task.network.augmentation,
+        model=task.network.model,
+        seed=task.network.seed,
+        quantity=quantity,
+        value=estimate.value,
+        unit=estimate.unit,
+        n=estimate.n,
+        params=dict(params),
+        stderr=estimate.stderr,
+        ci_low=low,
+        ci_high=high,
+        bound=estimate.bound,
+        note=note,
+        ceiling=estimate.ceiling,
+        saturated=estimate.saturated,
+    )

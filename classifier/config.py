@@ -1,0 +1,75 @@
+"""Settings of the classifiers and their training. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..analysis.interface import Section
+from ..analysis.schema import check_ranges, setting
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What makes a classifier, trained or not; the default is the paper's (Table 8)."""
+
+    model: str = setting(
+        "preact-resnet18",
+        "preact-resnet18, preact-resnet18-official, torchvision:NAME, timm:NAME, or package.module:factory.",
+        "Table 8",
+        flag="--model",
+    )
+    width: int = setting(64, "Channels of the first stage; 64 is the paper's network.", "He et al. 2016", minimum=1)
+    size: int | None = setting(
+        None, "Side to which the model resizes its images; none: the data's own size.", minimum=1
+    )
+    mean: tuple[float, ...] = setting((), "Mean per channel that the model subtracts; none: the data set's.")
+    std: tuple[float, ...] = setting((), "Standard deviation that it divides by; none: the data set's.", above=0)
+
+
+@dataclass(frozen=True)
+class TrainingSettings(NetworkSettings):
+    """And its training (Table 8, appendix D)."""
+
+    epochs: int = setting(200, "Passes over the training images.", "Table 8", minimum=1)
+    batch_size: int = setting(128, "Images per step.", "Table 8", minimum=2)
+    learning_rate: float = setting(0.1, "SGD's learning rate; of one-cycle, the highest.", "Table 8", above=0)
+    schedule: Literal["step", "one-cycle"] = setting(
+        "step", "step: times 0.1 at the milestones; one-cycle: up and down once.", "Table 8"
+    )
+    milestones: tuple[float, ...] = setting(
+        (0.5, 0.75),
+        "Fractions of training after which the rate drops tenfold.",
+        "epochs 100 and 150 of 200, Table 8",
+        above=0,
+        maximum=1,
+    )
+    momentum: float = setting(0.9, "SGD's momentum.", "appendix D", minimum=0, below=1)
+    weight_decay: float = setting(1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0)
+    flip: bool = setting(True, "Random horizontal flips.", "appendix D")
+    crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0)
+    mix_mode: Literal["batch", "elem"] = setting(
+        "batch", "One λ and mask per batch, or one per image.", "batch: published code"
+    )
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(TrainingSettings):
+    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Training precision; measuring is always fp32.")
+    weights: tuple[str, ...] = setting(
+        (),
+        "Measure networks of your own instead of training: FILE or NAME=FILE (safetensors, or a state dict of "
+        "torch.save), or 'pretrained' for the weights that torchvision or timm publish.",
+        flag="--weights",
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+SECTION = Section(
+    name="classifier",
+    summary="Train the study's classifiers and measure their test accuracy (Table 2).",
+    config=ClassifierConfig,
+    run="mixlens.classifier.run",
+    figures="mixlens.classifier.figures",
+    command="train",
+)

@@ -1,0 +1,121 @@
+"""Tables and figures of the classifiers themselves: test accuracy (Table 2) and training curves. Imports no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..analysis.interface import Arm, PaperValues
+from ..analysis.presentation.figures import INK, drawing, name_lines
+from ..analysis.presentation.names import colours
+from ..analysis.presentation.numbers import difference, number, over_seeds
+from ..analysis.presentation.parts import About, Equation, Plot, Table
+from ..analysis.statistics.effect import Measured
+from ..analysis.store.record import StudyRecord
+from .config import SECTION
+
+ABOUT = About(
+    question="How well do classifiers trained on augmented images classify?",
+    text=(
+        "Each classifier is trained on mixed images and the soft labels that go with them, and measured on real test "
+        "images:",
+        Equation(
+            "loss: the cross entropy against the mixed label of the mixed image; both are weighted by the mask's mean "
+            "lambda",
+            r"\mathrm{loss} = -\sum_c \tilde y_c \log p_c(\tilde x),\quad "
+            r"\tilde x = m \odot x_1 + (1-m) \odot x_2,\quad \tilde y = \lambda y_1 + (1-\lambda) y_2",
+            r'"loss" = - sum_c tilde(y)_c log p_c (tilde(x)), quad '
+            r"tilde(x) = m dot.o x_1 + (1 - m) dot.o x_2, quad tilde(y) = lambda y_1 + (1 - lambda) y_2",
+        ),
+        "The other sections ask what these same networks have learned.",
+    ),
+    caveats=("An order of augmentations holds for the network and schedule it was measured with, and no further.",),
+)
+PANELS = {"train_loss": "training loss (nats)", "test_nll": "test loss (nats)", "test_accuracy": "test accuracy"}
+
+
+def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
+    """Test accuracy beside the paper's, and the difference to the baseline of the same seed."""
+    rows = record.table(SECTION.name)
+    shown = set(rows["augmentation"])
+    printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
+    body = []
+    for arm in dict.fromkeys(rows["arm"]):
+        accuracy, nll = 100 * _values(rows, arm, "accuracy"), _values(rows, arm, "nll")
+        cells = [record.label(arm), over_seeds(accuracy)]
+        if printed:
+            paper = printed.get(arm.augmentation, {}).get("accuracy")
+            cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
+        differences = (accuracy - 100 * _values(rows, arm.baseline, "accuracy")).dropna()
+        cells.append("—" if arm.is_baseline else difference(differences))
+        body.append((*cells, over_seeds(nll), str(len(accuracy))))
+    error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
+    images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
+    caption = (
+        f"Accuracy in percent on {images} test images, mean ± standard deviation over training seeds; the standard "
+        f"error over images is at most {error:.2f} points. Differences are to the baseline {_partner(record)}, with a "
+        "95% Student t interval over seeds. NLL: mean cross entropy in nats."
+    )
+    if printed:
+        sources = sorted({value.source for values in printed.values() for value in values.values()})
+        caption += f" The paper's: {' and '.join(sources)}, 200 epochs at width 64; it prints one FMix."
+    header = ("Augmentation", "Accuracy (%)", *(["paper"] if printed else []), "to the baseline", "NLL", "seeds")
+    return [Table("classifier-accuracy", "Test accuracy", caption, header, tuple(body))]
+
+
+def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
+    """Training curves, of classifiers that were trained here."""
+    rows = record.table(SECTION.name)
+    inputs = {task.name: task.inputs for task in record.tasks}
+    kinds = {task.name: task.kind for task in record.tasks}
+    palette = colours(list(dict.fromkeys(rows["arm"])))
+    seen: set[Arm] = set()
+    with drawing():
+        figure = Figure(figsize=(8.6, 2.8), layout="constrained")
+        axes: np.ndarray = figure.subplots(1, len(PANELS))
+        measurements = rows.drop_duplicates("run")
+        for arm, measurement in zip(measurements["arm"], measurements["run"], strict=True):
+            (trained,) = inputs[measurement]
+            if kinds[trained] != "classifier-train":
+                continue
+            history = pd.DataFrame(record.run(trained).read_history("epoch", *PANELS))
+            for axis, (column, unit) in zip(axes, PANELS.items(), strict=True):
+                name = None if arm in seen else record.label(arm)
+                axis.plot(history["epoch"], history[column], color=palette[arm], lw=1.1, label=name)
+                axis.set_xlabel("epoch")
+                axis.set_title(unit, color=INK)
+                axis.grid(axis="y")
+            seen.add(arm)
+        if not seen:
+            return []
+        name_lines(figure, axes[0])
+    return [
+        Plot(
+            "classifier-curves",
+            "Training curves of the classifiers",
+            "One line per seed. The training loss is measured on augmented images and soft labels, so its level "
+            "compares within an augmentation only; test loss and accuracy are on the first 2,000 test images (or all, "
+            "if fewer).",
+            "Three line charts over epochs: training loss, test loss and test accuracy of every classifier.",
+            figure,
+        )
+    ]
+
+
+def measured(record: StudyRecord) -> list[Measured]:
+    """What the front page and the claims compare: test accuracy."""
+    terms = record.terms(SECTION.name, "accuracy")
+    return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")]
+
+
+def _partner(record: StudyRecord) -> str:
+    """Networks that were brought along share nothing but their place in the list."""
+    brought = any(task.kind == "classifier-load" for task in record.tasks)
+    return "named in the same place" if brought else "of the same seed"
+
+
+def _values(rows: pd.DataFrame, arm: Arm, quantity: str) -> pd.Series:
+    """One value a seed."""
+    own = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)]
+    return own.set_index("seed")["value"]

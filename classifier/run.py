@@ -1,0 +1,188 @@
+"""The section's tasks: the study's classifiers, trained or brought along, and their accuracy.
+
+Other sections measure these networks: they are handed this section's tasks, whose first input holds the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..analysis.data.dataset import Dataset
+from ..analysis.errors import InputError
+from ..analysis.interface import Measurement, Network, Task
+from ..analysis.masks.policies import Policy
+from ..analysis.models.build import LIBRARIES
+from ..analysis.schema import narrowed, setting
+from ..analysis.spec import source_of
+from ..analysis.statistics.proportion import proportion
+from ..analysis.statistics.uncertainty import from_independent
+from ..analysis.store.runs import MODEL, Run
+from ..analysis.study.plan import Asked
+from ..analysis.study.worker import Context
+from ..analysis.training.checkpoint import load_weights, save_weights
+from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
+from .measures import predict, right_and_nll
+from .model import load_classifier, make_network, try_network
+from .train import check_batches, train_classifier
+
+PRETRAINED = "pretrained"
+
+
+@dataclass(frozen=True)
+class Training:
+    settings: TrainingSettings
+    seed: int
+    augmentation: Mapping[str, Any] | None = None  # None: the baseline
+    source: str = ""  # of a network of the user's own: SHA-256 of the file that makes it
+
+
+@dataclass(frozen=True)
+class Loading:
+    network: NetworkSettings
+    weights: str  # SHA-256 of their file, or PRETRAINED
+    classes: int
+    name: str
+    seed: int
+    source: str = ""
+    file: str = setting("", keyed=False)
+
+
+@dataclass(frozen=True)
+class Measuring:
+    network: NetworkSettings = setting(keyed=False)  # follows from the input
+
+
+def tasks(asked: Asked) -> Sequence[Task]:
+    """For each classifier one measurement over the test set, which takes its weights from its input.
+
+    Raises:
+        InputError: settings that do not fit the data, weights that are not there or not of this network.
+    """
+    config: ClassifierConfig = asked.config
+    networks = _brought(config, asked.dataset) if config.weights else _trained(config, asked)
+    return [
+        Task(
+            kind="classifier-measure",
+            version=2,
+            work=f"{__name__}:measure",
+            config=Measuring(narrowed(NetworkSettings, config)),
+            section=SECTION.name,
+            label=f"measure classifier, {task.network}",
+            inputs=(task,),
+            data=asked.dataset.checksum,
+            network=task.network,
+        )
+        for task in networks
+    ]
+
+
+def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
+    settings = narrowed(TrainingSettings, config)
+    check_batches(settings, asked.dataset)
+    try_network(settings, asked.dataset, make_network(settings, asked.dataset))
+    return [
+        Task(
+            kind="classifier-train",
+            version=1,
+            work=f"{__name__}:train",
+            config=Training(
+                settings if policy.takes_mode else replace(settings, mix_mode=TrainingSettings.mix_mode),
+                seed,
+                None if policy.is_baseline else policy.fingerprint(),
+                _source(config),
+            ),
+            section=SECTION.name,
+            label=f"train classifier, {policy.text}, seed {seed}",
+            data=asked.dataset.checksum,
+            precision=asked.backend.resolve(config.precision),
+            network=Network(policy.text, seed, config.model),
+        )
+        for seed in asked.study.seeds
+        for policy in asked.policies
+    ]
+
+
+def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Task]:
+    """Networks with given weights, named by ``NAME=`` or the file; several of one name are its seeds 0, 1, ….
+
+    They are loaded once here, so that weights that do not fit are known before anything runs.
+    """
+    settings = narrowed(NetworkSettings, config)
+    found: list[Task] = []
+    for text in config.weights:
+        name, given, file = ("", "", text) if Path(text).is_file() else text.rpartition("=")
+        if given and not Path(file).is_file():  # the file's own name may hold the sign
+            name, _, file = text.partition("=")
+        if not file or (given and not name):
+            raise InputError(f"weights must be FILE, NAME=FILE or {PRETRAINED!r}, got {text!r}.")
+        name = name if given else PRETRAINED if file == PRETRAINED else Path(file).stem
+        seed = sum(task.network.augmentation == name for task in found)
+        loading = Loading(settings, "", len(dataset.classes), name, seed, _source(config), file)
+        try_network(settings, dataset, _load(loading, dataset))
+        found.append(
+            Task(
+                kind="classifier-load",
+                version=1,
+                work=f"{__name__}:load",
+                config=replace(loading, weights=_digest(file)),
+                section=SECTION.name,
+                label=f"load {text}",
+                network=Network(name, seed, config.model),
+            )
+        )
+    return found
+
+
+def _source(settings: NetworkSettings) -> str:
+    library, own, _ = settings.model.partition(":")
+    return source_of(settings.model, "model") if own and library not in LIBRARIES else ""
+
+
+def _digest(file: str) -> str:
+    return PRETRAINED if file == PRETRAINED else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _load(loading: Loading, dataset: Dataset) -> nn.Module:
+    network = make_network(loading.network, dataset, pretrained=loading.file == PRETRAINED)
+    if loading.file != PRETRAINED:
+        load_weights(Path(loading.file), network)
+    return network
+
+
+def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -> None:
+    train_classifier(
+        config.settings,
+        context.dataset,
+        Policy.of(config.augmentation),
+        config.seed,
+        run=run,
+        backend=context.backend,
+        reporter=context.reporter,
+        label=context.label,
+    )
+
+
+def load(config: Loading, run: Run, inputs: Sequence[Run], context: Context) -> None:
+    network = _load(config, context.dataset)
+    if _digest(config.file) != config.weights:
+        raise InputError(f"the weights at {config.file} changed while the study ran; run it again.")
+    save_weights(run / MODEL, network)
+
+
+def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
+    """Leaves the test logits in its arrays, as ``logits`` (N, classes)."""
+    test, backend = context.dataset.test, context.backend
+    logits = predict(load_classifier(inputs[0], config.network, context.dataset, backend), test.images, backend)
+    right, nll = right_and_nll(logits, test.labels.to(logits.device))
+    arrays = {"logits": logits, "accuracy": right, "nll": nll}
+    run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
+    return [
+        Measurement("accuracy", proportion(int(right.sum()), len(right))),
+        Measurement("nll", from_independent(nll, "none")),
+    ]

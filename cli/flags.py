@@ -1,0 +1,71 @@
+"""Flags made from dataclasses: those of a study, of the machine, and of each section's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, get_origin, get_type_hints
+
+from cyclopts import Group, Parameter
+
+from ..analysis.interface import Machine, Study
+from ..analysis.schema import plain
+
+STUDY = Group("Study", sort_key=0)
+MACHINE = Group("Machine", sort_key=1)
+
+
+def overrides_of(kind: type, name: str, group: Group, *, leave_out: tuple[str, ...] = (), as_text: bool = False) -> Any:
+    """Optional flags for the fields of a dataclass, for a command's argument: what is not given is None.
+
+    Args:
+        name: what a flag begins with (``--vae`` for ``--vae.epochs``), or "*" for nothing.
+        as_text: several values are one text with commas (``--seeds 0,1``), not several words.
+    """
+    hints = get_type_hints(kind)
+    fields = []
+    for field in dataclasses.fields(kind):
+        if field.name in leave_out:
+            continue
+        hint, several = hints[field.name], get_origin(hints[field.name]) is tuple
+        parameter = Parameter(
+            alias=field.metadata["flag"] or None,
+            help=_help(field),
+            show_default=False,
+            negative=None if hint is bool else (),
+            consume_multiple=several and not as_text,
+            group=group,
+        )
+        annotated: Any = Annotated[(str if several and as_text else hint) | None, parameter]
+        fields.append((field.name, annotated, dataclasses.field(default=None)))
+    made = dataclasses.make_dataclass(f"{kind.__name__}Overrides", fields, frozen=True)
+    made.__module__ = __name__  # before 3.12 it says "types", which cyclopts takes for a builtin
+    return Annotated[made | None, Parameter(name=name, group=group)]
+
+
+def given(overrides: Any) -> dict[str, Any]:
+    """The flags that were given, by their setting's name."""
+    if overrides is None:
+        return {}
+    return {f.name: plain(v) for f in dataclasses.fields(overrides) if (v := getattr(overrides, f.name)) is not None}
+
+
+def given_of(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of several sections, by section; those of which nothing was given are left out."""
+    return {name: values for name, own in overrides.items() if (values := given(own))}
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    source = f" Source: {field.metadata['source']}." if field.metadata["source"] else ""
+    text = field.metadata["help"]
+    return text if "Default:" in text else f"{text} Default: {_shown(field.default)}.{source}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+STUDY_FLAGS = overrides_of(Study, "*", STUDY, leave_out=("sections", "settings"), as_text=True)
+MACHINE_FLAGS = overrides_of(Machine, "*", MACHINE)

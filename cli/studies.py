@@ -1,0 +1,142 @@
+"""The commands that run a study: ``run`` for a whole one, and one for each section."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter as Argument
+from inspect import Signature
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+from cyclopts.exceptions import CommandCollisionError
+
+from ..analysis.errors import InputError
+from ..analysis.interface import Machine, Section
+from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides_of
+from .tools import screen, write_reports
+
+OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
+
+
+def add_commands(app: App, sections: Mapping[str, Section], typed: Sequence[str]) -> None:
+    """Add ``run`` and the command of each section. ``typed``: the arguments, which a study's record keeps.
+
+    Raises:
+        InputError: a section is called as another command or an option is.
+    """
+    for name in sections:
+        if name in OPTIONS:
+            raise InputError(f"a section cannot be called {name!r}, which is an option; uninstall its package.")
+    flags = {
+        name: overrides_of(section.config, f"--{name}", Group(f"Settings of {name}", sort_key=place))
+        for place, (name, section) in enumerate(sections.items(), start=2)
+    }
+    command = shlex.join(["mixlens", *typed])
+    app.command(_run_command(sections, flags, command))
+    for section in sections.values():
+        own = {name: flags[name] for name in (*section.uses, section.name)}
+        try:
+            app.command(_section_command(sections, section, own, command))
+        except CommandCollisionError as error:
+            raise InputError(
+                f"the section {section.name!r} is called as another command is; uninstall its package."
+            ) from error
+
+
+def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], command: str) -> Callable[..., int]:
+    def run(
+        study: str,
+        *,
+        sections: str | None = None,
+        dry_run: bool = False,
+        asked: Any = None,
+        machine: Any = None,
+        **settings: Any,
+    ) -> int:
+        """Run a whole study and write its report. Run the same command again to go on where it stopped.
+
+        Several terminals or machines that share --out may run the same study at once: each takes what is not taken.
+
+        Parameters
+        ----------
+        study
+            A preset (demo, cpu, paper) or a YAML file.
+        sections
+            Only these sections of it, e.g. vae,robustness.
+        dry_run
+            Show the plan and stop: every task, what is done already, and how long the rest took in past runs.
+        """
+        chosen = {} if sections is None else {"sections": sections}
+        overrides = given(asked) | chosen | given_of(settings)
+        return _run(installed, study, overrides, given(machine), command, dry_run=dry_run)
+
+    own = (
+        Argument("study", Argument.POSITIONAL_OR_KEYWORD, annotation=str),
+        _option("sections", Annotated[str | None, Parameter(group=STUDY)]),
+        _option("dry_run", Annotated[bool, Parameter(group=STUDY, negative=())], False),
+    )
+    return _with_flags(run, own, flags)
+
+
+def _section_command(
+    installed: Mapping[str, Section], section: Section, flags: Mapping[str, Any], command: str
+) -> Callable[..., int]:
+    def run(*, config: str | None = None, asked: Any = None, machine: Any = None, **settings: Any) -> int:
+        overrides = given(asked) | given_of(settings) | {"sections": [section.name]}
+        return _run(installed, config, overrides, given(machine), command)
+
+    run.__name__ = section.command or section.name
+    run.__doc__ = f"""{section.summary}
+
+    Parameters
+    ----------
+    config
+        A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
+    """
+    return _with_flags(run, [_option("config", Annotated[str | None, Parameter(group=STUDY)])], flags)
+
+
+def _with_flags(command: Callable[..., int], own: Sequence[Argument], flags: Mapping[str, Any]) -> Callable[..., int]:
+    """The command as cyclopts is to see it: its own options, those of every study, and each section's settings."""
+    common = (_option("asked", STUDY_FLAGS), _option("machine", MACHINE_FLAGS))
+    arguments = [*own, *common, *(_option(name, kind) for name, kind in flags.items())]
+    command.__signature__ = Signature(arguments, return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {argument.name: argument.annotation for argument in arguments}
+    return command
+
+
+def _option(name: str, kind: Any, default: Any = None) -> Argument:
+    return Argument(name, Argument.KEYWORD_ONLY, annotation=kind, default=default)
+
+
+def _run(
+    sections: Mapping[str, Section],
+    source: str | None,
+    overrides: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    command: str,
+    *,
+    dry_run: bool = False,
+) -> int:
+    """Read the study, run what is missing, and write the report; or only show the plan."""
+    from ..analysis.study.conduct import prepare
+    from ..analysis.study.study import read_study
+
+    prepared = prepare(read_study(source, sections, overrides), Machine(**machine))
+    if dry_run:
+        from ..analysis.study.forecast import forecast
+        from .tables import plan_table
+
+        screen().print(plan_table(prepared.study.name, forecast(prepared.tasks, prepared.store)))
+        return 0
+    from ..reports.content import has_content
+
+    record = prepared.run(command)
+    for task in record.tasks:
+        if task.state != "done":
+            print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
+    if has_content(record):
+        write_reports(record, prepared.folder)
+    return 1 if any(task.state == "failed" for task in record.tasks) else 0

@@ -1,0 +1,105 @@
+"""What commands print: tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from ..analysis.errors import InputError
+from ..analysis.interface import Estimate
+from ..analysis.presentation.numbers import change, duration, number
+
+if TYPE_CHECKING:
+    from ..analysis.information.oracle import Comparison
+    from ..analysis.study.forecast import Planned
+    from ..reports.compare import Compared
+
+Unit = Literal["nats", "bits"]
+DIRECTIONS = {"upper": "≤ upper", "lower": "≥ lower", "none": "no bound"}
+
+
+def estimate_table(estimates: Mapping[str, Estimate | InputError], unit: Unit) -> Table:
+    """One line per estimate: value, interval, direction, number of samples, flags; or why it cannot be had."""
+    table = _table("estimate", unit, "95% interval", "direction", "n", "flags")
+    for name, estimate in estimates.items():
+        if isinstance(estimate, InputError):
+            table.add_row(name, "—", "", "", "", f"not available: {estimate}")
+            continue
+        value, interval, direction, flags = _cells(estimate.to(unit))
+        table.add_row(name, value, interval, direction, f"{estimate.n:,}", flags)
+    return table
+
+
+def comparison_table(found: Iterable[Comparison], unit: Unit) -> Table:
+    """The same beside the truth, in one block for each quantity."""
+    table = _table("quantity", "truth", "estimate", unit, "95% interval", "direction", "flags")
+    before = None
+    for comparison in found:
+        quantity, name, estimate, truth = comparison
+        first = quantity != before
+        if first and before is not None:
+            table.add_section()
+        true = replace(estimate, value=truth).to(unit).value
+        *cells, flags = _cells(estimate.to(unit))
+        if not comparison.kept:
+            flags = f"outside its direction by more than 4 errors; {flags}".rstrip("; ")
+        table.add_row(*((quantity, number(true)) if first else ("", "")), name, *cells, flags)
+        before = quantity
+    return table
+
+
+def effect_table(found: Iterable[Compared]) -> Table:
+    """One line per difference: its interval and an arrow where it stands after Holm's correction for all lines."""
+    table = _table("augmentation", "quantity", "second − first [95%]", "seeds", "images")
+    for line in found:
+        cells = (line.pair, line.quantity, change(line.effect), str(line.effect.seeds), f"{line.effect.images:,}")
+        table.add_row(*cells)
+    return table
+
+
+def plan_table(name: str, planned: Sequence[Planned]) -> Group:
+    """Every task with its state and the time that past runs of its kind took; below, the sum of what is left."""
+    table = _table("task", "state", "past runs took")
+    for task in planned:
+        table.add_row(task.label, task.state, "" if task.seconds is None else duration(task.seconds))
+    left = [task for task in planned if task.state != "done"]
+    known = [task.seconds for task in left if task.seconds is not None]
+    words = f"{name}: {len(planned)} tasks, {len(planned) - len(left)} done, {len(left)} left"
+    if known:
+        words += f"; about {duration(sum(known))} for one worker"
+    if len(known) < len(left):
+        words += f"; no past run to go by for {len(left) - len(known)}"
+    return Group(table, f"{words}.")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE)
+    for column in columns:
+        right = column in ("nats", "bits", "n", "truth", "95% interval")
+        long = column in ("flags", "augmentation")
+        table.add_column(column, justify="right" if right else "left", no_wrap=not long, overflow="fold")
+    return table
+
+
+def _cells(estimate: Estimate) -> tuple[str, str, str, str]:
+    value, interval = number(estimate.value), "none"
+    if estimate.interval is not None:
+        low, high = estimate.interval.low, estimate.interval.high
+        half = (high - low) / 2
+        shown = [number(part) for part in (estimate.value, low, high)]
+        if 1e-6 < half < 1e6:  # digits by the error; beyond that, powers of ten
+            shown = [number(part, half).partition(" ")[0] for part in (estimate.value, low, high)]
+        value, interval = shown[0], f"[{shown[1]}, {shown[2]}]"
+    flags = []
+    if estimate.ceiling is not None:
+        flags.append(f"ceiling {number(estimate.ceiling)}")
+    if estimate.saturated:
+        flags.append("saturated: set by n, not by the truth")
+    elif estimate.interval is None:
+        flags.append("no error known")
+    return value, interval, DIRECTIONS[estimate.bound], "; ".join(flags)

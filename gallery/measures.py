@@ -1,0 +1,97 @@
+"""What masks look like: example masks, mixed images and mean power spectra of each augmentation, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..analysis.data.dataset import Dataset
+from ..analysis.errors import InputError
+from ..analysis.masks.fmix import FMix, low_frequency_image
+from ..analysis.masks.policies import Policy
+from ..analysis.masks.transform import Mix
+
+SPECTRUM_IMAGES = 4096
+
+
+def gallery(
+    policies: Sequence[Policy], images: Tensor, partners: Tensor, *, lam: float = 0.5, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Masks and mixed images by each policy that is one of `MixUp`, `CutMix` and `FMix`, from the same images.
+
+    Args:
+        policies: the baseline, users' own augmentations and alternating ones (their parts draw the same) are left out.
+        images, partners: uint8 (N, 3, H, W), N ≥ 2; image i is mixed with partner i.
+        lam: λ asked of every mask, as in Fig. 2.
+        seed: of the masks.
+
+    Returns:
+        ``mask:<name>`` (N, H, W) float32 and ``mixed:<name>`` (N, H, W, 3) uint8 for each policy.
+
+    Raises:
+        InputError: λ outside [0, 1], images and partners of different shapes or of 2 channels.
+    """
+    if images.shape != partners.shape or len(images) < 2:
+        raise InputError(f"need as many images as partners, two or more, got {len(images)} and {len(partners)}.")
+    if not 0 <= lam <= 1:
+        raise InputError(f"lam must lie in [0, 1], got {lam!r}.")
+    if images.shape[1] not in (1, 3):
+        raise InputError(f"pictures have 1 or 3 channels, these have {images.shape[1]}.")
+    both = torch.cat([images, partners]).float() / 255
+    n = len(images)
+    index = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
+    drawn: dict[str, np.ndarray] = {}
+    for policy in policies:
+        mix = policy.build(num_classes=1, mode="elem")
+        if not isinstance(mix, Mix):
+            continue
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.zeros(2 * n, dtype=torch.long)
+        batch = mix.pairs(both, labels, generator=generator, index=index, lam=torch.full((2 * n,), float(lam)))
+        drawn[f"mask:{policy.text}"] = batch.mask[:n, 0].numpy().copy()
+        mixed = (batch.x[:n].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+        drawn[f"mixed:{policy.text}"] = mixed.contiguous().numpy()
+    return drawn
+
+
+def spectra(size: tuple[int, int], decay_power: float = FMix.decay_power, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Mean power spectra of low-frequency images of both variants, zero frequency in the middle: (H, W) each.
+
+    In units of the largest bin apart from the zero frequency, which no threshold sees and which is left out (NaN).
+    """
+    found = {}
+    for variant in ("paper", "official"):
+        generator = torch.Generator().manual_seed(seed)
+        images = low_frequency_image(SPECTRUM_IMAGES, size, decay_power, variant=variant, generator=generator)
+        power = torch.fft.fft2(images.double()).abs().square().mean(0)
+        power[0, 0] = torch.nan
+        scaled = power / power[~power.isnan()].max()
+        found[f"spectrum:{variant}"] = torch.fft.fftshift(scaled).float().numpy()
+    return found
+
+
+def pictures(dataset: Dataset, columns: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two sets of test images (columns, C, H, W), drawn without replacement; partners of other classes if there are."""
+    order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
+    labels = dataset.test.labels[order]
+    first, rest = order[:columns], order[columns:]
+    chosen: list[int] = []
+    for own in labels[:columns].tolist():
+        others = (int(i) for i in rest.tolist() if i not in chosen)
+        fallback = next(others)
+        match = (
+            fallback
+            if int(dataset.test.labels[fallback]) != own
+            else next((i for i in others if int(dataset.test.labels[i]) != own), fallback)
+        )
+        chosen.append(match)
+    return dataset.test.images[first], dataset.test.images[torch.tensor(chosen)]
+
+
+def pixels(images: Tensor) -> np.ndarray[Any, Any]:
+    """uint8 (N, C, H, W) to (N, H, W, C) for drawing."""
+    return images.permute(0, 2, 3, 1).contiguous().numpy()

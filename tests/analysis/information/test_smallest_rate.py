@@ -1,0 +1,42 @@
+"""The smallest rate of several encoders, chosen where it is not evaluated."""
+
+import pytest
+import torch
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.information import rate, rate_gaussian, smallest_rate
+
+
+def encodings(seed, offset=0.0, scale=1.0):
+    source = torch.Generator().manual_seed(seed)
+    mean = scale * torch.randn(400, 3, generator=source, dtype=torch.float64) + offset
+    return mean, torch.full_like(mean, -1.0)
+
+
+POOR, RICH, SHIFTED = ({"scale": 0.1}, {"scale": 3.0}, {"scale": 0.1, "offset": 20.0})
+
+
+@pytest.mark.parametrize("order", [(POOR, RICH), (RICH, POOR)])
+def test_it_is_the_poorer_encoders(order):
+    test, fit = encodings(0, **POOR), encodings(1, **POOR)
+    expected = min(rate(*test).value, rate_gaussian(*test, fit=fit).value)
+    given = [(encodings(0, **kind), encodings(1, **kind)) for kind in order]
+    assert smallest_rate(*given).value == expected
+
+
+def test_it_is_against_the_marginal_where_the_prior_misses():
+    test, fit = encodings(0, **SHIFTED), encodings(1, **SHIFTED)
+    made = smallest_rate((test, fit))
+    assert made == rate_gaussian(*test, fit=fit)
+    assert made.value < rate(*test).value / 10
+
+
+def test_the_choice_does_not_look_at_what_is_evaluated():
+    """The fit sets say that the first is poorer; the evaluated encodings, the other way round, have no say."""
+    made = smallest_rate((encodings(0, **RICH), encodings(1, **POOR)), (encodings(2, **POOR), encodings(3, **RICH)))
+    assert made.value > 10
+
+
+def test_no_encoder_is_refused():
+    with pytest.raises(InputError, match="at least one encoder"):
+        smallest_rate()

@@ -1,0 +1,19 @@
+from mixlens.analysis.errors import first_line, unknown
+
+
+def test_an_unknown_name_has_the_nearest_and_all_that_are_known():
+    assert str(unknown("preset", "dmeo", ["paper", "demo"])) == (
+        "unknown preset 'dmeo'. Did you mean 'demo'? Known: demo, paper."
+    )
+    assert str(unknown("preset", "zzz", [])) == "unknown preset 'zzz'. Known: none."
+
+
+def test_a_name_that_is_not_listed_may_be_meant():
+    assert str(unknown("attack", "LinfPGDD", ["pgd"], ["LinfPGD"])).startswith(
+        "unknown attack 'LinfPGDD'. Did you mean 'LinfPGD'? Known: pgd."
+    )
+
+
+def test_what_an_error_says_in_one_line():
+    assert first_line(ValueError("\n  first\nsecond")) == "first"
+    assert first_line(KeyError()) == "KeyError"

@@ -1,0 +1,367 @@
+"""The command line as a user meets it: a whole study, then every mistake she could make, each one clear message."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlens.cli.main import main
+
+DEMO = ["run", "demo", "--sections", "vae"]
+TINY = ["--train-size", "64", "--vae.epochs", "1", "--vae.latents", "4", "--vae.batch-size", "32", "--quiet"]
+
+TINY += ["--vae.critic-steps", "20", "--vae.oracle-samples", "0"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished two-seed study of photographs, in an output folder."""
+    out = tmp_path_factory.mktemp("runs")
+    assert main([*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(out), *TINY]) == 0
+    return out
+
+
+def test_a_study_leaves_a_report_rows_and_a_record(study: Path) -> None:
+    page = (study / "demo" / "report.html").read_text(encoding="utf-8")
+    rows = pd.read_csv(study / "demo" / "rows.csv")
+    assert "Table 1" in page
+    assert {"rate", "rate_reconstruction", "mse", "rate_gaussian", "infonce", "paired_infonce"} < set(rows["quantity"])
+    assert set(rows["seed"]) == {0, 1}
+    assert len(rows) == rows["quantity"].nunique() * 3 * 2  # (baseline with itself, baseline, fmix) × seeds
+    assert (rows["n"] == 1000).all()
+    record = json.loads((study / "demo" / "study.json").read_text(encoding="utf-8"))
+    assert all(task["state"] == "done" for task in record["tasks"])
+    assert not list((study / "runs").glob("*.partial"))
+    assert not list((study / "runs").glob("*.lease"))
+
+
+def test_running_again_trains_nothing_and_gives_the_same_rows(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (study / "demo" / "rows.csv").read_bytes()
+    times = {path: path.stat().st_mtime_ns for path in (study / "runs").glob("*/model.safetensors")}
+    assert main([*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(study), *TINY]) == 0
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert (study / "demo" / "rows.csv").read_bytes() == before
+    assert main(["report", str(study / "demo")]) == 0
+    assert (study / "demo" / "rows.csv").read_bytes() == before
+
+
+def test_the_vae_command_shares_runs_with_a_study_of_the_same_settings(study: Path) -> None:
+    trained = set((study / "runs").glob("vae-train-*"))
+    arguments = [
+        "vae",
+        "--config",
+        "demo",
+        "--name",
+        "alone",
+        "--seeds",
+        "0,1",
+        "--augmentations",
+        "baseline,fmix(alpha=1.0)",
+    ]
+    assert main([*arguments, "--out", str(study), *TINY]) == 0
+    assert set((study / "runs").glob("vae-train-*")) == trained
+    assert (study / "alone" / "report.html").exists()
+
+
+def test_a_users_own_augmentation_and_data(here: Path) -> None:
+    (here / "my_code.py").write_text(
+        "import numpy as np\n"
+        "def mirror(strength=1.0):\n"
+        "    def mix(x, y, *, generator=None):\n"
+        "        return x * (1 - strength) + strength * x.flip(3), y\n"
+        "    return mix\n"
+        "def noise():\n"
+        "    rng = np.random.default_rng(0)\n"
+        "    images = rng.integers(0, 256, (80, 3, 32, 32), dtype=np.uint8)\n"
+        "    labels = np.arange(80) % 4\n"
+        "    return dict(train_images=images[:64], train_labels=labels[:64], test_images=images[64:],\n"
+        "                test_labels=labels[64:], classes=list('abcd'), mean=[.5] * 3, std=[.25] * 3)\n",
+        encoding="utf-8",
+    )
+    arguments = ["vae", "--data", "my_code:noise", "--augmentations", "baseline,my_code:mirror(strength=0.5)"]
+    assert main([*arguments, *TINY, "--seeds", "1", "--name", "mine"]) == 0
+    page = (here / "mixlens-runs" / "mine" / "report.html").read_text(encoding="utf-8")
+    assert "my_code:mirror (strength=0.5)" in page
+
+
+def test_settings_of_a_study_file_are_overridden_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "name: from-file\ndata: photos\ntrain_size: 64\nseeds: [5]\naugmentations: [baseline]\n"
+        "vae: {epochs: 3, latents: 4, batch_size: 32, learning_rate: 1e-3, oracle_samples: 0, critic_steps: 20}\n",
+        encoding="utf-8",
+    )
+    overrides = ["--vae.epochs", "1", "--vae.milestones", "0.5", "0.9", "--vae.no-flip"]
+    assert main(["run", str(file), *overrides, "--out", str(tmp_path), "--quiet"]) == 0
+    settings = json.loads((tmp_path / "from-file" / "study.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["vae"]["epochs"] == 1
+    assert settings["vae"]["learning_rate"] == 1e-3
+    assert settings["vae"]["milestones"] == [0.5, 0.9]
+    assert settings["vae"]["flip"] is False
+    assert settings["seeds"] == [5]
+
+
+def test_diverged_training_fails_alone_and_exits_with_1(here: Path) -> None:
+    """One seed of one augmentation diverges; the report holds the rest and says so."""
+    (here / "broken_mix.py").write_text(
+        "import torch\n"
+        "calls = 0\n"
+        "def make():\n"
+        "    def mix(x, y, *, generator=None):\n"
+        "        global calls\n"
+        "        calls += 1\n"  # the first call is the trial before training, the next two are seed 0's only epoch
+        "        return (x * float('nan') if 1 < calls < 4 else x), y\n"
+        "    return mix\n",
+        encoding="utf-8",
+    )
+    arguments = [
+        *DEMO,
+        "--seeds",
+        "2",
+        "--augmentations",
+        "baseline,broken_mix:make",
+        "--out",
+        str(here),
+        *TINY,
+    ]
+    assert main(arguments) == 1
+    page = (here / "demo" / "report.html").read_text(encoding="utf-8")
+    assert "2 of 13 tasks did not finish" in page
+    assert "loss became nan" in page
+    (record,) = (here / "runs").glob("*.partial/failed.json")
+    assert "loss became nan" in json.loads(record.read_text(encoding="utf-8"))["reason"]
+    rows = pd.read_csv(here / "demo" / "rows.csv")
+    assert set(rows.loc[rows["augmentation"] == "broken_mix:make", "seed"]) == {1}
+
+
+def test_an_augmentation_that_fails_says_so_before_anything_is_trained(here: Path, failing: Callable[..., str]) -> None:
+    (here / "no_generator.py").write_text("def make():\n    return lambda x, y: (x, y)\n", encoding="utf-8")
+    message = failing("run", "demo", "--augmentations", "baseline,no_generator:make", "--out", "o", *TINY)
+    assert "no_generator:make" in message
+    assert "generator" in message
+    assert not list((here / "o" / "runs").glob("vae-*"))
+
+
+def test_an_edited_augmentation_is_trained_anew(here: Path) -> None:
+    arguments = [*DEMO, "--seeds", "1", "--augmentations", "my_mix:make", "--out", str(here), *TINY]
+    counts = []
+    for strength in ("0.1", "0.1", "0.90"):  # of another length: an import looks at size and second
+        code = f"def make():\n    return lambda x, y, *, generator=None: (x * {strength}, y)\n"
+        (here / "my_mix.py").write_text(code, encoding="utf-8")
+        sys.modules.pop("my_mix", None)  # as in a process of its own
+        assert main(arguments) == 0
+        counts.append(len(list((here / "runs").glob("vae-train-*"))))
+    assert counts == [2, 2, 3]
+
+
+def test_an_unfinished_study_can_be_reported(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(study), str(copy)], check=True)
+    from mixlens.vae import run
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train_vae", interrupted)
+    arguments = [*DEMO, "--seeds", "3", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY]
+    assert main(arguments) == 130
+    assert main(["report", str(copy / "demo")]) == 0
+    page = (copy / "demo" / "report.html").read_text(encoding="utf-8")
+    assert "6 of 19 tasks did not finish" in page
+    assert "pending" in page
+
+
+def test_the_folder_of_the_study_is_tried_before_training(failing: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    assert "taken" in failing("run", "demo", "--name", "taken", "--out", str(tmp_path), *TINY)
+    assert not list((tmp_path / "runs").glob("vae-*"))
+
+
+def test_the_recorded_precision_is_the_one_used(tmp_path: Path) -> None:
+    arguments = [*DEMO, "--seeds", "1", "--augmentations", "baseline", "--out", str(tmp_path), *TINY]
+    assert main([*arguments, "--vae.precision", "bf16"]) == 0
+    for kind, precision in (("vae-train", "bf16"), ("vae-measure", "fp32")):
+        for run in (tmp_path / "runs").glob(f"{kind}-*"):
+            assert json.loads((run / "environment.json").read_text(encoding="utf-8"))["precision"] == precision
+
+
+def test_names_from_a_users_config_are_escaped_in_the_report(tmp_path: Path) -> None:
+    arguments = ["--augmentations", "baseline", "--seeds", "1", "--out", str(tmp_path), *TINY]
+    assert main([*DEMO, "--name", "a&b 'c'", *arguments]) == 0
+    page = (tmp_path / "a&b 'c'" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>a&amp;b &#39;c&#39;</h1>" in page
+    assert main([*DEMO, "--name", "<b>", *arguments]) == 2  # no folder name everywhere
+
+
+def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", mu=draw.normal(size=(300, 4)), log_sigma=np.full((300, 4), -1.0))
+    assert main(["information", str(tmp_path / "a.npz"), "--k", "30", "--unit", "bits"]) == 0
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("bits", "≤ upper", "≥ lower", "InfoNCE, K = 30", "ceiling 4.907"))
+    arguments = ["--level", "40", "--dimensions", "8", "--samples", "200", "--critic-steps", "5"]
+    assert main(["oracle", *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("truth", "I(Z′_A;X̂) re-encoded", "KSG 2", "saturated", "no bound"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "dmeo"], ["dmeo", "Did you mean 'demo'"]),
+        (["run", "no/such.yaml"], ["no/such.yaml", "No such file"]),
+        (["run"], ["study"]),
+        (["rnu", "demo"], ["rnu"]),
+        (["run", "demo", "--sedes", "2"], ["--sedes", "Did you mean --seeds"]),
+        (["run", "demo", "--vae.epohcs", "3"], ["--vae.epohcs", "--vae.epochs"]),
+        (["run", "demo", "--vae.epochs", "many"], ["--vae.epochs", "many"]),
+        (["run", "demo", "--vae.epochs", "0"], ["epochs must be at least 1"]),
+        (["run", "demo", "--vae.mix-mode", "btach"], ["btach"]),
+        (["run", "demo", "--vae.jitter", "2"], ["jitter"]),
+        (["run", "demo", "--seeds", "two"], ["seeds are a count (5) or a list (0,3,7)", "two"]),
+        (["run", "demo", "--seeds", "1,1"], ["different"]),
+        (["run", "demo", "--seeds", "0"], ["seeds"]),
+        (["run", "demo", "--augmentations", "baseline,fmxi"], ["fmxi", "Did you mean 'fmix'"]),
+        (["run", "demo", "--augmentations", "fmix(alpha=0)"], ["alpha must be a positive number"]),
+        (["run", "demo", "--augmentations", "fmix(decay_power=-1)"], ["decay_power"]),
+        (["run", "demo", "--augmentations", "fmix(aplha=1)"], ["aplha", "Did you mean 'alpha'"]),
+        (["run", "demo", "--augmentations", "fmix(alpha=1"], ["fmix(alpha=1"]),
+        (["run", "demo", "--augmentations", "fmix,fmix(alpha=1.0)"], ["listed twice"]),
+        (["run", "demo", "--augmentations", "no_such_module:make"], ["no_such_module"]),
+        (["run", "demo", "--data", "phtoos"], ["phtoos", "Did you mean 'photos'"]),
+        (
+            ["run", "demo", "--data", "cifar10", "--data-root", "no/such/folder"],
+            ["no/such/folder", "mixlens data cifar10 --fetch"],
+        ),
+        (["run", "demo", "--train-size", "99999"], ["99999"]),
+        (["run", "demo", "--device", "cdua"], ["cdua", "Did you mean 'cuda'"]),
+        (["run", "demo", "--threads", "0"], ["threads"]),
+        (["information"], ["--file", "requires an argument"]),
+        (["information", "a.npz", "--level", "3"], ["--level"]),
+        (["information", "no/such.npz"], ["there is no file no/such.npz"]),
+        (["oracle", "--level", "-1"], ["nats is an information"]),
+        (["oracle", "--samples", "10"], ["at least 200 samples, got 10"]),
+        (["oracle", "--dimensions", "0"], ["dimensions must be at least 1"]),
+        (["oracle", "--unit", "bats"], ["bats"]),
+        (["oracle", "--seed", "-1"], ["--seed"]),
+        (["oracle", "--critic-steps", "0"], ["--critic-steps"]),
+        (["oracle", "--fit", "a.npz"], ["--fit"]),
+        (["data", "cifar"], ["cifar", "Did you mean 'cifar10'"]),
+        (
+            ["data", "cifar10", "--data-root", "no/such/folder"],
+            ["cifar10 is not complete", "mixlens data cifar10 --fetch"],
+        ),
+        (["data", "--fetch"], ["name what to fetch: cifar10, cifar10h, photos"]),
+        (["masks", "--lam", "1.5"], ["lam must lie in [0, 1]"]),
+        (["masks", "--out", "masks.gif"], ["masks.gif"]),
+        (["masks", "--augmentations", "baseline"], ["baseline"]),
+        (["masks", "--columns", "1"], ["--columns"]),
+        (["report", "no/such/folder"], ["no/such/folder"]),
+    ],
+    ids=lambda value: " ".join(value) if value and value[0] in ("run", "rnu", "data", "masks", "report") else "",
+)
+def test_a_mistake_is_one_clear_message(
+    arguments: list[str], words: list[str], failing: Callable[..., str], here: Path
+) -> None:
+    message = failing(*arguments)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data: [photos", ["not valid YAML", "line"]),
+        ("- photos", ["mapping"]),
+        ("dta: photos", ["dta", "Did you mean 'data'"]),
+        ("data: photos\nvae: {epoch: 3}", ["epoch", "Did you mean 'epochs'"]),
+        ("data: photos\nvae: 3", ["vae", "mapping"]),
+        ("data: photos\nseeds: [a]", ["seeds", "whole number"]),
+        ("data: photos\nsections: [vea]", ["vea", "Did you mean 'vae'"]),
+        ("name: ../up", ["name"]),
+    ],
+)
+def test_a_broken_study_file_is_one_clear_message(
+    text: str, words: list[str], failing: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text, encoding="utf-8")
+    message = failing("run", str(file), "--out", str(tmp_path))
+    for word in words:
+        assert word in message
+
+
+def test_an_unwritable_output_folder(failing: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "file" in failing("run", "demo", "--out", str(tmp_path / "file" / "under"), *TINY)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "result.json", "config.json"])
+def test_a_damaged_run_is_named_and_the_rest_is_kept(
+    name: str, study: Path, failing: Callable[..., str], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(study), str(copy)], check=True)
+    victim = sorted((copy / "runs").glob("vae-train-*"))[0] / name
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    for measured in (copy / "runs").glob("vae-measure-*"):  # so that the weights are read again
+        subprocess.run(["rm", "-r", str(measured)], check=True)
+    message = failing("run", "demo", "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY)
+    assert str(victim.parent) in message
+    assert len(list((copy / "runs").glob("vae-train-*"))) == len(list((study / "runs").glob("vae-train-*")))
+
+
+def test_masks_draws_files(tmp_path: Path) -> None:
+    for suffix in (".svg", ".png"):
+        assert main(["masks", "--columns", "2", "--out", str(tmp_path / f"m{suffix}")]) == 0
+        assert (tmp_path / f"m{suffix}").stat().st_size > 5000
+        assert (tmp_path / f"m-spectra{suffix}").stat().st_size > 5000
+
+
+def test_data_reports_the_photographs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "photos"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("photos: 6,000 patches")
+    assert shown.count("ok ") == len(shown.splitlines()) - 1 == 10
+
+
+@pytest.mark.skipif("MIXLENS_DATA" not in os.environ, reason="needs CIFAR-10: set MIXLENS_DATA")
+def test_data_verifies_cifar10(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data"]) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["ok", "cifar10"],
+        ["ok", "cifar10h"],
+        ["ok", "photos"],
+    ]
+    assert main(["data", "cifar10"]) == 0
+    assert capsys.readouterr().out.count("ok ") == 7
+
+
+def test_help_shows_defaults_and_their_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vae", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "Passes over the training images. Default: 100. Source: published code." in shown
+
+
+def test_it_runs_as_a_module_and_as_a_command() -> None:
+    ran = subprocess.run([sys.executable, "-m", "mixlens", "--version"], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip()
+
+
+def test_an_interrupt_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixlens.analysis.study.conduct.execute", interrupted)
+    assert main([*DEMO, "--out", str(tmp_path), *TINY]) == 130
+    assert "same command again" in capsys.readouterr().err

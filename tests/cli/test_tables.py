@@ -1,0 +1,59 @@
+import math
+
+import pytest
+from rich.console import Console
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.information.oracle import Comparison
+from mixlens.analysis.interface import Estimate, Interval
+from mixlens.cli.tables import comparison_table, estimate_table
+
+CERTAIN = Estimate(4.0, 0.05, 2000, "upper", interval=Interval(3.88, 4.12, 0.95, "Student t"))
+FULL = Estimate(7.6, None, 2000, "lower", ceiling=math.log(2000), saturated=True)
+UNKNOWN = Estimate(4.7, None, 2000, "upper")
+
+
+def printed(table):
+    """Lines with single spaces, rules left out."""
+    console = Console(width=220)
+    with console.capture() as capture:
+        console.print(table)
+    lines = [" ".join(line.split()) for line in capture.get().splitlines()]
+    return [line for line in lines if line.strip("─ ")]
+
+
+def test_each_estimate_says_what_it_is():
+    assert printed(estimate_table({"rate": CERTAIN, "index": FULL, "loo": UNKNOWN}, "nats")) == [
+        "estimate nats 95% interval direction n flags",
+        "rate 4.00 [3.88, 4.12] ≤ upper 2,000",
+        "index 7.6 none ≥ lower 2,000 ceiling 7.601; saturated: set by n, not by the truth",
+        "loo 4.7 none ≤ upper 2,000 no error known",
+    ]
+
+
+def test_bits():
+    lines = printed(estimate_table({"rate": CERTAIN, "index": FULL}, "bits"))
+    assert lines[0].startswith("estimate bits")
+    assert lines[1].startswith("rate 5.77 [5.60, 5.94]")
+    assert "ceiling 10.97;" in lines[2]
+
+
+def test_comparisons_stand_beside_the_truth_once_for_each_quantity():
+    found = [Comparison("I(Z_A;X)", "rate", CERTAIN, 3.5), Comparison("I(Z_A;X)", "index", FULL, 3.5)]
+    lines = printed(comparison_table([*found, Comparison("I(Z_A;Z_X)", "rate", CERTAIN, 0.0)], "nats"))
+    assert lines[1].startswith("I(Z_A;X) 3.5 rate 4.00")
+    assert "outside its direction" not in lines[1]
+    assert "outside its direction by more than 4 errors; ceiling" in lines[2], "a lower bound of 7.6 where it is 3.5"
+    assert lines[2].startswith("index 7.6")
+    assert lines[3].startswith("I(Z_A;Z_X) 0 rate 4.00")
+
+
+def test_what_cannot_be_had_says_why():
+    lines = printed(estimate_table({"rate": CERTAIN, "KSG 1": InputError("3 pairs repeat others.")}, "nats"))
+    assert lines[2] == "KSG 1 — not available: 3 pairs repeat others."
+
+
+@pytest.mark.parametrize(("value", "half", "shown"), [(4e-16, 1e-16, "4e−16"), (3e90, 1e90, "3e+90")])
+def test_extreme_values_stay_short(value, half, shown):
+    estimate = Estimate(value, half, 9, "none", interval=Interval(value - half, value + half, 0.95, "Student t"))
+    assert printed(estimate_table({"a": estimate}, "nats"))[1].startswith(f"a {shown} [")

@@ -1,0 +1,96 @@
+"""Masks, mixed images and spectra: exact counts, the mixing rule by hand, the printed law of the spectrum."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import tiny_dataset
+
+from mixlens.analysis.data.dataset import Split
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.masks.policies import parse_policy
+from mixlens.gallery.measures import SPECTRUM_IMAGES, gallery, pictures, pixels, spectra
+
+
+def images(count, seed, channels=3):
+    source = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (count, channels, 8, 8), dtype=torch.uint8, generator=source)
+
+
+FIRST, SECOND = images(4, 0), images(4, 1)
+
+
+def drawn(*names, **options):
+    return gallery([parse_policy(name) for name in names], FIRST, SECOND, **options)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "fmix", "fmix-official"])
+def test_an_image_is_mixed_with_its_partner_under_the_mask_that_is_shown(name):
+    arrays = drawn(name, lam=0.25)
+    mask, mixed = arrays[f"mask:{name}"], arrays[f"mixed:{name}"]
+    assert mask.shape == (4, 8, 8)
+    expected = mask[..., None] * pixels(FIRST) + (1 - mask[..., None]) * pixels(SECOND)
+    assert np.abs(mixed - expected).max() <= 0.5 + 1e-3
+
+
+def test_a_mask_has_the_mean_that_was_asked_for():
+    """CutMix alone has another one, where its box reaches over the border (Yun et al. 2019)."""
+    assert (drawn("fmix", lam=0.25)["mask:fmix"].sum((1, 2)) == 16).all()
+    assert (drawn("mixup", lam=0.25)["mask:mixup"] == 0.25).all()
+
+
+def test_what_mixes_no_pairs_is_left_out_and_every_seed_is_another_mask():
+    assert drawn("baseline", "fmix+mixup") == {}
+    first, same, other = (drawn("fmix", seed=seed)["mask:fmix"] for seed in (0, 0, 1))
+    assert (first == same).all()
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((FIRST, SECOND[:3]), "as many images as partners, two or more, got 4 and 3"),
+        ((FIRST[:1], SECOND[:1]), "two or more, got 1 and 1"),
+        ((images(3, 0, channels=2), images(3, 1, channels=2)), "1 or 3 channels, these have 2"),
+    ],
+)
+def test_pictures_that_cannot_be_mixed_are_refused(arguments, words):
+    with pytest.raises(InputError, match=words):
+        gallery([parse_policy("fmix")], *arguments)
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.5, float("nan")])
+def test_a_share_outside_of_its_range_is_refused(lam):
+    with pytest.raises(InputError, match=r"lam must lie in \[0, 1\]"):
+        drawn("mixup", lam=lam)
+
+
+def test_the_printed_spectrum_falls_as_the_frequency_to_minus_twice_the_decay_power():
+    """S(k) ∝ |k|^(−2δ) in every direction; each bin is a mean over images of an exponential variable."""
+    power = spectra((16, 16), decay_power=1.5)["spectrum:paper"]
+    middle = power[8, 8]
+    assert np.isnan(middle), "the zero frequency is left out"
+    for ky, kx in ((0, 1), (1, 0), (1, 1), (-2, 0), (3, -2), (0, 5)):
+        ratio = power[8 + ky, 8 + kx] / power[8 + 0, 8 + 1]
+        expected = (ky * ky + kx * kx) ** -1.5
+        z = (ratio / expected - 1) / np.sqrt(2 * 2 / SPECTRUM_IMAGES)  # two images of a pair share their noise
+        assert abs(z) < 4, (ky, kx)
+
+
+def test_the_published_code_has_all_power_in_three_columns():
+    power = np.nan_to_num(spectra((16, 16))["spectrum:official"])
+    assert power[:, 7:10].sum() > 0.999 * power.sum()
+
+
+def test_partners_are_of_other_classes_and_nobody_is_shown_twice():
+    labels = torch.arange(20) % 2
+    shown = torch.arange(20).byte().view(-1, 1, 1, 1).expand(20, 3, 4, 4)  # an image is its number
+    dataset = tiny_dataset(Split(shown.clone(), labels), Split(shown.clone(), labels))
+    first, second = (part[:, 0, 0, 0].tolist() for part in pictures(dataset, 5, seed=3))
+    assert len({*first, *second}) == 10
+    assert all((a + b) % 2 for a, b in zip(first, second, strict=True))
+
+
+def test_where_one_class_is_all_there_is_it_is_its_own_partner():
+    only = Split(images(6, 2), torch.zeros(6, dtype=torch.long))
+    first, second = pictures(tiny_dataset(only, only), 3)
+    assert first.shape == second.shape == (3, 3, 8, 8)

@@ -1,0 +1,58 @@
+"""The gallery of a study: planned for every study, drawn from its own data and augmentations."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import BACKEND, context_of, tiny_dataset
+
+from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.store.runs import Store
+from mixlens.analysis.study.executors.local import execute
+from mixlens.analysis.study.plan import plan
+from mixlens.analysis.study.sections import installed_sections
+from mixlens.analysis.study.study import read_study
+
+SECTIONS = {"gallery": installed_sections()["gallery"]}
+
+
+def split(count, channels=3):
+    source = torch.Generator().manual_seed(count)
+    images = torch.randint(256, (count, channels, 8, 8), dtype=torch.uint8, generator=source)
+    return Split(images, torch.arange(count) % 4)
+
+
+def study(**values):
+    augmentations = ["baseline", "mixup", "fmix"]
+    return read_study(None, SECTIONS, {"sections": ["gallery"], "augmentations": augmentations, **values})
+
+
+def arrays_of(tmp_path, dataset, **values):
+    asked = study(**values)
+    (task,) = plan(asked, SECTIONS, dataset, BACKEND)
+    outcome = execute([task], Store(tmp_path / "runs"), context_of(asked, dataset))
+    return outcome.done[task.name].read_arrays()
+
+
+def test_it_has_the_studys_augmentations_at_the_settings(tmp_path):
+    arrays = arrays_of(tmp_path, tiny_dataset(split(16), split(24)), gallery={"columns": 3, "lam": 0.25})
+    shown = {key for key in arrays if ":" in key and not key.startswith("spectrum")}
+    assert shown == {f"{what}:{name}" for what in ("mask", "mixed") for name in ("mixup", "fmix")}
+    assert arrays["images"].shape == arrays["partners"].shape == (3, 8, 8, 3)
+    assert np.allclose(arrays["mask:mixup"], 0.25)
+    assert arrays["spectrum:paper"].shape == (8, 8)
+
+
+@pytest.mark.parametrize(("test", "why"), [(split(24, channels=2), "channels"), (split(2), "too few")])
+def test_data_that_no_picture_can_be_drawn_of_have_spectra_alone(tmp_path, test, why):
+    channels = test.images.shape[1]
+    dataset = Dataset("tiny", split(16, channels), test, tuple("abcd"), (0.5,) * channels, (0.25,) * channels)
+    arrays = arrays_of(tmp_path, dataset)
+    assert {key.partition(":")[0] for key in arrays} == {"images", "partners", "spectrum"}, why
+
+
+def test_every_study_has_one_also_if_it_does_not_list_it():
+    sections = {name: installed_sections()[name] for name in ("gallery", "classifier")}
+    small = {"width": 2, "batch_size": 8}
+    asked = read_study(None, sections, {"sections": ["classifier"], "seeds": 1, "classifier": small})
+    tasks = plan(asked, sections, tiny_dataset(split(16), split(16)), BACKEND)
+    assert [task.section for task in tasks].count("gallery") == 1

@@ -1,0 +1,19 @@
+"""Numbers an image, as networks of a study would have them."""
+
+import numpy as np
+
+from mixlens.analysis.interface import Arm
+from mixlens.analysis.statistics.effect import Measured
+
+
+def measured(quantity, values, *, front="", factor=1.0, unit="", spread=0.0, study="s"):
+    """Terms of 3 seeds and 200 images around the augmentations' means."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((3, 200))
+    noise -= noise.mean(1, keepdims=True)
+    terms = {
+        (Arm(study, name), seed): value + noise[seed] * spread + seed * 0.002
+        for name, value in values.items()
+        for seed in range(3)
+    }
+    return Measured(quantity, quantity.title(), unit, terms, factor, front)

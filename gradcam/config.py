@@ -7,7 +7,6 @@ from ..analysis.errors import InputError
 from ..analysis.interface import Section
 from ..analysis.schema import check_ranges, setting
 
-MethodName = Literal["gradcam", "gradcam++", "layercam", "eigencam"]
 NormName = Literal["max", "minmax", "none"]
 PREDICTED, TRUE = "predicted", "true"  # targets; or a class's index
 
@@ -16,8 +15,10 @@ PREDICTED, TRUE = "predicted", "true"  # targets; or a class's index
 class HeatmapSettings:
     """What determines the sums, beside the layers."""
 
-    method: MethodName = setting(
-        "gradcam", "gradcam, gradcam++, layercam or eigencam.", "section 3: Selvaraju et al. 2017"
+    method: str = setting(
+        "gradcam",
+        "gradcam, gradcam++, layercam, eigencam, or package.module:factory.",
+        "section 3: Selvaraju et al. 2017",
     )
     norm: NormName = setting(
         "max", "What each map is divided by before its sum: max, minmax (least to greatest as 0 to 1) or none.", "ours"

@@ -91,7 +91,7 @@ def _how(rows: pd.DataFrame) -> str:
     method, norm, target = (_unique(rows, key)[0] for key in ("method", "norm", "target"))
     size = "at the images' size" if rows["upsample"].any() else "at the layer's own size"
     explained = TARGETS.get(target, f"class {target}")
-    return f"{NAMES[method]} of {explained}, each map {NORMS[norm]}, {size}, summed over its pixels"
+    return f"{NAMES.get(method, method)} of {explained}, each map {NORMS[norm]}, {size}, summed over its pixels"
 
 
 def _sums(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Table:

@@ -15,50 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError, unknown
-from .config import PREDICTED, TRUE, MethodName, NormName
+from .config import PREDICTED, TRUE, NormName
 from .layers import tapped
-
-STABILITY = 1e-6  # pytorch-grad-cam's, in GradCAM++'s denominator
-
-
-def activation_map(activations: Tensor, gradients: Tensor | None, method: MethodName = "gradcam") -> Tensor:
-    """The method's map (B, h, w), at least 0, from activations A (B, C, h, w) and a score's gradients g by them.
-
-    - ``gradcam``: ReLU(Σ_c w_c A_c), w_c = the mean of g_c over pixels (Selvaraju et al. 2017).
-    - ``gradcam++``: w_c = Σ_ij α ReLU(g), α = g² / (2 g² + g³ Σ_ij A + 10⁻⁶), 0 where g is (Chattopadhay et al. 2018,
-      eq. 19). The constant is pytorch-grad-cam's; it decides where gradients lie below about 10⁻³.
-    - ``layercam``: ReLU(Σ_c ReLU(g_c) A_c) (Jiang et al. 2021).
-    - ``eigencam``: ReLU of the projection of A, less its mean over pixels, on its first principal component (Muhammad
-      and Yeasin 2020); needs no gradients. Of the component's two signs, the one under which the map's correlation with
-      the activations' energy Σ_c A_c² is not negative; pytorch-grad-cam leaves the sign to LAPACK.
-    """
-    if method == "eigencam":
-        return _principal(activations)
-    assert gradients is not None
-    if method == "layercam":
-        return (gradients.relu() * activations).sum(1).relu()
-    if method == "gradcam":
-        weights = gradients.mean((2, 3))
-    elif method == "gradcam++":
-        square = gradients.square()
-        total = activations.sum((2, 3), keepdim=True)
-        alpha = square / (2 * square + total * square * gradients + STABILITY)
-        weights = (gradients.relu() * torch.where(gradients != 0, alpha, 0)).sum((2, 3))
-    else:
-        raise unknown("method", method, get_args(MethodName))
-    return torch.einsum("bc,bchw->bhw", weights, activations).relu()
-
-
-def _principal(activations: Tensor) -> Tensor:
-    pixels = activations.detach().flatten(2).double()  # (B, C, h·w)
-    if not pixels.isfinite().all():
-        return torch.full_like(activations[:, 0], torch.nan)
-    centred = pixels - pixels.mean(2, keepdim=True)
-    component = torch.linalg.eigh(centred @ centred.mT).eigenvectors[..., -1]
-    projection = torch.einsum("bc,bcp->bp", component, centred)
-    energy = pixels.square().sum(1)
-    sign = torch.where((projection * (energy - energy.mean(1, keepdim=True))).sum(1) < 0, -1.0, 1.0)
-    return (sign[:, None] * projection).relu().view(len(activations), *activations.shape[2:]).to(activations.dtype)
+from .methods import find_method
 
 
 def normalise(maps: Tensor, norm: NormName = "max") -> Tensor:
@@ -81,7 +40,7 @@ def heatmaps(
     x: Tensor,
     layers: Sequence[str],
     *,
-    method: MethodName = "gradcam",
+    method: str = "gradcam",
     classes: Tensor | None = None,
     upsample: bool = False,
 ) -> tuple[list[Tensor], Tensor]:
@@ -90,6 +49,7 @@ def heatmaps(
     Args:
         model: images → logits (B, classes), in eval mode.
         layers: names of its modules, or of a `Classifier`'s network's.
+        method: see `methods.find_method`.
         classes: (B,) whose logit the maps explain; the predicted ones by default.
         upsample: bilinear, to H × W.
 
@@ -100,17 +60,18 @@ def heatmaps(
         InputError: a layer that is not there, puts out no map or runs twice; the logits do not depend on it, or not by
             differentiable operations; classes that the model does not have; maps that are not finite.
     """
+    how = find_method(method)
     gradients: Sequence[Tensor | None] = [None] * len(layers)
-    with torch.inference_mode(False), torch.set_grad_enabled(method != "eigencam"):  # whatever the caller is in
+    with torch.inference_mode(False), torch.set_grad_enabled(how.follows_gradients):  # whatever the caller is in
         x = x.clone() if x.is_inference() else x
         with tapped(model, layers) as found:
             logits = model(x)
         activations = [found[name] for name in layers]
-        if method != "eigencam":
+        if how.follows_gradients:
             gradients = _gradients(logits, classes, dict(zip(layers, activations, strict=True)))
     maps = []
     for name, activation, gradient in zip(layers, activations, gradients, strict=True):
-        heat = activation_map(activation.detach(), gradient, method)
+        heat = how(activation.detach(), gradient)
         if upsample:
             heat = F.interpolate(heat.unsqueeze(1), x.shape[2:], mode="bilinear").squeeze(1)
         if not heat.isfinite().all():
@@ -160,7 +121,7 @@ def heatmap_sums(
     layers: Sequence[str],
     *,
     to_input: Callable[[Tensor], Tensor],
-    method: MethodName = "gradcam",
+    method: str = "gradcam",
     norm: NormName = "max",
     upsample: bool = False,
     target: str = PREDICTED,

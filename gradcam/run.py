@@ -22,14 +22,16 @@ from ..classifier.model import load_classifier, make_classifier
 from .config import PREDICTED, SECTION, TRUE, GradCAMConfig, HeatmapSettings
 from .layers import choose_layers
 from .measures import Sums, heatmap_sums, heatmaps
+from .methods import find_method
 
 
 @dataclass(frozen=True)
 class Measuring:
     layers: tuple[str, ...]
     settings: HeatmapSettings
-    at_once: int = setting(keyed=False)  # images
-    network: NetworkSettings = setting(keyed=False)  # as the input says too
+    source: str = ""  # of a method of the user's own: SHA-256 of the file that makes it
+    at_once: int = setting(500, keyed=False)  # images
+    network: NetworkSettings = setting(NetworkSettings(), keyed=False)  # as the input says too
 
 
 def tasks(asked: Asked) -> Sequence[Task]:
@@ -41,7 +43,8 @@ def tasks(asked: Asked) -> Sequence[Task]:
             f"gradcam.target is {config.target}, but {dataset.name} has classes 0 to {len(dataset.classes) - 1}."
         )
     evenly_spaced(len(dataset.test), config.images, "gradcam.images")
-    settings = narrowed(HeatmapSettings, config)
+    method = find_method(config.method)
+    settings = replace(narrowed(HeatmapSettings, config), method=method.name)
     if config.images == len(dataset.test):
         settings = replace(settings, images=None)  # all of them, which is the default
     network_settings = narrowed(NetworkSettings, asked.study.settings["classifier"])
@@ -54,7 +57,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
                 kind="gradcam-measure",
                 version=1,
                 work=f"{__name__}:measure",
-                config=Measuring(layers, settings, config.batch_size, network_settings),
+                config=Measuring(layers, settings, method.source, config.batch_size, network_settings),
                 section=SECTION.name,
                 label=f"measure heatmaps, {network}",
                 inputs=classifier.inputs,

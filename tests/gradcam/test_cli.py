@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 from mixlens.analysis.models.preact_resnet import PreActResNet18
 from mixlens.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("page_alone")
+
 CODE = """
 import numpy as np
 import torch
@@ -46,9 +48,14 @@ class Detaching(nn.Module):
     def forward(self, x):
         return self.network[3](self.network[:3](x).detach())
 """
-OWN = ["gradcam", "--data", "explained_code:noise", "--classifier.width", "2", "--classifier.epochs", "1"]
+OWN = ["gradcam", "--data", "explained_code:noise", "--classifier.epochs", "1"]
 OWN += ["--classifier.crop", "0", "--classifier.batch-size", "10", "--quiet"]
 BASELINE = ["--augmentations", "baseline", "--seeds", "1", "--name", "own"]
+
+
+def own(*arguments):
+    """The command on these data, with a small network unless the arguments name one."""
+    return [*OWN, *([] if "--model" in arguments else ["--model", "preact-resnet18(width=2)"]), *arguments]
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ def rows(folder):
 
 
 def test_from_training_to_report(here, capsys):
-    arguments = [*OWN, "--augmentations", "baseline,mixup", "--seeds", "1", "--name", "tiny", "--out", str(here)]
+    arguments = own("--augmentations", "baseline,mixup", "--seeds", "1", "--name", "tiny", "--out", str(here))
     assert main(arguments) == 0
     assert str(here / "tiny" / "report.html") in capsys.readouterr().out.replace("\n", "")
     page = (here / "tiny" / "report.html").read_text(encoding="utf-8")
@@ -95,7 +102,7 @@ def test_from_training_to_report(here, capsys):
 def test_every_setting_by_its_flag(here):
     given = ["--gradcam.layers", "stages.1", "--gradcam.method", "layercam", "--gradcam.norm", "none"]
     given += ["--gradcam.upsample", "--gradcam.target", "2", "--gradcam.images", "10", "--gradcam.shown", "3"]
-    assert main([*OWN, *BASELINE, *given, "--out", str(here)]) == 0
+    assert main(own(*BASELINE, *given, "--out", str(here))) == 0
     found = rows(here / "own")
     assert len(found) == 3
     line = found.iloc[0]
@@ -114,8 +121,17 @@ def test_weights_of_ones_own_are_explained_as_they_are(here):
     torch.manual_seed(0)
     network = make(3, 2)
     save_file(network.state_dict(), "mine.safetensors")
-    given = ["--model", "explained_code:make", "--weights", "mine.safetensors", "--name", "own", "--out", str(here)]
-    assert main([*OWN, *given]) == 0
+    given = [
+        "--model",
+        "explained_code:make(width=2)",
+        "--weights",
+        "mine.safetensors",
+        "--name",
+        "own",
+        "--out",
+        str(here),
+    ]
+    assert main(own(*given)) == 0
     assert not list((here / "runs").glob("classifier-train-*")), "nothing is trained"
     found = rows(here / "own").set_index("quantity")
     assert set(found["layer"].astype(str)) == {"0"}, "the first convolution"
@@ -133,7 +149,7 @@ def test_weights_of_ones_own_are_explained_as_they_are(here):
 
 def test_a_network_without_convolutions_by_a_layers_name(here):
     given = ["--model", "explained_code:flat", "--gradcam.layers", "0", "--out", str(here)]
-    assert main([*OWN, *BASELINE, *given]) == 0
+    assert main(own(*BASELINE, *given)) == 0
     assert set(rows(here / "own")["area"]) == {16}
 
 
@@ -161,14 +177,14 @@ def test_a_network_without_convolutions_by_a_layers_name(here):
             ["--model", "explained_code:Detaching"],
             ["no gradient of the logits reaches layer 'network.0'", "EigenCAM needs none"],
         ),
-        (["--weights", "wrong.safetensors"], ["wrong.safetensors", "another network", "width"]),
+        (["--weights", "wrong.safetensors"], ["wrong.safetensors", "another network", "with the arguments"]),
         (["--weights", "no-such.pt"], ["there are no weights at no-such.pt"]),
     ],
     ids=" ".join,
 )
 def test_a_mistake_is_one_clear_message_before_anything_runs(here, failing, arguments, words):
     save_file(PreActResNet18(3, width=3).state_dict(), "wrong.safetensors")
-    message = failing(*OWN, *arguments, "--out", str(here))
+    message = failing(*own(*arguments, "--out", str(here)))
     for word in words:
         assert word in message
     assert not list((here / "runs").glob("*-*"))
@@ -176,7 +192,7 @@ def test_a_mistake_is_one_clear_message_before_anything_runs(here, failing, argu
 
 def test_a_network_that_detaches_can_be_explained_without_gradients(here):
     given = ["--model", "explained_code:Detaching", "--gradcam.method", "eigencam", "--out", str(here)]
-    assert main([*OWN, *BASELINE, *given]) == 0
+    assert main(own(*BASELINE, *given)) == 0
     assert set(rows(here / "own")["layer"]) == {"network.0"}
 
 

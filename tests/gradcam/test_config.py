@@ -54,7 +54,7 @@ def test_from_a_study_file():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"method": "gradcam+"}, r"gradcam\.method: 'gradcam\+'\. Did you mean 'gradcam(\+\+)?'"),
+        ({"method": 3}, r"gradcam\.method must be text, got 3"),
         ({"norm": "min-max"}, r"gradcam\.norm: 'min-max'\. Did you mean 'minmax'\? Known: max, minmax, none"),
         ({"layer": "stem"}, r"setting in gradcam: 'layer'\. Did you mean 'layers'"),
         ({"images": 1}, "gradcam: images must be at least 2"),

@@ -25,7 +25,13 @@ def dataset(side=8):
 
 
 def study(**values):
-    classifier = {"width": 4, "epochs": 3, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
+    classifier = {
+        "model": "preact-resnet18(width=4)",
+        "epochs": 3,
+        "learning_rate": 0.05,
+        "batch_size": 16,
+        "precision": "fp32",
+    }
     classifier |= {"crop": 0, "flip": False} | values.pop("classifier", {})
     return tiny_study("gradcam", classifier=classifier, **values)
 
@@ -203,7 +209,7 @@ def test_rows_and_arrays_are_those_of_a_plain_loop(done):
             assert (row.ci_low, row.ci_high) == expected.interval[:2]
         for (layer, _), row in rows.items():
             assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "gradcam", "tiny", "test")
-            assert (row.augmentation, row.model, row.seed) == (augmentation, "preact-resnet18", 0)
+            assert (row.augmentation, row.model, row.seed) == (augmentation, "preact-resnet18(width=4)", 0)
             assert (row.run, row.n, row.bound) == (task.name, TEST_IMAGES, "none")
             assert row.params == {
                 "layer": layer,

@@ -1,0 +1,111 @@
+"""Heatmap methods by name: what makes a map of a layer's activations and a score's gradients by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..analysis.errors import InputError, first_line, unknown
+from ..analysis.spec import call, load_object, read_spec, source_of
+
+KIND = "heatmap method"
+STABILITY = 1e-6  # pytorch-grad-cam's, in GradCAM++'s denominator
+# Activations (B, C, h, w) and gradients by them → maps (B, h, w) of at least 0.
+Map = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    name: str
+    map: Map
+    follows_gradients: bool = True
+    source: str = ""  # of one of the user's own: SHA-256 of the file that makes it
+
+    def __call__(self, activations: Tensor, gradients: Tensor | None) -> Tensor:
+        """Raises InputError where a user's own fails, or does not make maps (B, h, w) of at least 0."""
+        if not self.source:
+            return self.map(activations, gradients)  # type: ignore[arg-type]
+        try:
+            made = self.map(activations, gradients)  # type: ignore[arg-type]
+        except Exception as error:  # whatever the user's code raises
+            raise InputError(f"{KIND} {self.name!r} failed with {type(error).__name__}: {first_line(error)}") from error
+        expected = (len(activations), *activations.shape[2:])
+        if not isinstance(made, Tensor) or made.shape != expected or bool((made < 0).any()):
+            found = f"maps {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+            raise InputError(f"{KIND} {self.name!r} made {found}; expected maps {expected} of at least 0.")
+        return made
+
+
+def find_method(text: str) -> Method:
+    """``gradcam``, ``gradcam++``, ``layercam``, ``eigencam``, or the user's own: ``package.module:factory(key=value)``.
+
+    The factory returns a function of activations (B, C, h, w) and the gradients of the explained logit by them, which
+    gives maps (B, h, w) of at least 0.
+
+    Raises:
+        InputError: another name, arguments that the method does not take, a factory that fails.
+    """
+    spec = read_spec(text, KIND)
+    if spec.is_own:
+        made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
+        if not callable(made):
+            raise InputError(f"{KIND} {spec.text!r}: its factory gave {type(made).__name__}, not a function.")
+        return Method(spec.text, made, source=source_of(spec.use, KIND))
+    if spec.use not in METHODS:
+        raise InputError(f"{unknown(KIND, spec.use, METHODS)} Your own is named package.module:factory.")
+    if spec.arguments:
+        raise InputError(f"{KIND} {text!r}: {spec.use} takes no arguments.")
+    return METHODS[spec.use]
+
+
+def gradcam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """ReLU(Σ_c w_c A_c), w_c = the mean of g_c over pixels (Selvaraju et al. 2017)."""
+    return _weighted(activations, gradients.mean((2, 3)))
+
+
+def gradcam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
+    """As `gradcam`, w_c = Σ_ij α ReLU(g), α = g² / (2 g² + g³ Σ_ij A + 10⁻⁶), 0 where g is (Chattopadhay et al. 2018).
+
+    Their eq. 19. The constant is pytorch-grad-cam's; it decides where gradients lie below about 10⁻³.
+    """
+    square = gradients.square()
+    total = activations.sum((2, 3), keepdim=True)
+    alpha = square / (2 * square + total * square * gradients + STABILITY)
+    return _weighted(activations, (gradients.relu() * torch.where(gradients != 0, alpha, 0)).sum((2, 3)))
+
+
+def layercam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """ReLU(Σ_c ReLU(g_c) A_c) (Jiang et al. 2021)."""
+    return (gradients.relu() * activations).sum(1).relu()
+
+
+def eigencam(activations: Tensor, gradients: Tensor | None = None) -> Tensor:
+    """ReLU of the projection of A, less its mean over pixels, on its first principal component.
+
+    Muhammad and Yeasin (2020); it needs no gradients. Of the component's two signs, the one under which the map's
+    correlation with the activations' energy Σ_c A_c² is not negative; pytorch-grad-cam leaves the sign to LAPACK.
+    """
+    pixels = activations.detach().flatten(2).double()  # (B, C, h·w)
+    if not pixels.isfinite().all():
+        return torch.full_like(activations[:, 0], torch.nan)
+    centred = pixels - pixels.mean(2, keepdim=True)
+    component = torch.linalg.eigh(centred @ centred.mT).eigenvectors[..., -1]
+    projection = torch.einsum("bc,bcp->bp", component, centred)
+    energy = pixels.square().sum(1)
+    sign = torch.where((projection * (energy - energy.mean(1, keepdim=True))).sum(1) < 0, -1.0, 1.0)
+    return (sign[:, None] * projection).relu().view(len(activations), *activations.shape[2:]).to(activations.dtype)
+
+
+def _weighted(activations: Tensor, weights: Tensor) -> Tensor:
+    return torch.einsum("bc,bchw->bhw", weights, activations).relu()
+
+
+METHODS = {
+    "gradcam": Method("gradcam", gradcam),
+    "gradcam++": Method("gradcam++", gradcam_plus_plus),
+    "layercam": Method("layercam", layercam),
+    "eigencam": Method("eigencam", eigencam, follows_gradients=False),
+}

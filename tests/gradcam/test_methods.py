@@ -1,0 +1,113 @@
+"""Heatmap methods: properties of each, and the user's own by name."""
+
+import math
+
+import pytest
+import torch
+
+from mixlens.analysis.errors import InputError
+from mixlens.gradcam.methods import METHODS, eigencam, find_method, gradcam, gradcam_plus_plus
+
+MINE = """
+import torch
+
+def power(exponent=2):
+    return lambda activations, gradients: (activations * gradients).sum(1).relu() ** exponent
+
+def negative():
+    return lambda activations, gradients: -torch.ones(len(activations), *activations.shape[2:])
+
+def flat():
+    return lambda activations, gradients: torch.ones(len(activations))
+
+def failing():
+    return lambda activations, gradients: activations @ 3
+
+def none():
+    return None
+"""
+
+
+def test_gradcam_is_linear_in_the_gradients_and_takes_their_mean():
+    """Shuffling a channel's gradients over pixels changes nothing; twice the logits give twice the map."""
+    generator = torch.Generator().manual_seed(1)
+    activations, gradients = torch.randn(2, 3, 5, 4, 4, generator=generator).unbind()
+    made = gradcam(activations, gradients)
+    shuffled = gradients.flatten(2)[..., torch.randperm(16, generator=generator)].view_as(gradients)
+    torch.testing.assert_close(gradcam(activations, shuffled), made)
+    torch.testing.assert_close(gradcam(activations, 2 * gradients), 2 * made)
+
+
+def test_gradcam_plus_plus_where_gradients_are_zero():
+    """α = 0 there, whatever the activations; nothing is divided by zero."""
+    activations = torch.tensor([[[[0.0, 0.0], [0.0, 3.0]]]])
+    gradients = torch.tensor([[[[0.0, 0.0], [0.0, 1.0]]]])
+    made = gradcam_plus_plus(activations, gradients)
+    torch.testing.assert_close(made, activations[0] / 5)  # w = 1/(2 + 3)
+    assert not gradcam_plus_plus(activations, torch.zeros_like(gradients)).any()
+
+
+def test_eigencam_of_rank_one_activations_is_the_map_that_all_channels_share():
+    pattern = torch.tensor([[0.0, 1.0, 5.0], [2.0, 0.0, 4.0]])
+    channels = torch.tensor([2.0, 0.0, 1.0])
+    made = eigencam(torch.einsum("c,hw->chw", channels, pattern)[None])
+    torch.testing.assert_close(made[0], math.sqrt(5) * (pattern - 2).relu())  # the mean over pixels is 2
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_sign_of_eigencam_is_that_of_the_energy(sign):
+    """x and −x have one component and one energy, so one map; an offset moves the energy and may turn the map."""
+    generator = torch.Generator().manual_seed(2)
+    activations = torch.randn(5, 6, 4, 4, generator=generator)
+    torch.testing.assert_close(eigencam(sign * activations), eigencam(activations))
+    pattern = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])
+    made = eigencam(sign * (pattern - 10))  # most energy where the pattern is least
+    torch.testing.assert_close(made, torch.tensor([[[1.5, 0.5], [0.0, 0.0]]]))
+
+
+def test_constant_activations_have_no_component():
+    made = eigencam(torch.arange(1.0, 5).view(1, 4, 1, 1).expand(1, 4, 7, 7) / 10)
+    assert not made.any()
+
+
+# by name
+
+
+def test_names_are_those_of_the_methods():
+    assert all(find_method(f" {name} ").name == name for name in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("scorecam", r"unknown heatmap method 'scorecam'\. .*Known: eigencam, gradcam, gradcam\+\+, layercam"),
+        ("gradcam(power=2)", r"gradcam takes no arguments"),
+        ("gradcam(", "cannot read heatmap method"),
+        ("no_such_module:make", "importing 'no_such_module' failed"),
+    ],
+)
+def test_what_is_no_method_is_refused(text, words):
+    with pytest.raises(InputError, match=words):
+        find_method(text)
+
+
+def test_ones_own_makes_the_map_of_each_layer(mine):
+    method = find_method(f"{mine}:power(exponent=3)")
+    activations, gradients = torch.rand(2, 4, 3, 5, 5, generator=torch.Generator().manual_seed(0)).unbind()
+    assert method.name == f"{mine}:power(exponent=3)"
+    assert len(method.source) == 64
+    torch.testing.assert_close(method(activations, gradients), (activations * gradients).sum(1) ** 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("negative", r"made maps \(2, 3, 3\); expected maps \(2, 3, 3\) of at least 0"),
+        ("flat", r"made maps \(2,\); expected maps \(2, 3, 3\)"),
+        ("failing", "failed with TypeError"),
+        ("none", "its factory gave NoneType, not a function"),
+    ],
+)
+def test_ones_own_that_makes_no_maps_is_named(mine, name, words):
+    with pytest.raises(InputError, match=rf"heatmap method '{mine}:{name}'.* {words}"):
+        find_method(f"{mine}:{name}")(torch.ones(2, 4, 3, 3), torch.ones(2, 4, 3, 3))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from .errors import InputError
 from .schema import check_ranges, key_of, keyed, plain, setting
@@ -34,15 +34,14 @@ class MixedBatch(NamedTuple):
     mask: Tensor  # (B, 1, *size)
 
 
+# A pair of labels with their weight, or mixed x and the labels it has.
+Mixed: TypeAlias = "MixedBatch | tuple[Tensor, Tensor]"
+
+
 class Augmentation(Protocol):
-    """Mixes a batch: x (B, C, *size), y (B,) or (B, classes) → mixed x and soft labels (B, classes).
+    """What mixes a batch x (B, C, *size), y (B, …) as training asks it to; ``step`` counts training steps."""
 
-    ``step`` counts training steps, for those that alternate. A user's own need not take it.
-    """
-
-    def __call__(
-        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None
-    ) -> tuple[Tensor, Tensor]: ...
+    def pairs(self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None) -> Mixed: ...
 
 
 class Interval(NamedTuple):

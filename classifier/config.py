@@ -13,11 +13,11 @@ class NetworkSettings:
 
     model: str = setting(
         "preact-resnet18",
-        "preact-resnet18, preact-resnet18-official, torchvision:NAME, timm:NAME, or package.module:factory.",
+        "preact-resnet18, preact-resnet18-official, torchvision:NAME, timm:NAME, or package.module:factory; each may "
+        "have arguments, as preact-resnet18(width=16).",
         "Table 8",
         flag="--model",
     )
-    width: int = setting(64, "Channels of the first stage; 64 is the paper's network.", "He et al. 2016", minimum=1)
     size: int | None = setting(
         None, "Side to which the model resizes its images; none: the data's own size.", minimum=1
     )
@@ -48,6 +48,12 @@ class TrainingSettings(NetworkSettings):
     crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0)
     mix_mode: Literal["batch", "elem"] = setting(
         "batch", "One λ and mask per batch, or one per image.", "batch: published code"
+    )
+    recipe: str = setting(
+        "",
+        "Another loss, optimiser, schedule or batches: package.module:function of the standard recipe; none: that of "
+        "the data set or the model, if it has one.",
+        "SGD on the cross entropy, appendix D",
     )
 
 

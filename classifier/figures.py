@@ -18,21 +18,20 @@ from .config import SECTION
 ABOUT = About(
     question="How well do classifiers trained on augmented images classify?",
     text=(
-        "Each classifier is trained on mixed images and the soft labels that go with them, and measured on real test "
-        "images:",
+        "Each classifier is trained on mixed images and both labels of each, and measured on real test images:",
         Equation(
-            "loss: the cross entropy against the mixed label of the mixed image; both are weighted by the mask's mean "
+            "loss: the cross entropies of the mixed image against both of its labels, weighted by the mask's mean, "
             "lambda",
-            r"\mathrm{loss} = -\sum_c \tilde y_c \log p_c(\tilde x),\quad "
-            r"\tilde x = m \odot x_1 + (1-m) \odot x_2,\quad \tilde y = \lambda y_1 + (1-\lambda) y_2",
-            r'"loss" = - sum_c tilde(y)_c log p_c (tilde(x)), quad '
-            r"tilde(x) = m dot.o x_1 + (1 - m) dot.o x_2, quad tilde(y) = lambda y_1 + (1 - lambda) y_2",
+            r"\mathrm{loss} = -\lambda \log p_{y_1}(\tilde x) - (1-\lambda) \log p_{y_2}(\tilde x),\quad "
+            r"\tilde x = m \odot x_1 + (1-m) \odot x_2",
+            r'"loss" = - lambda log p_(y_1) (tilde(x)) - (1 - lambda) log p_(y_2) (tilde(x)), quad '
+            r"tilde(x) = m dot.o x_1 + (1 - m) dot.o x_2",
         ),
         "The other sections ask what these same networks have learned.",
     ),
     caveats=("An order of augmentations holds for the network and schedule it was measured with, and no further.",),
 )
-PANELS = {"train_loss": "training loss (nats)", "test_nll": "test loss (nats)", "test_accuracy": "test accuracy"}
+PANELS = {"train_loss": "training loss (nats)", "test_loss": "test loss (nats)", "test_accuracy": "test accuracy"}
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:

@@ -106,7 +106,6 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
         settings.model,
         classes=len(dataset.classes),
         channels=dataset.train.images.shape[1],
-        width=settings.width,
         pretrained=pretrained,
     )
 

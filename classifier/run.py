@@ -17,19 +17,20 @@ from ..analysis.data.dataset import Dataset
 from ..analysis.errors import InputError
 from ..analysis.interface import Measurement, Network, Task
 from ..analysis.masks.policies import Policy
-from ..analysis.models.build import LIBRARIES
+from ..analysis.models.build import LIBRARIES, canonical
 from ..analysis.schema import narrowed, setting
-from ..analysis.spec import source_of
+from ..analysis.spec import read_spec, source_of
 from ..analysis.statistics.proportion import proportion
 from ..analysis.statistics.uncertainty import from_independent
 from ..analysis.store.runs import MODEL, Run
 from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from ..analysis.training.checkpoint import load_weights, save_weights
+from ..analysis.training.recipe import KIND as RECIPE
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
 from .measures import predict, right_and_nll
 from .model import load_classifier, make_network, try_network
-from .train import check_batches, train_classifier
+from .train import check_batches, recipe_named, train_classifier, try_recipe
 
 PRETRAINED = "pretrained"
 
@@ -40,6 +41,7 @@ class Training:
     seed: int
     augmentation: Mapping[str, Any] | None = None  # None: the baseline
     source: str = ""  # of a network of the user's own: SHA-256 of the file that makes it
+    recipe_source: str = ""  # the same of a recipe
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
     Raises:
         InputError: settings that do not fit the data, weights that are not there or not of this network.
     """
-    config: ClassifierConfig = asked.config
+    config: ClassifierConfig = replace(asked.config, model=canonical(asked.config.model))
     networks = _brought(config, asked.dataset) if config.weights else _trained(config, asked)
     return [
         Task(
@@ -85,17 +87,23 @@ def tasks(asked: Asked) -> Sequence[Task]:
 def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     settings = narrowed(TrainingSettings, config)
     check_batches(settings, asked.dataset)
-    try_network(settings, asked.dataset, make_network(settings, asked.dataset))
+    network = make_network(settings, asked.dataset)
+    settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
+    try_network(settings, asked.dataset, network)
+    if settings.recipe:
+        try_recipe(settings, asked.dataset)
+    recipe_source = source_of(settings.recipe.partition("(")[0], RECIPE) if settings.recipe else ""
     return [
         Task(
             kind="classifier-train",
-            version=1,
+            version=2,
             work=f"{__name__}:train",
             config=Training(
                 settings if policy.takes_mode else replace(settings, mix_mode=TrainingSettings.mix_mode),
                 seed,
                 None if policy.is_baseline else policy.fingerprint(),
                 _source(config),
+                recipe_source,
             ),
             section=SECTION.name,
             label=f"train classifier, {policy.text}, seed {seed}",
@@ -140,8 +148,9 @@ def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Task]:
 
 
 def _source(settings: NetworkSettings) -> str:
-    library, own, _ = settings.model.partition(":")
-    return source_of(settings.model, "model") if own and library not in LIBRARIES else ""
+    spec = read_spec(settings.model, "model")
+    own = spec.is_own and spec.use.partition(":")[0] not in LIBRARIES
+    return source_of(spec.use, "model") if own else ""
 
 
 def _digest(file: str) -> str:

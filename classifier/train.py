@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Split
 from ..analysis.data.loader import Batches, Transforms
 from ..analysis.errors import InputError
-from ..analysis.interface import Augmentation
+from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy
+from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
-from ..analysis.training.backend import Backend
+from ..analysis.training.backend import Backend, make_backend
 from ..analysis.training.loop import Step, fit
 from ..analysis.training.progress import Reporter
+from ..analysis.training.recipe import KIND, Recipe, accuracy, changed, cross_entropy, mixed_loss, try_outputs
 from ..analysis.training.schedules import OneCycle, StepDecay
 from .config import TrainingSettings
 from .measures import BATCH
-from .model import make_network, resize, scaling
+from .model import PROBES, make_network, resize, scaling
 
 EVALUATED_IMAGES = 2000  # of the test split after each epoch, for the training curves
 
@@ -43,10 +46,9 @@ def train_classifier(
     """
     check_batches(settings, dataset)
     mix = policy.build(len(dataset.classes), settings.mix_mode)
-    with backend.global_draws("classifier", "weights", seed):
-        network = make_network(settings, dataset)
-    network = backend.prepare(network)
     generators = {purpose: backend.generator("classifier", purpose, seed) for purpose in ("images", "mixing")}
+    with backend.global_draws("classifier", "weights", seed):
+        recipe = make_recipe(settings, dataset, generators["images"], backend)
     held_out = Batches(
         Split(dataset.test.images[:EVALUATED_IMAGES], dataset.test.labels[:EVALUATED_IMAGES]),
         *scaling(settings, dataset),
@@ -56,24 +58,82 @@ def train_classifier(
     )
 
     def evaluate() -> dict[str, float]:
-        logits = torch.cat([network(resize(x, settings.size)).float() for x, _ in held_out])
-        accuracy = (logits.argmax(1) == held_out.labels).float().mean()
-        return {"accuracy": accuracy.item(), "nll": F.cross_entropy(logits, held_out.labels).item()}
+        losses, scores = [], []
+        for x, y in held_out:
+            outputs = in_full(recipe.network(resize(x, settings.size)))
+            losses.append(recipe.loss(outputs, y))
+            scores.append(recipe.score(outputs, y).float())
+        return {"accuracy": torch.cat(scores).mean().item(), "loss": torch.cat(losses).mean().item()}
 
     with backend.global_draws("classifier", "network", seed) as dropout:
         fit(
-            network,
-            make_optimizer(settings, network),
-            make_step(network, mix, generators, backend, settings.size),
-            make_batches(settings, dataset, generators["images"], backend),
-            epochs=settings.epochs,
-            schedule=make_schedule(settings),
+            recipe.network,
+            recipe.optimizer,
+            make_step(recipe, mix, generators, backend, settings.size),
+            recipe.batches,
+            epochs=recipe.epochs,
+            schedule=recipe.schedule,
             generators=generators | dropout,
             evaluate=evaluate,
             run=run,
             reporter=reporter,
             label=label,
         )
+
+
+def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Recipe:
+    """The paper's: SGD on the cross entropy; or what the settings' ``recipe`` makes of it.
+
+    Args:
+        generator: of the order of the images and their transforms.
+
+    Raises:
+        InputError: what `recipe.changed` refuses.
+    """
+    network = backend.prepare(make_network(settings, dataset))
+    standard = Recipe(
+        network,
+        cross_entropy,
+        accuracy,
+        make_optimizer(settings, network),
+        make_schedule(settings),
+        make_batches(settings, dataset, generator, backend),
+        settings.epochs,
+    )
+    return changed(standard, settings.recipe) if settings.recipe else standard
+
+
+def recipe_named(settings: TrainingSettings, dataset: Dataset, network: nn.Module) -> str:
+    """The recipe that was asked for, else the network's, else the data set's, as it is written; empty: the standard.
+
+    Raises:
+        InputError: it is not of the form package.module:function(key=value, …).
+    """
+    of_network = getattr(network, "recipe", "")
+    text = settings.recipe or (of_network if isinstance(of_network, str) else "") or dataset.recipe
+    if not text:
+        return ""
+    spec = read_spec(text, KIND)
+    if not spec.is_own:
+        raise InputError(f"{KIND} {text!r} is not of the form package.module:function, such as my_code.training:adam.")
+    return spec.text
+
+
+def try_recipe(settings: TrainingSettings, dataset: Dataset) -> None:
+    """Train on nothing: make the recipe and its loss of a few images, so that a mistake is known before hours of it.
+
+    Raises:
+        InputError: what `recipe.changed` and `recipe.try_outputs` refuse.
+    """
+    few = Split(dataset.train.images[:PROBES], dataset.train.labels[:PROBES])
+    backend = make_backend("cpu", "fp32")
+    with torch.random.fork_rng(devices=()):
+        small = replace(settings, batch_size=len(few))
+        recipe = make_recipe(small, replace(dataset, train=few), torch.Generator().manual_seed(0), backend)
+        x, y = next(iter(recipe.batches))
+        recipe.network.eval()
+        with torch.no_grad():
+            try_outputs(recipe, in_full(recipe.network(resize(x, settings.size))), y)
 
 
 def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
@@ -91,24 +151,34 @@ def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Genera
 
 
 def make_step(
-    network: nn.Module,
+    recipe: Recipe,
     mix: Augmentation | None,
     generators: Mapping[str, Generator],
     backend: Backend,
     size: int | None = None,
 ) -> Step:
-    """One training step's forward pass: mix the images, and the mean cross entropy against their soft labels."""
-    forward: Callable[[Tensor], Tensor] = torch.compile(network) if backend.compile else network
+    """One training step's forward pass: mix the images, and the mean of the recipe's loss, weighted as they are."""
+    forward: Callable[[Tensor], Any] = torch.compile(recipe.network) if backend.compile else recipe.network
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
-        target = y
+        mixed: Mixed = (x, y)
         if mix is not None:
-            x, target = mix(x, y, generator=generators["mixing"], step=number)
+            mixed = mix.pairs(x, y, generator=generators["mixing"], step=number)
         with backend.autocast():
-            logits = forward(resize(x, size)).float()
-        return {"loss": F.cross_entropy(logits, target), "accuracy": (logits.argmax(1) == y).float().mean()}
+            outputs = in_full(forward(resize(mixed[0], size)))
+        return {
+            "loss": mixed_loss(recipe.loss, outputs, mixed).mean(),
+            "accuracy": recipe.score(outputs, y).float().mean(),
+        }
 
     return step
+
+
+def in_full(outputs: Any) -> Any:
+    """A network's outputs in full precision; of several heads, a tuple, those of each."""
+    if isinstance(outputs, tuple):
+        return tuple(map(in_full, outputs))
+    return outputs.float() if isinstance(outputs, Tensor) else outputs
 
 
 def make_optimizer(settings: TrainingSettings, network: nn.Module) -> torch.optim.Optimizer:

@@ -172,7 +172,7 @@ def _check_images(images: Tensor, labels: Tensor) -> None:
     if not (low >= 0 and high <= 1):
         raise InputError(
             f"images must lie in [0, 1], these reach from {low:g} to {high:g}: give them before normalisation, which "
-            "belongs inside the model (mixlens.analysis.models.classifier.Classifier)."
+            "belongs inside the model (mixlens.classifier.model.Classifier)."
         )
 
 

@@ -46,6 +46,12 @@ def failing(capsys):
 
 
 @pytest.fixture
+def page_alone(monkeypatch):
+    """Studies write their report without its PDF, which takes typst a second or two; tests/reports has it."""
+    monkeypatch.setattr("mixlens.reports.report.render_pdf", lambda content: b"%PDF-")
+
+
+@pytest.fixture
 def starts(monkeypatch):
     """Gives the weights from which trainings start: baseline, MixUp and FMix of seed 0, and the baseline of seed 1."""
 

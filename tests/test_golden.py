@@ -6,6 +6,7 @@ either is meant to change, ``python tests/test_golden.py`` writes the files anew
 
 import hashlib
 import json
+import re
 import sys
 import tempfile
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from mixlens.analysis.study.sections import installed_sections
 from mixlens.analysis.study.study import PRESETS, read_study
 from mixlens.analysis.training.backend import make_backend
 from mixlens.cli.main import main
+from mixlens.vae import oracle
 
 GOLDEN = Path(__file__).parent / "golden"
 EXACT = {"vae": {"precision": "fp32"}, "classifier": {"precision": "fp32"}}  # whatever this machine would choose
@@ -29,11 +31,12 @@ STUDY = [
     *("run", "demo", "--name", "golden", "--augmentations", "baseline,fmix", "--seeds", "1", "--train-size", "128"),
     *("--vae.epochs", "1", "--vae.latents", "8", "--vae.precision", "fp32"),
     *("--vae.critic-steps", "20", "--vae.oracle-samples", "300"),
-    *("--classifier.width", "2", "--classifier.epochs", "3", "--classifier.batch-size", "32"),
+    *("--model", "preact-resnet18(width=2)", "--classifier.epochs", "3", "--classifier.batch-size", "32"),
     *("--classifier.precision", "fp32", "--robustness.images", "20", "--robustness.epsilons", "0", "0.01", "0.1", "1"),
     *("--gradcam.images", "50", "--calibration.resamples", "100", "--threads", "1", "--quiet"),
 ]
-LOOSE = {"fraction": 0.11}  # of units; else a fiftieth: another processor rounds otherwise, and attacks follow
+# Another processor rounds otherwise; a classifier's first steps at a high rate amplify that, and attacks follow it.
+LOOSE = {"fraction": 0.11}  # of units, else a fiftieth
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -50,8 +53,21 @@ def test_the_rows_of_a_tiny_study_stay_as_they_are(golden):
     expected = [row for row in kept["rows"] if row["quantity"] not in SOMETIMES]
     for row, other in zip([row for row in found if row["quantity"] not in SOMETIMES], expected, strict=True):
         close = {key: row[key] for key in ("value", "stderr", "ci_low", "ci_high", "run")}
-        assert row == other | close
-        assert row["value"] == pytest.approx(other["value"], rel=0.02, abs=LOOSE.get(row["unit"], 0.02))
+        params = {key: pytest.approx(it) if isinstance(it, float) else it for key, it in other["params"].items()}
+        assert row == other | close | {"params": params}
+        close_to = pytest.approx(
+            other["value"], rel=0.02 if row["section"] == "vae" else 0.25, abs=LOOSE.get(row["unit"], 0.02)
+        )
+        assert row["value"] == close_to
+
+
+def test_its_report_is_one_page_of_every_section(golden):
+    page = (golden / "report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < 3e6
+    ids = re.findall(r'<section id="([\w-]+)"', page)
+    measured = ["vae", "classifier", "robustness", "gradcam", "calibration"]
+    assert ids == ["summary", *measured, "gallery", "study"], "claims are about CIFAR-10 alone"
+    assert (golden / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
 SOMETIMES = {"median_epsilon", "median_distance", "masking_sign"}  # not of every network
@@ -63,8 +79,10 @@ def golden(tmp_path_factory):
 
 
 def made(out):
-    """The folder of the tiny study, run whole."""
-    assert main([*STUDY, "--out", str(out)]) == 0
+    """The folder of the tiny study, run whole; its critics are trained for a moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(oracle, "STEPS", 20)
+        assert main([*STUDY, "--out", str(out)]) == 0
     return out / "golden"
 
 

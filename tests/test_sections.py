@@ -20,7 +20,16 @@ from mixlens.reports.content import collect
 from mixlens.reports.html import render_html
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "mixlens-shuffle"
-TINY = ["--train-size", "64", "--classifier.width", "2", "--classifier.epochs", "1", "--classifier.batch-size", "32"]
+TINY = [
+    "--train-size",
+    "64",
+    "--model",
+    "preact-resnet18(width=2)",
+    "--classifier.epochs",
+    "1",
+    "--classifier.batch-size",
+    "32",
+]
 
 
 # The example

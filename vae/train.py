@@ -105,7 +105,7 @@ def make_step(
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
         if mix is not None:
-            x, _ = mix(x, y, generator=generators["mixing"], step=number)
+            x = mix.pairs(x, y, generator=generators["mixing"], step=number)[0]
         noise = torch.randn(len(x), settings.latents, generator=generators["latents"], device=x.device)
         with backend.autocast():
             reconstruction, mean, log_scale = forward(x, noise)

@@ -54,6 +54,7 @@ class Dataset:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    recipe: str = ""  # what trains networks on it, as package.module:function; empty: what trains any
 
     def __post_init__(self) -> None:
         for which, split in (("train", self.train), ("test", self.test)):

@@ -16,6 +16,7 @@ from .files import DataFile
 
 KIND = "data set"
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
+_OPTIONAL = ("recipe",)
 
 
 class Source(Protocol):
@@ -49,7 +50,8 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
     """A source by name, or the user's own: ``package.module:factory`` or ``package.module:factory(key=value)``.
 
     The factory returns a `Dataset` or a dict with the keys train_images, train_labels, test_images, test_labels
-    (arrays), classes, mean and std; a dict's data set is named by its spec. ``root`` is the sources' folder.
+    (arrays), classes, mean and std, and maybe recipe; a dict's data set is named by its spec. ``root`` is the sources'
+    folder.
 
     Raises:
         InputError: unknown name, or a factory that cannot be imported, fails, or returns something else.
@@ -84,8 +86,8 @@ def _from_mapping(name: str, made: Mapping[str, Any]) -> Dataset:
                 f"{KIND} {name!r}: 'human': votes are the calibration section's; give a function that returns them, as "
                 "--calibration.counts package.module:factory."
             )
-        if key not in _KEYS:
-            raise unknown(f"key in the dict returned by {KIND} {name!r}:", key, _KEYS)
+        if key not in (*_KEYS, *_OPTIONAL):
+            raise unknown(f"key in the dict returned by {KIND} {name!r}:", key, (*_KEYS, *_OPTIONAL))
     missing = [key for key in _KEYS if key not in made]
     if missing:
         raise InputError(f"{KIND} {name!r}: the dict that the factory returned lacks {', '.join(missing)}.")
@@ -98,4 +100,4 @@ def _from_mapping(name: str, made: Mapping[str, Any]) -> Dataset:
             f"{KIND} {name!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
             "std as lists of numbers."
         ) from error
-    return Dataset(name, train, test, classes, mean, std)
+    return Dataset(name, train, test, classes, mean, std, str(made.get("recipe", "")))

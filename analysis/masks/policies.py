@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from ..interface import BASELINE, Augmentation, MixedBatch
+from ..interface import BASELINE, Augmentation, Mixed, MixedBatch
 from ..spec import Spec, call, load_object, parameters_of, read_spec, source_of, without_defaults
 from .cutmix import CutMix
 from .fmix import FMix
@@ -102,7 +102,7 @@ class Policy:
     def build(self, num_classes: int, mode: str) -> Augmentation | None:
         """The augmentation; None for the baseline. Raises InputError for bad arguments or a factory that fails.
 
-        It takes ``step=`` whether it uses it or not. A user's own is checked at every call (`OwnAugmentation`).
+        A user's own is checked at every call (`OwnAugmentation`).
         """
         spec = self.spec
         if self.is_baseline:
@@ -122,38 +122,52 @@ class Policy:
 
 @dataclass(frozen=True)
 class OwnAugmentation:
-    """A user's augmentation, its errors and outputs turned into messages that name it."""
+    """A user's augmentation: ``mix(x, y, generator=…)`` → mixed images, and their labels or both labels of each.
+
+    Its errors and outputs are turned into messages that name it.
+    """
 
     name: str
     mix: Callable[..., Any]
     takes_step: bool
     num_classes: int
 
-    def __call__(
-        self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def pairs(self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None) -> Mixed:
         """Raises InputError when the augmentation fails or does not give mixed images like x, and labels."""
         try:
             made = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
         except (Exception, SystemExit) as error:  # whatever the user's code raises
             raise InputError(f"augmentation {self.name!r} failed with {type(error).__name__}: {error}") from error
-        if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Tensor)):
-            raise InputError(f"augmentation {self.name!r} must return (images, labels), got {type(made).__name__}.")
-        mixed, labels = made
+        both = isinstance(made, MixedBatch)
+        if not both and not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Tensor)):
+            raise InputError(
+                f"augmentation {self.name!r} must return (images, labels) or a MixedBatch, got {type(made).__name__}."
+            )
+        mixed = made[0]
         if mixed.shape != x.shape or mixed.dtype != x.dtype:
             raise InputError(
                 f"augmentation {self.name!r} turned {x.dtype} images {tuple(x.shape)} into {mixed.dtype} "
                 f"{tuple(mixed.shape)}; it must keep shape and type."
             )
-        soft = isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == (len(x), self.num_classes)
-        hard = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == (len(x),)
+        for labels in (made.y, made.y_partner) if both else (made[1],):
+            self._check_labels(labels, y)
+        if both and (not isinstance(made.lam, Tensor) or made.lam.shape != (len(x),)):
+            raise InputError(
+                f"augmentation {self.name!r}: a MixedBatch's lam must be ({len(x)},), one weight an image."
+            )
+        return made
+
+    def _check_labels(self, labels: Any, given: Tensor) -> None:
+        count = len(given)
+        soft = isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == (count, self.num_classes)
+        hard = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == given.shape
         if not (soft or hard):
             found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
             raise InputError(
-                f"augmentation {self.name!r} returned {found} as labels of {len(x)} images; expected floats "
-                f"({len(x)}, {self.num_classes}), how much of each class is in each image, or integers ({len(x)},)."
+                f"augmentation {self.name!r} returned {found} as labels of {count} images; expected floats "
+                f"({count}, {self.num_classes}), how much of each class is in each image, or integers "
+                f"{tuple(given.shape)}."
             )
-        return mixed, labels
 
 
 def parse_policy(text: str) -> Policy:

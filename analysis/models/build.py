@@ -10,9 +10,10 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError, unknown
-from ..spec import Spec, call, load_object, parameters_of, read_spec
+from ..spec import Spec, call, load_object, parameters_of, read_spec, without_defaults
 
 KIND = "model"
+_OFFERED = ("num_classes", "in_channels", "pretrained")  # what a factory is told of a study, if it asks
 LIBRARIES = ("torchvision", "timm")  # whose networks are named library:NAME
 
 
@@ -24,14 +25,29 @@ def architectures() -> dict[str, Callable[..., nn.Module]]:
     return {name: make for module in modules for name, make in getattr(module, "ARCHITECTURES", {}).items()}
 
 
-def build(text: str, *, classes: int, channels: int, width: int, pretrained: bool = False) -> nn.Module:
+def canonical(text: str) -> str:
+    """The one way to write a model: arguments in alphabetical order, defaults of the networks here left out.
+
+    Raises:
+        InputError: an unknown name, or an argument that the network does not have.
+    """
+    spec = read_spec(text, KIND)
+    if spec.is_own:
+        return spec.text
+    factory = _ours(spec)
+    hidden = {*_OFFERED, *getattr(factory, "keywords", {})}
+    parameters = parameters_of(factory) or {}
+    defaults = {name: parameter.default for name, parameter in parameters.items() if name not in hidden}
+    return Spec(spec.use, without_defaults(spec.arguments, defaults, f"{KIND} {text!r}")).text
+
+
+def build(text: str, *, classes: int, channels: int, pretrained: bool = False) -> nn.Module:
     """A network (B, channels, H, W) → logits (B, classes), with PyTorch's initial weights unless ``pretrained``.
 
     Args:
-        text: ``preact-resnet18``, ``preact-resnet18-official``, ``torchvision:NAME``, ``timm:NAME`` or
-            ``package.module:factory``. A factory is called with those of the arguments ``num_classes``,
-            ``in_channels``, ``width`` and ``pretrained`` that it names.
-        width: channels of the built-in networks' first stage.
+        text: a network of this folder such as ``preact-resnet18(width=16)``, ``torchvision:NAME``, ``timm:NAME`` or
+            ``package.module:factory``, each with arguments. A factory is also called with those of ``num_classes``,
+            ``in_channels`` and ``pretrained`` that it names.
         pretrained: with the weights that torchvision or timm publish (a download).
 
     Raises:
@@ -39,15 +55,12 @@ def build(text: str, *, classes: int, channels: int, width: int, pretrained: boo
     """
     spec = read_spec(text, KIND)
     where = f"{KIND} {spec.text!r}"
-    offered: dict[str, Any] = {
-        "num_classes": classes,
-        "in_channels": channels,
-        "width": width,
-        "pretrained": pretrained,
-    }
+    offered = dict(zip(_OFFERED, (classes, channels, pretrained), strict=True))
     library = spec.use.partition(":")[0]
     if not spec.is_own:
-        factory = _ours(spec, pretrained)
+        factory = _ours(spec)
+        if pretrained:
+            raise InputError(f"there are no published weights for {spec.use}; give a file of weights, or train it.")
     elif library in LIBRARIES:
         return _module(where, _of_library(spec, library, classes, channels, pretrained))
     else:
@@ -57,15 +70,13 @@ def build(text: str, *, classes: int, channels: int, width: int, pretrained: boo
     return _module(where, call(factory, spec.arguments, where, **offered))
 
 
-def _ours(spec: Spec, pretrained: bool) -> Callable[..., nn.Module]:
+def _ours(spec: Spec) -> Callable[..., nn.Module]:
     known = architectures()
     if spec.use not in known:
         raise InputError(
             f"{unknown(KIND, spec.use, known)} Others: torchvision:resnet18, timm:resnet18, or your own as "
             "package.module:factory."
         )
-    if pretrained:
-        raise InputError(f"there are no published weights for {spec.use}; give a file of weights, or train it.")
     return known[spec.use]
 
 

@@ -7,6 +7,8 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 BLOCKS_PER_STAGE = 2
 GROWTH = (1, 2, 4, 8)  # channels of the four stages, in units of the width
 
@@ -46,6 +48,8 @@ class PreActResNet18(nn.Module):
 
     def __init__(self, num_classes: int, *, width: int = 64, in_channels: int = 3, official: bool = False) -> None:
         super().__init__()
+        if type(width) is not int or width < 1:
+            raise InputError(f"width must be a whole number of at least 1, got {width!r}.")
         self.stem = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.stem_norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU()) if official else nn.Identity()
         stages: list[nn.Module] = []
@@ -67,7 +71,7 @@ class PreActResNet18(nn.Module):
         return self.head(features.mean((2, 3)))
 
 
-ARCHITECTURES = {
-    "preact-resnet18": PreActResNet18,
+ARCHITECTURES = {  # what is fixed here is no argument of a user's
+    "preact-resnet18": partial(PreActResNet18, official=False),
     "preact-resnet18-official": partial(PreActResNet18, official=True),
 }

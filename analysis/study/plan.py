@@ -74,7 +74,7 @@ def try_policies(study: Study, dataset: Dataset) -> None:
     for policy in map(parse_policy, study.augmentations):
         mix = policy.build(len(dataset.classes), "elem")
         if mix is not None:
-            mix(x.clone(), dataset.train.labels[:few], generator=torch.Generator().manual_seed(0), step=0)
+            mix.pairs(x.clone(), dataset.train.labels[:few], generator=torch.Generator().manual_seed(0), step=0)
 
 
 def in_order(tasks: Sequence[Task]) -> list[Task]:

@@ -56,7 +56,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     if problems:
         raise InputError(
             f"{path} holds the weights of another network than {type(model).__name__} as it was built: "
-            f"{'; '.join(problems)}. Give the model and the width that they were trained with."
+            f"{'; '.join(problems)}. Give the model with the arguments that they were trained with."
         )
     model.load_state_dict(state)
 

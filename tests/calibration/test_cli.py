@@ -8,6 +8,8 @@ import pytest
 
 from mixlens.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("page_alone")
+
 CODE = """
 import numpy as np
 from torch import nn

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from mixlens.analysis.interface import Printed, Row
-from mixlens.analysis.presentation.svg import svg
+from mixlens.analysis.presentation.svg import plain_svg, svg
 from mixlens.analysis.store.record import StudyRecord, TaskRecord
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
@@ -371,7 +371,7 @@ def test_the_plot_is_the_same_with_the_papers_numbers_and_without_people(study):
 
 def test_the_figure_has_words_for_who_cannot_see_it(study):
     _, plot = plots(study(seeds=1), {})
-    drawn = svg(plot)
+    drawn = svg(plot, plain_svg(plot))
     assert plot.alt in drawn
     assert 'role="img"' in drawn
     assert not re.search(r"(?<![\w-])NaN(?![\w-])", drawn)

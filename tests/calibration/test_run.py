@@ -40,7 +40,13 @@ def file_of(human):
 
 
 def study(human=None, **values):
-    classifier = {"width": 4, "epochs": 12, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
+    classifier = {
+        "model": "preact-resnet18(width=4)",
+        "epochs": 12,
+        "learning_rate": 0.05,
+        "batch_size": 16,
+        "precision": "fp32",
+    }
     calibration = {"resamples": RESAMPLES, "smoothing": SMOOTHING, "bins": 10} | values.pop("calibration", {})
     calibration |= {} if human is None else {"counts": file_of(human)}
     settings = {"classifier": classifier | {"crop": 0, "flip": False}, "calibration": calibration}
@@ -237,7 +243,7 @@ def test_what_every_row_says_of_itself(done):
     for task, augmentation in zip(tasks, ("baseline", "mixup"), strict=True):
         for row in read_rows(outcome.done[task.name]):
             assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "calibration", "tiny", "test")
-            assert (row.model, row.seed, row.bound) == ("preact-resnet18", 0, "none")
+            assert (row.model, row.seed, row.bound) == ("preact-resnet18(width=4)", 0, "none")
             assert (row.augmentation, row.run) == (augmentation, task.name)
             assert math.isfinite(row.value)
             assert (row.params.get("bins") == 10) == row.quantity.endswith("ece")

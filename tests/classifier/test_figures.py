@@ -44,7 +44,13 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000):
             if kind == "classifier-train":
                 made.write_history(
                     [
-                        {"epoch": e, "train_loss": 3.0 - e, "test_nll": 2.0 / e, "test_accuracy": value, "seconds": 1.0}
+                        {
+                            "epoch": e,
+                            "train_loss": 3.0 - e,
+                            "test_loss": 2.0 / e,
+                            "test_accuracy": value,
+                            "seconds": 1.0,
+                        }
                         for e in (1, 2)
                     ]
                 )

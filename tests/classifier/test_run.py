@@ -1,6 +1,7 @@
 import hashlib
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,10 +21,13 @@ from mixlens.analysis.training.backend import make_backend
 
 TEST_IMAGES = 30
 MINE = """
+from dataclasses import replace
+
+import torch
 from torch import nn
 
 
-def head(num_classes, width, pretrained=False):
+def head(num_classes, pretrained=False):
     '''Its published weights are of seven classes.'''
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 7 if pretrained else num_classes))
 
@@ -33,6 +37,10 @@ def published(num_classes, pretrained=False):
     if pretrained:
         nn.init.constant_(net[1].weight, 0.5)
     return net
+
+
+def adam(recipe, lr=0.01):
+    return replace(recipe, optimizer=torch.optim.Adam(recipe.network.parameters(), lr))
 
 
 def mirror():
@@ -57,7 +65,14 @@ def dataset():
 
 
 def study(**values):
-    own = {"width": 2, "epochs": 1, "batch_size": 16, "crop": 1, "precision": "fp32", **values.pop("classifier", {})}
+    own = {
+        "model": "preact-resnet18(width=2)",
+        "epochs": 1,
+        "batch_size": 16,
+        "crop": 1,
+        "precision": "fp32",
+        **values.pop("classifier", {}),
+    }
     return tiny_study("classifier", classifier=own, **values)
 
 
@@ -86,7 +101,7 @@ def test_the_papers_settings_leave_a_key_that_holds_no_default(dataset):
     papers = tiny_study("classifier", augmentations=["baseline", "fmix"], seeds=[3], classifier=classifier)
     own = {"seed": 3, "data": dataset.checksum, "precision": "fp32", "batch_size": 48}
     trained, measured, mixed, _ = in_order(tasks_of(papers, dataset))
-    assert trained.settings == {"kind": "classifier-train", "version": 1, "config": own, "inputs": []}
+    assert trained.settings == {"kind": "classifier-train", "version": 2, "config": own, "inputs": []}
     assert mixed.settings["config"] == {**own, "augmentation": {"use": "fmix"}}
     assert measured.settings == {
         "kind": "classifier-measure",
@@ -98,7 +113,7 @@ def test_the_papers_settings_leave_a_key_that_holds_no_default(dataset):
 
 def test_one_training_and_one_measurement_a_seed_and_augmentation(dataset):
     asked = {"seeds": [0, 4], "augmentations": ["baseline", "fmix", "fmix(alpha=0.2)"]}
-    expected = [(name, seed, "preact-resnet18") for seed in asked["seeds"] for name in asked["augmentations"]]
+    expected = [(name, seed, "preact-resnet18(width=2)") for seed in asked["seeds"] for name in asked["augmentations"]]
     assert [task.network for task in networks(dataset, **asked)] == expected
     assert [task.network for task in planned(dataset, **asked)] == expected
     assert [task.label for task in networks(dataset, **asked)[:2]] == [
@@ -119,7 +134,7 @@ def test_seeds_and_augmentations_share_no_run(dataset):
     [
         {"name": "other"},
         {"classifier": {"learning_rate": "0.1", "milestones": [0.5, 0.75], "schedule": "step"}},
-        {"classifier": {"mix_mode": "batch", "model": "preact-resnet18", "size": None}},
+        {"classifier": {"mix_mode": "batch", "model": " preact-resnet18( width = 2 )", "size": None}},
         {"augmentations": ["baseline()", "mixup(alpha=1)"]},
         {"backend": make_backend("cpu", "bf16", compile=True, deterministic=True)},  # precision is the config's
     ],
@@ -132,7 +147,7 @@ def test_what_does_not_matter_renames_nothing(dataset, values):
 @pytest.mark.parametrize(
     "classifier",
     [
-        {"width": 3},
+        {"model": "preact-resnet18(width=3)"},
         {"epochs": 2},
         {"batch_size": 8},
         {"learning_rate": 0.2},
@@ -184,11 +199,35 @@ def test_a_change_of_the_users_network_is_another_run(dataset, mine, tmp_path):
     assert not set(names(dataset, classifier={"model": f"{mine}:head"})) & set(before)
 
 
+def test_a_default_that_is_written_out_is_the_same_network(dataset):
+    plain, written = ({"model": f"preact-resnet18{arguments}", "batch_size": 48} for arguments in ("", "(width=64)"))
+    assert names(dataset, classifier=plain) == names(dataset, classifier=written)
+
+
+def test_a_recipe_is_another_training_and_so_is_a_change_of_its_file(dataset, mine, tmp_path):
+    """Whoever names it: the study or the data set."""
+    asked = {"classifier": {"recipe": f"{mine}:adam(lr=0.01)"}}
+    before = names(dataset, **asked)
+    assert not set(names(dataset)) & set(before)
+    assert names(replace(dataset, recipe=f"{mine}:adam(lr=0.01)")) == before
+    assert not set(names(dataset, classifier={"recipe": f"{mine}:adam(lr=0.02)"})) & set(before)
+    (tmp_path / f"{mine}.py").write_text(MINE.replace("0.01", "0.03"))
+    sys.modules.pop(mine)
+    assert not set(names(dataset, **asked)) & set(before)
+
+
+def test_a_recipe_that_fails_is_known_before_training(dataset, mine):
+    with pytest.raises(InputError, match=f"recipe '{mine}:mirror': .*unexpected keyword argument|'recipe'"):
+        planned(dataset, classifier={"recipe": f"{mine}:mirror"})
+
+
 def test_settings_that_do_not_fit_the_data_are_refused(dataset):
     with pytest.raises(InputError, match=r"classifier\.batch_size is 64, but there are 48"):
         planned(dataset, classifier={"batch_size": 64})
-    with pytest.raises(InputError, match=r"classifier: width must be at least 1"):
-        planned(dataset, classifier={"width": 0})
+    with pytest.raises(
+        InputError, match=r"model 'preact-resnet18\(width=0\)': width must be a whole number of at least 1"
+    ):
+        planned(dataset, classifier={"model": "preact-resnet18(width=0)"})
 
 
 # trained and measured
@@ -211,7 +250,7 @@ def test_rows_say_what_they_are_of(worked):
     for row in rows:
         assert row.run in [run.path.name for run in measured]
         facts = (row.study, row.section, row.dataset, row.split, row.model, row.seed, row.n, row.bound)
-        assert facts == ("tiny-study", "classifier", "tiny", "test", "preact-resnet18", 0, TEST_IMAGES, "none")
+        assert facts == ("tiny-study", "classifier", "tiny", "test", "preact-resnet18(width=2)", 0, TEST_IMAGES, "none")
 
 
 def test_rows_are_those_of_the_stored_logits(worked, dataset):
@@ -298,7 +337,7 @@ def test_a_brought_networks_key_is_its_weights_and_name_wherever_they_lie(datase
 
     (load,) = networks(dataset, classifier={"weights": [f"x={first}"]})
     digest = hashlib.sha256((tmp_path / "a.safetensors").read_bytes()).hexdigest()
-    expected = {"width": 2, "weights": digest, "classes": 4, "name": "x", "seed": 0}
+    expected = {"model": "preact-resnet18(width=2)", "weights": digest, "classes": 4, "name": "x", "seed": 0}
     assert load.settings["config"] == expected
     assert key(f"x={first}") == key(f"x={second}")
     assert key(f"x={first}", epochs=7, learning_rate=0.5) == key(f"x={first}"), "nothing is trained"

@@ -18,6 +18,7 @@ from mixlens.analysis.store.runs import CHECKPOINT, MODEL, Run
 from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.loop import DivergedError
 from mixlens.analysis.training.progress import Reporter
+from mixlens.analysis.training.recipe import Recipe, accuracy, cross_entropy
 from mixlens.analysis.training.schedules import OneCycle, StepDecay
 from mixlens.classifier import train as module
 from mixlens.classifier.config import ClassifierConfig
@@ -29,16 +30,20 @@ from mixlens.classifier.train import (
     make_optimizer,
     make_schedule,
     make_step,
+    recipe_named,
     train_classifier,
+    try_recipe,
 )
 
-CONFIG = ClassifierConfig(width=2, epochs=2, batch_size=16, learning_rate=0.05, crop=1)
+CONFIG = ClassifierConfig(model="preact-resnet18(width=2)", epochs=2, batch_size=16, learning_rate=0.05, crop=1)
 BACKEND = make_backend("cpu", "fp32")
 CLASSES = ("a", "b", "c", "d")
 
 MINE = """
 import torch
 from torch import nn
+
+from mixlens import MixUp
 
 seen, orders, sizes = [], [], []
 
@@ -50,6 +55,16 @@ class Same:
         torch.rand(100, generator=generator)
         orders.append(y.clone())
         return x, y
+
+
+class Soft:
+    def __call__(self, x, y, *, generator=None, step=None):
+        return MixUp(num_classes=4, mode="batch")(x, y, generator=generator)
+
+
+class Pairs:
+    def __call__(self, x, y, *, generator=None, step=None):
+        return MixUp(mode="batch").pairs(x, y, generator=generator)
 
 
 class Counted:
@@ -151,7 +166,6 @@ def train(tmp_path):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"width": 0}, "width must be at least 1, got 0"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"size": 0}, "size must be at least 1, got 0"),
         ({"batch_size": 1}, r"batch_size must be at least 2, got 1"),
@@ -172,7 +186,16 @@ def test_settings_that_cannot_be_are_refused(values, told):
 
 
 def test_the_edges_of_what_can_be_are_allowed():
-    ClassifierConfig(width=1, epochs=1, size=1, batch_size=2, milestones=(1.0,), momentum=0.0, weight_decay=0.0, crop=0)
+    ClassifierConfig(
+        model="preact-resnet18(width=1)",
+        epochs=1,
+        size=1,
+        batch_size=2,
+        milestones=(1.0,),
+        momentum=0.0,
+        weight_decay=0.0,
+        crop=0,
+    )
     ClassifierConfig(milestones=())
 
 
@@ -182,7 +205,8 @@ def test_the_defaults_are_the_papers():
     group = make_optimizer(config, network).param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.1, 0.9, 1e-4, False)
     assert make_schedule(config) == StepDecay((100, 150))
-    assert (config.epochs, config.batch_size, config.width, config.model) == (200, 128, 64, "preact-resnet18")
+    assert (config.epochs, config.batch_size, config.model) == (200, 128, "preact-resnet18")
+    assert make_network(config, dataset()).stem.out_channels == 64
 
 
 @pytest.mark.parametrize(
@@ -212,7 +236,7 @@ def test_settings_that_do_not_fit_the_data_are_refused():
 
 def test_a_training_checks_its_data_first(train):
     with pytest.raises(InputError, match="batch_size is 128"):
-        train(config=ClassifierConfig(width=2, epochs=1))
+        train(config=ClassifierConfig(model="preact-resnet18(width=2)", epochs=1))
 
 
 # what training sees
@@ -254,9 +278,13 @@ def pieces(seed=0):
     return network, x, torch.arange(16) % 4, {"mixing": torch.Generator().manual_seed(seed)}
 
 
+def recipe_of(network, loss=cross_entropy, score=accuracy):
+    return Recipe(network, loss, score, make_optimizer(CONFIG, nn.Linear(1, 1)), make_schedule(CONFIG), [], 1)
+
+
 def test_without_an_augmentation_the_loss_is_that_of_the_labels():
     network, x, y, generators = pieces()
-    found = make_step(network, None, generators, BACKEND)(x, y, 0)
+    found = make_step(recipe_of(network), None, generators, BACKEND)(x, y, 0)
     logits = network(x)
     by_hand = (logits.logsumexp(1) - logits[range(16), y]).mean()
     assert found["loss"].item() == pytest.approx(by_hand.item(), rel=1e-6)
@@ -264,25 +292,25 @@ def test_without_an_augmentation_the_loss_is_that_of_the_labels():
 
 
 @pytest.mark.parametrize("mode", ["batch", "elem"])
-def test_with_one_it_is_the_cross_entropy_of_the_soft_labels(mode):
+def test_with_one_it_is_the_cross_entropy_of_both_labels(mode):
     network, x, y, generators = pieces(seed=5)
     mix = MixUp(num_classes=4, mode=mode)
-    found = make_step(network, mix, generators, BACKEND)(x, y, 0)
+    found = make_step(recipe_of(network), mix, generators, BACKEND)(x, y, 0)
     batch = mix.pairs(x, y, generator=torch.Generator().manual_seed(5))
     logs = network(batch.x).log_softmax(1)
     own, partner = -logs[range(16), y], -logs[range(16), batch.y_partner]
     by_hand = (batch.lam * own + (1 - batch.lam) * partner).mean()
     assert found["loss"].item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert found["accuracy"].item() == (logs.argmax(1) == y).sum().item() / 16
-    hard = make_step(network, None, generators, BACKEND)(batch.x, y, 0)["loss"].item()
+    hard = make_step(recipe_of(network), None, generators, BACKEND)(batch.x, y, 0)["loss"].item()
     assert abs(hard - by_hand.item()) > 1e-3
 
 
 def test_the_loss_is_in_full_precision_when_the_network_is_not():
     network, x, y, generators = pieces()
-    found = make_step(network, None, generators, make_backend("cpu", "bf16"))(x, y, 0)
+    found = make_step(recipe_of(network), None, generators, make_backend("cpu", "bf16"))(x, y, 0)
     assert found["loss"].dtype == torch.float32
-    exact = make_step(network, None, generators, BACKEND)(x, y, 0)["loss"]
+    exact = make_step(recipe_of(network), None, generators, BACKEND)(x, y, 0)["loss"]
     assert 0 < abs((found["loss"] - exact).item()) < 0.05
 
 
@@ -294,12 +322,13 @@ def test_mixing_is_at_the_datas_size_and_resizing_after_it():
             seen.append(tuple(x.shape))
             return x.mean((2, 3))
 
-    def mix(x, y, *, generator, step):
-        sizes.append((tuple(x.shape), step))
-        return x, y
+    class Mix:
+        def pairs(self, x, y, *, generator, step):
+            sizes.append((tuple(x.shape), step))
+            return x, y
 
     _, x, _, generators = pieces()
-    make_step(Network(), mix, generators, BACKEND, 16)(x, torch.arange(16) % 3, 7)
+    make_step(recipe_of(Network()), Mix(), generators, BACKEND, 16)(x, torch.arange(16) % 3, 7)
     assert sizes == [((16, 3, 8, 8), 7)]
     assert seen == [(16, 3, 16, 16)]
 
@@ -310,12 +339,12 @@ def test_mixing_is_at_the_datas_size_and_resizing_after_it():
 def test_training_learns_what_is_easy(train):
     """Test accuracy after six epochs against the chance of one in four, as a z-score."""
     data = dataset(128, 200)
-    config = replace(CONFIG, width=8, epochs=6, flip=False, crop=0)
+    config = replace(CONFIG, model="preact-resnet18(width=8)", epochs=6, flip=False, crop=0)
     history = train(config=config, data=data).read_history()
     z = (history[-1]["test_accuracy"] - 0.25) / math.sqrt(0.25 * 0.75 / 200)
     assert z > 10
     assert history[-1]["train_loss"] < math.log(4)
-    assert history[-1]["test_nll"] < math.log(4)
+    assert history[-1]["test_loss"] < math.log(4)
 
 
 def test_labels_that_mean_nothing_cannot_be_learned(train):
@@ -332,7 +361,7 @@ def test_history_columns_and_rates(train):
     run = train(config=replace(CONFIG, epochs=4))
     history = run.read_history()
     assert set(history[0]) == {
-        "epoch", "lr", "train_loss", "train_accuracy", "test_accuracy", "test_nll", "seconds",
+        "epoch", "lr", "train_loss", "train_accuracy", "test_accuracy", "test_loss", "seconds",
     }  # fmt: skip
     assert [record["epoch"] for record in history] == [1, 2, 3, 4]
     assert [record["lr"] for record in history] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
@@ -352,7 +381,7 @@ def test_the_last_evaluation_is_that_of_the_saved_weights(train):
     logits = network(normalise(data.test.images, data.mean, data.std))
     last = run.read_history()[-1]
     assert last["test_accuracy"] == pytest.approx((logits.argmax(1) == data.test.labels).float().mean().item())
-    assert last["test_nll"] == pytest.approx(F.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
+    assert last["test_loss"] == pytest.approx(F.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
 
 
 def test_the_curves_are_on_the_first_test_images(train, monkeypatch):
@@ -361,7 +390,7 @@ def test_the_curves_are_on_the_first_test_images(train, monkeypatch):
     run, data = train(), dataset()
     logits = predict(load_classifier(run, CONFIG, data, BACKEND), data.test.images[:10], BACKEND)
     nll = F.cross_entropy(logits, data.test.labels[:10]).item()
-    assert run.read_history()[-1]["test_nll"] == pytest.approx(nll, rel=1e-5)
+    assert run.read_history()[-1]["test_loss"] == pytest.approx(nll, rel=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(train, same, timeless):
@@ -442,6 +471,15 @@ def test_an_augmentation_of_ones_own_by_its_path(train, mine):
     assert (scaled["head.weight"] - first["head.weight"]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("name", ["Soft", "Pairs"])
+def test_labels_of_ones_own_may_be_soft_or_both(train, mine, name):
+    """MixUp by hand, with soft labels or as a MixedBatch, trains as the built-in does, up to rounding."""
+    built_in = load_file(train("mixup", config=replace(CONFIG, epochs=1)) / MODEL)
+    own = load_file(train(f"{mine}:{name}", config=replace(CONFIG, epochs=1)) / MODEL)
+    for key, values in built_in.items():
+        torch.testing.assert_close(values, own[key], rtol=1e-3, atol=1e-4)
+
+
 def test_one_mask_per_batch_or_one_per_image(train, same):
     first, second = (train("mixup", config=replace(CONFIG, epochs=1, mix_mode=mode)) for mode in ("batch", "elem"))
     assert not same(first, second)
@@ -494,6 +532,114 @@ def test_bf16_trains_and_differs(train, same):
     assert not same(train(), train(precision="bf16"))
 
 
+# recipes
+
+
+RECIPES = """
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def adam(recipe, lr=1e-3, epochs=None):
+    optimizer = torch.optim.Adam(recipe.network.parameters(), lr)
+    return replace(recipe, optimizer=optimizer, epochs=epochs or recipe.epochs)
+
+
+def binary(recipe):
+    return replace(recipe, loss=one_against_all)
+
+
+def one_against_all(outputs, y):
+    return F.binary_cross_entropy_with_logits(outputs, F.one_hot(y, 4).float(), reduction="none").mean(1)
+
+
+def mean_loss(recipe):
+    return replace(recipe, loss=F.cross_entropy)
+
+
+def failing(recipe):
+    return replace(recipe, loss=lambda outputs, y: outputs @ 3)
+
+
+def nothing(recipe):
+    return None
+
+
+class Named(nn.Module):
+    recipe = "mixlens_tests_recipes:adam(lr=0.01)"
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3 * 8 * 8, num_classes)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+"""
+
+
+@pytest.fixture
+def recipes(here):
+    (here / "mixlens_tests_recipes.py").write_text(RECIPES, encoding="utf-8")
+    return "mixlens_tests_recipes"
+
+
+def test_another_optimiser_by_its_name(train, recipes):
+    text = f"{recipes}:adam(lr=0.01, epochs=1)"
+    run = train("mixup", config=replace(CONFIG, recipe=text))
+    assert len(run.read_history()) == 1, "CONFIG has two epochs"
+    assert run.read_history()[0]["lr"] == 0.01
+    try_recipe(replace(CONFIG, recipe=text), dataset())
+
+
+def test_another_loss_by_its_name(train, same, recipes):
+    """Its value at the untrained network's outputs is near log 2 for each class."""
+    config = replace(CONFIG, recipe=f"{recipes}:binary", learning_rate=1e-6)
+    history = train("fmix", config=config).read_history()
+    assert history[0]["train_loss"] == pytest.approx(math.log(2), abs=0.2)
+    assert history[0]["test_loss"] == pytest.approx(math.log(2), abs=0.2)
+
+
+def test_what_was_asked_for_comes_before_the_networks_and_that_before_the_data_sets(recipes):
+    named, plain = make_network(replace(CONFIG, model=f"{recipes}:Named"), dataset()), nn.Linear(1, 1)
+    own = replace(dataset(), recipe=f"{recipes}:binary")
+    asked = replace(CONFIG, recipe=f" {recipes}:adam( lr = 0.5 )")
+    assert recipe_named(asked, own, named) == f"{recipes}:adam(lr=0.5)"
+    assert recipe_named(CONFIG, own, named) == f"{recipes}:adam(lr=0.01)"
+    assert recipe_named(CONFIG, own, plain) == f"{recipes}:binary"
+    assert recipe_named(CONFIG, dataset(), plain) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mean_loss", r"the recipe's loss of 8 images is torch\.float32 \(\); expected a finite number for each"),
+        ("failing", "the recipe's loss failed with TypeError"),
+        ("nothing", "returned NoneType; expected the Recipe it got, or another"),
+        ("adam(rate=3)", "unexpected keyword argument 'rate'"),
+        ("adma", "Did you mean 'adam'"),
+    ],
+)
+def test_a_recipe_that_trains_nothing_is_named_before_training(recipes, name, words):
+    with pytest.raises(InputError, match=words):
+        try_recipe(replace(CONFIG, recipe=f"{recipes}:{name}"), dataset())
+
+
+def test_a_name_alone_is_no_recipe():
+    with pytest.raises(InputError, match=r"'adam' is not of the form package\.module:function"):
+        recipe_named(replace(CONFIG, recipe="adam"), dataset(), nn.Linear(1, 1))
+
+
+def test_trying_a_recipe_leaves_the_global_generator_alone(recipes):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    try_recipe(replace(CONFIG, recipe=f"{recipes}:adam"), dataset())
+    assert torch.equal(torch.rand(2), expected)
+
+
 # what goes wrong while training
 
 
@@ -543,7 +689,7 @@ def test_a_loaded_classifier_is_the_trained_network_frozen_in_eval_mode(train):
     assert model.size == 12
     logits = predict(model, data.test.images, BACKEND)
     nll = F.cross_entropy(logits, data.test.labels).item()
-    assert nll == pytest.approx(run.read_history()[-1]["test_nll"], rel=1e-4), (
+    assert nll == pytest.approx(run.read_history()[-1]["test_loss"], rel=1e-4), (
         "resized and then normalised, or the reverse"
     )
 
@@ -573,7 +719,7 @@ def test_damaged_files_are_refused(train, file):
         train(name="damaged") if file == CHECKPOINT else load_classifier(run, CONFIG, dataset(), BACKEND)
 
 
-@pytest.mark.parametrize("values", [{"width": 3}, {"model": "preact-resnet18-official"}])
+@pytest.mark.parametrize("values", [{"model": "preact-resnet18(width=3)"}, {"model": "preact-resnet18-official"}])
 def test_another_networks_weights_are_refused(train, values):
     with pytest.raises(InputError, match="weights of another network than PreActResNet18"):
         load_classifier(train(config=replace(CONFIG, epochs=1)), replace(CONFIG, **values), dataset(), BACKEND)

@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from patches import TEST
 
 from mixlens.cli.main import main
 
-DEMO = ["run", "demo", "--sections", "vae"]
-TINY = ["--train-size", "64", "--vae.epochs", "1", "--vae.latents", "4", "--vae.batch-size", "32", "--quiet"]
+pytestmark = pytest.mark.usefixtures("page_alone")
 
+DATA = ["--data", "patches:few"]
+DEMO = ["run", "demo", "--sections", "vae", *DATA]
+TINY = ["--vae.epochs", "1", "--vae.latents", "4", "--vae.batch-size", "32", "--quiet", "--threads", "1"]
 TINY += ["--vae.critic-steps", "20", "--vae.oracle-samples", "0"]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished two-seed study of photographs, in an output folder."""
+    """A finished two-seed study of a few images, in an output folder."""
     out = tmp_path_factory.mktemp("runs")
     assert main([*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(out), *TINY]) == 0
     return out
@@ -31,10 +34,11 @@ def test_a_study_leaves_a_report_rows_and_a_record(study: Path) -> None:
     page = (study / "demo" / "report.html").read_text(encoding="utf-8")
     rows = pd.read_csv(study / "demo" / "rows.csv")
     assert "Table 1" in page
+    assert (study / "demo" / "report.pdf").stat().st_size > 10_000
     assert {"rate", "rate_reconstruction", "mse", "rate_gaussian", "infonce", "paired_infonce"} < set(rows["quantity"])
     assert set(rows["seed"]) == {0, 1}
     assert len(rows) == rows["quantity"].nunique() * 3 * 2  # (baseline with itself, baseline, fmix) × seeds
-    assert (rows["n"] == 1000).all()
+    assert (rows["n"] == TEST).all()
     record = json.loads((study / "demo" / "study.json").read_text(encoding="utf-8"))
     assert all(task["state"] == "done" for task in record["tasks"])
     assert not list((study / "runs").glob("*.partial"))
@@ -53,17 +57,8 @@ def test_running_again_trains_nothing_and_gives_the_same_rows(study: Path, capsy
 
 def test_the_vae_command_shares_runs_with_a_study_of_the_same_settings(study: Path) -> None:
     trained = set((study / "runs").glob("vae-train-*"))
-    arguments = [
-        "vae",
-        "--config",
-        "demo",
-        "--name",
-        "alone",
-        "--seeds",
-        "0,1",
-        "--augmentations",
-        "baseline,fmix(alpha=1.0)",
-    ]
+    arguments = ["vae", "--config", "demo", *DATA, "--name", "alone", "--seeds", "0,1"]
+    arguments += ["--augmentations", "baseline,fmix(alpha=1.0)"]
     assert main([*arguments, "--out", str(study), *TINY]) == 0
     assert set((study / "runs").glob("vae-train-*")) == trained
     assert (study / "alone" / "report.html").exists()
@@ -84,7 +79,15 @@ def test_a_users_own_augmentation_and_data(here: Path) -> None:
         "                test_labels=labels[64:], classes=list('abcd'), mean=[.5] * 3, std=[.25] * 3)\n",
         encoding="utf-8",
     )
-    arguments = ["vae", "--data", "my_code:noise", "--augmentations", "baseline,my_code:mirror(strength=0.5)"]
+    arguments = [
+        "vae",
+        "--data",
+        "my_code:noise",
+        "--train-size",
+        "64",
+        "--augmentations",
+        "baseline,my_code:mirror(strength=0.5)",
+    ]
     assert main([*arguments, *TINY, "--seeds", "1", "--name", "mine"]) == 0
     page = (here / "mixlens-runs" / "mine" / "report.html").read_text(encoding="utf-8")
     assert "my_code:mirror (strength=0.5)" in page
@@ -93,7 +96,7 @@ def test_a_users_own_augmentation_and_data(here: Path) -> None:
 def test_settings_of_a_study_file_are_overridden_on_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(
-        "name: from-file\ndata: photos\ntrain_size: 64\nseeds: [5]\naugmentations: [baseline]\n"
+        "name: from-file\ndata: patches:few\nseeds: [5]\naugmentations: [baseline]\n"
         "vae: {epochs: 3, latents: 4, batch_size: 32, learning_rate: 1e-3, oracle_samples: 0, critic_steps: 20}\n",
         encoding="utf-8",
     )
@@ -142,7 +145,7 @@ def test_diverged_training_fails_alone_and_exits_with_1(here: Path) -> None:
 
 def test_an_augmentation_that_fails_says_so_before_anything_is_trained(here: Path, failing: Callable[..., str]) -> None:
     (here / "no_generator.py").write_text("def make():\n    return lambda x, y: (x, y)\n", encoding="utf-8")
-    message = failing("run", "demo", "--augmentations", "baseline,no_generator:make", "--out", "o", *TINY)
+    message = failing(*DEMO, "--augmentations", "baseline,no_generator:make", "--out", "o", *TINY)
     assert "no_generator:make" in message
     assert "generator" in message
     assert not list((here / "o" / "runs").glob("vae-*"))
@@ -181,7 +184,7 @@ def test_an_unfinished_study_can_be_reported(
 
 def test_the_folder_of_the_study_is_tried_before_training(failing: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    assert "taken" in failing("run", "demo", "--name", "taken", "--out", str(tmp_path), *TINY)
+    assert "taken" in failing(*DEMO, "--name", "taken", "--out", str(tmp_path), *TINY)
     assert not list((tmp_path / "runs").glob("vae-*"))
 
 
@@ -301,7 +304,7 @@ def test_a_broken_study_file_is_one_clear_message(
 
 def test_an_unwritable_output_folder(failing: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "file" in failing("run", "demo", "--out", str(tmp_path / "file" / "under"), *TINY)
+    assert "file" in failing(*DEMO, "--out", str(tmp_path / "file" / "under"), *TINY)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "result.json", "config.json"])
@@ -314,7 +317,7 @@ def test_a_damaged_run_is_named_and_the_rest_is_kept(
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
     for measured in (copy / "runs").glob("vae-measure-*"):  # so that the weights are read again
         subprocess.run(["rm", "-r", str(measured)], check=True)
-    message = failing("run", "demo", "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY)
+    message = failing(*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY)
     assert str(victim.parent) in message
     assert len(list((copy / "runs").glob("vae-train-*"))) == len(list((study / "runs").glob("vae-train-*")))
 

@@ -52,7 +52,7 @@ def test_data_that_no_picture_can_be_drawn_of_have_spectra_alone(tmp_path, test,
 
 def test_every_study_has_one_also_if_it_does_not_list_it():
     sections = {name: installed_sections()[name] for name in ("gallery", "classifier")}
-    small = {"width": 2, "batch_size": 8}
+    small = {"model": "preact-resnet18(width=2)", "batch_size": 8}
     asked = read_study(None, sections, {"sections": ["classifier"], "seeds": 1, "classifier": small})
     tasks = plan(asked, sections, tiny_dataset(split(16), split(16)), BACKEND)
     assert [task.section for task in tasks].count("gallery") == 1

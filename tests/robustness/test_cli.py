@@ -8,6 +8,8 @@ from safetensors.torch import save_file
 from mixlens.analysis.models.preact_resnet import PreActResNet18
 from mixlens.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("page_alone")
+
 CODE = """
 import numpy as np
 from torch import nn
@@ -37,10 +39,14 @@ def random(num_classes):
 def nothing():
     return None
 """
-OWN = ["robustness", "--data", "attacked_code:noise", "--classifier.width", "2", "--classifier.epochs", "1"]
-OWN += ["--classifier.crop", "0", "--quiet"]
+OWN = ["robustness", "--data", "attacked_code:noise", "--classifier.epochs", "1", "--classifier.crop", "0", "--quiet"]
 BATCH = ["--classifier.batch-size", "10"]
 FEW = ["--robustness.epsilons", "0", "0.01", "0.1", "--robustness.attacks", "fgsm", "pgd(steps=2)", "uniform-noise"]
+
+
+def own(*arguments):
+    """The command on these data, with a small network unless the arguments name one."""
+    return [*OWN, *([] if "--model" in arguments else ["--model", "preact-resnet18(width=2)"]), *arguments]
 
 
 @pytest.fixture
@@ -64,10 +70,10 @@ def pick(found, **wanted):
     return found
 
 
-def test_photographs_from_training_to_report(tmp_path, capsys):
-    arguments = ["robustness", "--data", "photos", "--train-size", "64", "--augmentations", "baseline,fmix"]
+def test_from_training_to_report(tmp_path, capsys):
+    arguments = ["robustness", "--data", "patches:few(side=16)", "--augmentations", "baseline,fmix"]
     arguments += ["--seeds", "1", "--name", "tiny", "--out", str(tmp_path), "--quiet"]
-    arguments += ["--classifier.width", "2", "--classifier.epochs", "1", "--classifier.batch-size", "32"]
+    arguments += ["--model", "preact-resnet18(width=2)", "--classifier.epochs", "1", "--classifier.batch-size", "32"]
     arguments += ["--robustness.images", "12", "--robustness.protocol", "nested", *FEW]
     assert main(arguments) == 0
     assert str(tmp_path / "tiny" / "report.html") in capsys.readouterr().out.replace("\n", "")
@@ -86,7 +92,7 @@ def test_photographs_from_training_to_report(tmp_path, capsys):
 
 
 def test_a_network_of_ones_own_is_trained(here):
-    arguments = [*OWN, *BATCH, *FEW, "--model", "attacked_code:make", "--augmentations", "baseline", "--seeds", "2"]
+    arguments = own(*BATCH, *FEW, "--model", "attacked_code:make", "--augmentations", "baseline", "--seeds", "2")
     assert main([*arguments, "--out", str(here), "--name", "own"]) == 0
     found = rows(here / "own")
     assert set(found["model"]) == {"attacked_code:make"}
@@ -106,7 +112,7 @@ def test_weights_of_ones_own_are_attacked_as_they_are(here):
     torch.save(weights(1), "second.pt")
     torch.save({"state_dict": weights(2)}, "third.pth")
     given = ["--weights", "first.safetensors", "mine=second.pt", "mine=third.pth"]
-    arguments = [*OWN, *BATCH, *FEW, "--model", "attacked_code:make", *given, "--out", str(here), "--name", "own"]
+    arguments = own(*BATCH, *FEW, "--model", "attacked_code:make(width=2)", *given, "--out", str(here), "--name", "own")
     assert main(arguments) == 0
     assert not list((here / "runs").glob("classifier-train-*")), "nothing is trained"
     found = rows(here / "own")
@@ -128,7 +134,7 @@ def test_weights_of_ones_own_are_attacked_as_they_are(here):
 
 def test_weights_of_the_built_in_network(here):
     save_file(PreActResNet18(3, width=2).state_dict(), "net.safetensors")
-    assert main([*OWN, *BATCH, *FEW, "--weights", "baseline=net.safetensors", "--out", str(here), "--name", "own"]) == 0
+    assert main(own(*BATCH, *FEW, "--weights", "baseline=net.safetensors", "--out", str(here), "--name", "own")) == 0
     assert set(rows(here / "own")["augmentation"]) == {"baseline"}
 
 
@@ -155,7 +161,7 @@ def test_weights_of_the_built_in_network(here):
         (["--classifier.batch-size", "31"], ["classifier.batch_size is 31, but there are 30"]),
         (["--weights", "no-such.pt"], ["there are no weights at no-such.pt"]),
         (["--weights", "pretrained"], ["no published weights for preact-resnet18"]),
-        (["--weights", "wrong.safetensors"], ["wrong.safetensors", "another network", "width"]),
+        (["--weights", "wrong.safetensors"], ["wrong.safetensors", "another network", "with the arguments"]),
         (["--weights", "damaged.pt"], ["damaged.pt"]),
         (["--model", "attacked_code:nothing", "--weights", "wrong.safetensors"], ["returned NoneType"]),
     ],
@@ -165,7 +171,7 @@ def test_a_mistake_is_one_clear_message_before_anything_runs(here, failing, argu
     save_file(PreActResNet18(3, width=3).state_dict(), "wrong.safetensors")
     (here / "damaged.pt").write_bytes(b"no weights")
     batch = [] if "--classifier.batch-size" in arguments else BATCH
-    message = failing(*OWN, *batch, *arguments, "--out", str(here))
+    message = failing(*own(*batch, *arguments, "--out", str(here)))
     for word in words:
         assert word in message
     assert not list((here / "runs").glob("classifier-*"))
@@ -175,7 +181,7 @@ def test_a_mistake_is_one_clear_message_before_anything_runs(here, failing, argu
     ("model", "words"), [("resnet", "unknown model 'resnet'"), ("attacked_code:mkae", "Did you mean 'make'")]
 )
 def test_a_misspelt_model_is_known_before_anything_runs(here, failing, model, words):
-    assert words in failing(*OWN, *BATCH, "--model", model, "--out", str(here))
+    assert words in failing(*own(*BATCH, "--model", model, "--out", str(here)))
     assert not list((here / "runs").iterdir())
 
 
@@ -184,13 +190,13 @@ def test_a_misspelt_model_is_known_before_anything_runs(here, failing, model, wo
 )
 def test_a_network_that_cannot_be_attacked_is_one_clear_message(here, failing, factory, words):
     arguments = ["--model", f"attacked_code:{factory}", "--augmentations", "baseline", "--seeds", "1"]
-    assert words in failing(*OWN, *BATCH, *FEW, *arguments, "--out", str(here))
+    assert words in failing(*own(*BATCH, *FEW, *arguments, "--out", str(here)))
 
 
 @pytest.mark.parametrize("attack", ["deepfool(candidates=1)", "bim(rel_stepsize='far')"])
 def test_an_attack_that_fails_is_one_clear_message(here, failing, attack):
     arguments = ["--augmentations", "baseline", "--seeds", "1", "--robustness.attacks", attack, "--out", str(here)]
-    message = failing(*OWN, *BATCH, *arguments)
+    message = failing(*own(*BATCH, *arguments))
     assert f"attack {attack!r} failed" in message or f'attack "{attack}" failed' in message
 
 

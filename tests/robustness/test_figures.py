@@ -42,7 +42,13 @@ def study(root):
     def make(**values):
         if str(values) in known:
             return known[str(values)]
-        classifier = {"width": 4, "epochs": 6, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
+        classifier = {
+            "model": "preact-resnet18(width=4)",
+            "epochs": 6,
+            "learning_rate": 0.05,
+            "batch_size": 16,
+            "precision": "fp32",
+        }
         attacks = ["fgsm", "pgd(steps=3)", "bim", "uniform-noise", "deepfool"]
         robustness = {"epsilons": EPSILONS, "attacks": attacks} | values.get("robustness", {})
         base = {"name": f"s{len(known)}", "seeds": 3}

@@ -28,7 +28,13 @@ def dataset():
 
 
 def study(**values):
-    classifier = {"width": 4, "epochs": 12, "learning_rate": 0.05, "batch_size": 16, "precision": "fp32"}
+    classifier = {
+        "model": "preact-resnet18(width=4)",
+        "epochs": 12,
+        "learning_rate": 0.05,
+        "batch_size": 16,
+        "precision": "fp32",
+    }
     classifier |= {"crop": 0, "flip": False} | values.pop("classifier", {})
     robustness = {"epsilons": EPSILONS, "attacks": ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"]}
     robustness |= values.pop("robustness", {})
@@ -149,7 +155,7 @@ def test_rows_are_what_the_stored_bits_say(done):
         rows = read_rows(run)
         for row in rows:
             assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "robustness", "tiny", "test")
-            assert (row.model, row.seed, row.n) == ("preact-resnet18", 0, TEST_IMAGES)
+            assert (row.model, row.seed, row.n) == ("preact-resnet18(width=4)", 0, TEST_IMAGES)
             assert (row.augmentation, row.run, row.bound) == (augmentation, task.name, "none")
             assert row.params["protocol"] == "paper"
             assert math.isfinite(row.value)

@@ -3,7 +3,7 @@ import torch
 
 from mixlens import Alternate, CutMix, FMix, MixUp
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.masks.policies import NAMES, parse_policy
+from mixlens.analysis.masks.policies import NAMES, OwnAugmentation, parse_policy
 from mixlens.analysis.spec import split_list
 
 
@@ -135,7 +135,7 @@ def test_a_factory_of_ones_own(here):
     policy = parse_policy("policies_pkg.mod:Mine(k=3)")
     made = policy.build(6, "batch")
     assert (made.mix.k, made.mix.other) == (3, 2)
-    assert torch.equal(made(X, Y)[0], X * 3)
+    assert torch.equal(made.pairs(X, Y)[0], X * 3)
     assert policy.settings == {"use": "policies_pkg.mod:Mine", "with": {"k": 3}}
 
 
@@ -143,7 +143,7 @@ def test_a_factory_found_through_sys_path(tmp_path, here, monkeypatch):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "policies_elsewhere.py").write_text("def make():\n    return lambda x, y: (x, y)\n")
     monkeypatch.syspath_prepend(tmp_path / "lib")
-    assert callable(parse_policy("policies_elsewhere:make").build(6, "elem"))
+    assert parse_policy("policies_elsewhere:make").build(6, "elem") is not None
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,38 @@ def test_a_factory_that_cannot_be_used(here, code, text, told):
 def test_a_module_that_is_not_there(here):
     with pytest.raises(InputError, match=r"augmentation 'policies_absent:make': .*No module named"):
         parse_policy("policies_absent:make").build(6, "elem")
+
+
+BATCH = MixUp(num_classes=6).pairs(X, Y)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [(X, Y), (X, torch.full((6, 6), 1 / 6)), BATCH, BATCH._replace(y=torch.eye(6), y_partner=torch.eye(6))],
+    ids=["classes", "soft labels", "both classes", "both soft labels"],
+)
+def test_what_ones_own_may_return(made):
+    assert OwnAugmentation("mine", lambda x, y, *, generator: made, False, 6).pairs(X, Y) is made
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (None, r"must return \(images, labels\) or a MixedBatch, got NoneType"),
+        ((X,), "or a MixedBatch, got tuple"),
+        ((X[:, :, 1:], Y), "it must keep shape and type"),
+        (BATCH._replace(x=X.double()), "it must keep shape and type"),
+        ((X, Y[1:]), r"torch.int64 \(5,\) as labels of 6 images"),
+        ((X, torch.ones(6, 5)), r"torch.float32 \(6, 5\) as labels of 6 images; expected floats \(6, 6\)"),
+        (BATCH._replace(y_partner=Y[1:]), r"torch.int64 \(5,\) as labels"),
+        (BATCH._replace(y_partner=None), "NoneType as labels"),
+        (BATCH._replace(lam=torch.tensor(0.5)), r"a MixedBatch's lam must be \(6,\)"),
+        (BATCH._replace(lam=0.5), r"a MixedBatch's lam must be \(6,\)"),
+    ],
+)
+def test_what_it_may_not(made, words):
+    with pytest.raises(InputError, match=f"augmentation 'mine'.*{words}"):
+        OwnAugmentation("mine", lambda x, y, *, generator: made, False, 6).pairs(X, Y)
 
 
 # Alternate

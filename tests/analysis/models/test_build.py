@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.build import architectures, build
+from mixlens.analysis.models.build import architectures, build, canonical
 from mixlens.analysis.models.preact_resnet import PreActResNet18
 
 MINE = """
@@ -19,7 +19,7 @@ given = []
 thing = 7
 
 
-def everything(num_classes, in_channels, width, pretrained):
+def everything(num_classes, in_channels, pretrained, width=3):
     given.append(dict(num_classes=num_classes, in_channels=in_channels, width=width, pretrained=pretrained))
     return nn.Conv2d(in_channels, num_classes, 3)
 
@@ -70,7 +70,7 @@ def kind():
 
 
 def made(spec, *, pretrained=False):
-    return build(spec, classes=4, channels=2, width=5, pretrained=pretrained)
+    return build(spec, classes=4, channels=2, pretrained=pretrained)
 
 
 # built in
@@ -78,7 +78,7 @@ def made(spec, *, pretrained=False):
 
 @pytest.mark.parametrize(("name", "official"), [("preact-resnet18", False), ("preact-resnet18-official", True)])
 def test_built_in_networks(name, official):
-    net = made(name)
+    net = made(f"{name}(width=5)")
     expected = PreActResNet18(4, width=5, in_channels=2, official=official)
     assert {k: v.shape for k, v in net.state_dict().items()} == {k: v.shape for k, v in expected.state_dict().items()}
     assert net.stages[0][1].activated is official
@@ -95,6 +95,41 @@ def test_an_unknown_name_gets_the_nearest_and_the_other_forms(given, nearest):
     assert f"unknown model '{given}'." in told
     assert (f"Did you mean '{nearest}'?" in told) if nearest else ("Did you mean" not in told)
     assert all(name in told for name in (*architectures(), "torchvision:", "timm:", "package.module:factory"))
+
+
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [
+        (" preact-resnet18( width = 64 )", "preact-resnet18"),
+        ("preact-resnet18(width=16)", "preact-resnet18(width=16)"),
+        ("preact-resnet18-official(width=64)", "preact-resnet18-official"),
+        ("timm:resnet18(drop_rate=0.1)", "timm:resnet18(drop_rate=0.1)"),
+        ("my.code:make(b=2, a='x')", "my.code:make(a='x',b=2)"),
+    ],
+)
+def test_a_network_has_one_name(text, one):
+    assert canonical(text) == canonical(one) == one
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("preact-resnet18(widht=16)", "unknown argument 'widht'. Did you mean 'width'"),
+        ("preact-resnet18(official=True)", "unknown argument 'official'"),
+        ("preact-resnet18(num_classes=3)", "unknown argument 'num_classes'"),
+        ("preact-resnet81", "unknown model 'preact-resnet81'. Did you mean 'preact-resnet18'"),
+        ("preact-resnet18(16)", "cannot read model"),
+    ],
+)
+def test_arguments_that_a_network_does_not_have_are_refused(text, told):
+    with pytest.raises(InputError, match=told.replace(".", r"\.")):
+        canonical(text)
+
+
+@pytest.mark.parametrize("width", [0, -1, 2.0, "'wide'", True])
+def test_a_width_that_is_none_is_refused(width):
+    with pytest.raises(InputError, match="width must be a whole number of at least 1"):
+        made(f"preact-resnet18(width={width})")
 
 
 @pytest.mark.parametrize("name", architectures())
@@ -173,11 +208,12 @@ def test_a_failed_download_is_told(monkeypatch):
 @pytest.mark.parametrize(
     ("factory", "given"),
     [
-        ("everything", {"num_classes": 4, "in_channels": 2, "width": 5, "pretrained": False}),
+        ("everything", {"num_classes": 4, "in_channels": 2, "width": 3, "pretrained": False}),
+        ("everything(width=7)", {"num_classes": 4, "in_channels": 2, "width": 7, "pretrained": False}),
         ("classes_only", {"num_classes": 4, "depth": 3}),
         ("nothing", {}),
         ("open_ended", {}),
-        ("Network", {"num_classes": 4, "width": 5}),
+        ("Network", {"num_classes": 4, "width": 3}),
         ("bound", {"num_classes": 4, "depth": 9}),
     ],
 )

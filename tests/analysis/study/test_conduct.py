@@ -9,7 +9,7 @@ from mixlens.analysis.store.record import read_record
 from mixlens.analysis.study.conduct import prepare
 from mixlens.classifier.config import ClassifierConfig
 
-SMALL = ClassifierConfig(width=2, epochs=1, batch_size=32)
+SMALL = ClassifierConfig(model="preact-resnet18(width=2)", epochs=1, batch_size=32)
 
 
 def small(**values):

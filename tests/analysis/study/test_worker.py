@@ -62,7 +62,7 @@ def test_another_process_that_has_the_store_and_the_data_gets_the_same_rows(tmp_
         sections=["vae", "gradcam", "calibration"],
         settings={
             "vae": {"epochs": 1, "latents": 4, "batch_size": 32, "critic_steps": 5, "oracle_samples": 0},
-            "classifier": {"width": 2, "epochs": 1, "batch_size": 32},
+            "classifier": {"model": "preact-resnet18(width=2)", "epochs": 1, "batch_size": 32},
             "gradcam": {"images": 20},
             "calibration": {"resamples": 100},
         },
@@ -100,7 +100,9 @@ def _forget():
 def context():
     images = checkerboards(16, 1)
     dataset = tiny_dataset(images, images)
-    return context_of(tiny_study("classifier", classifier={"width": 2, "batch_size": 8}), dataset)
+    return context_of(
+        tiny_study("classifier", classifier={"model": "preact-resnet18(width=2)", "batch_size": 8}), dataset
+    )
 
 
 def test_a_row_has_every_fact_of_its_task(store, context, monkeypatch):

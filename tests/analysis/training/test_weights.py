@@ -142,7 +142,7 @@ def test_another_width_is_told_with_a_tensor_and_both_shapes(tmp_path):
     assert "weights of another network than PreActResNet18 as it was built" in told
     assert "have another shape (such as stem.weight is (2, 3, 3, 3), not (3, 3, 3, 3))" in told
     assert "missing" not in told
-    assert "Give the model and the width that they were trained with." in told
+    assert "Give the model with the arguments that they were trained with." in told
 
 
 def test_other_classes_are_told_as_the_head_alone(tmp_path):

@@ -1,0 +1,91 @@
+"""What trains a network, as one bundle, and the loss of mixed images.
+
+A data set, an architecture or a user may give another part, by the name of a function that is called on the standard
+recipe (`changed`)::
+
+    def adam(recipe, lr=1e-3):
+        return dataclasses.replace(recipe, optimizer=torch.optim.Adam(recipe.network.parameters(), lr))
+
+A user names it as ``--classifier.recipe "my_code.training:adam(lr=0.01)"``, a data set or a network in its attribute
+``recipe``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import InputError, first_line
+from ..interface import Mixed, MixedBatch
+from ..spec import call, load_object, read_spec
+from .loop import Epochs
+
+KIND = "recipe"
+Loss = Callable[[Any, Tensor], Tensor]  # what a network returns, and the labels of B images → a loss of each, (B,)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What trains a network: all of it but the augmentation and the seed."""
+
+    network: nn.Module  # on its device
+    loss: Loss
+    score: Callable[[Any, Tensor], Tensor]  # which of B images are right, (B,), for the training curves
+    optimizer: Optimizer
+    schedule: Callable[[float], float]  # epoch → factor on the optimiser's rates
+    batches: Epochs  # of normalised images and labels
+    epochs: int
+
+
+def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
+    """−Σ_c y_c log softmax(outputs)_c of each image, in nats: (B, classes), with classes (B,) or soft labels → (B,)."""
+    return F.cross_entropy(outputs, y, reduction="none")
+
+
+def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
+    """Which images (B,) have their largest output at their class (B,)."""
+    return outputs.argmax(1) == y
+
+
+def mixed_loss(loss: Loss, outputs: Any, mixed: Mixed) -> Tensor:
+    """λ·ℓ(y) + (1 − λ)·ℓ(y_partner) of each image, (B,); of an augmentation that made labels of its own, ℓ of those.
+
+    Where ℓ is linear in its label, as the cross entropy is, this is its value at the mixed label
+    λ·y + (1 − λ)·y_partner (Zhang et al. 2017). It needs no such label: there may be several heads, and any labels.
+    """
+    if not isinstance(mixed, MixedBatch):
+        return loss(outputs, mixed[1])
+    first, second = loss(outputs, mixed.y), loss(outputs, mixed.y_partner)
+    return mixed.lam * first + (1 - mixed.lam) * second
+
+
+def changed(standard: Recipe, text: str) -> Recipe:
+    """The recipe that the function named ``package.module:function(key=value, …)`` makes of the standard one.
+
+    Raises:
+        InputError: it cannot be imported, fails, or returns something else.
+    """
+    spec = read_spec(text, KIND)
+    made = call(load_object(spec.use, KIND), {"recipe": standard, **spec.arguments}, f"{KIND} {spec.text!r}")
+    if not isinstance(made, Recipe):
+        raise InputError(
+            f"{KIND} {spec.text!r} returned {type(made).__name__}; expected the Recipe it got, or another."
+        )
+    return made
+
+
+def try_outputs(recipe: Recipe, outputs: Any, y: Tensor) -> None:
+    """Raises InputError where loss or score of B images fail, or are not B finite numbers."""
+    for name, function in (("loss", recipe.loss), ("score", recipe.score)):
+        try:
+            made = function(outputs, y)
+        except Exception as error:  # whatever the user's function raises
+            raise InputError(f"the {KIND}'s {name} failed with {type(error).__name__}: {first_line(error)}") from error
+        if not isinstance(made, Tensor) or made.shape != (len(y),) or not made.isfinite().all():
+            found = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+            raise InputError(f"the {KIND}'s {name} of {len(y)} images is {found}; expected a finite number for each.")

@@ -20,8 +20,9 @@ demo: $(STAMP)  ## set up, then the demo study on built-in photographs: mixlens-
 	$(BIN)/mixlens run demo
 	@echo "Open mixlens-runs/demo/report.html or report.pdf"
 
+# Two processes of one thread each; a file's tests share their fixtures, so they stay together.
 test: $(STAMP)  ## set up, then the tests (a few minutes)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP)  ## the slow tests alone
 	$(BIN)/python -m pytest -m "slow and not gpu"
@@ -42,7 +43,7 @@ benchmarks: $(STAMP)  ## quick benchmarks of masks, training, information estima
 	$(BIN)/python benchmarks/vae.py --quick
 	$(BIN)/python benchmarks/training.py --quick
 	$(BIN)/python benchmarks/information.py --quick
-	$(BIN)/python benchmarks/robustness.py --quick --width 8
+	$(BIN)/python benchmarks/robustness.py --quick --model "preact-resnet18(width=8)"
 
 clean:  ## remove the environment and caches; studies in mixlens-runs/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

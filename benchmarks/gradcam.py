@@ -1,6 +1,6 @@
 """Heatmap sums of a data set: ours against pytorch-grad-cam in the same batches, and against bare passes.
 
-    python benchmarks/gradcam.py [--quick] [--json FILE] [--threads N] [--images N] [--width N] [--batch N]
+    python benchmarks/gradcam.py [--quick] [--json FILE] [--threads N] [--images N] [--model SPEC] [--batch N]
 
 Ours is `mixlens.gradcam.measures.heatmap_sums`, from uint8 images to a sum an image. The peer is what a user of
 `pytorch_grad_cam` writes: GradCAM called with each batch of float images on the device, and the maps it returns summed.
@@ -32,10 +32,10 @@ CASES = [*((layer,) for layer in (*LAYERS, "stages.3")), LAYERS]
 
 
 def main() -> None:
-    given = arguments(str(__doc__).partition("\n")[0], images=1000, width=64, batch=100)
+    given = arguments(str(__doc__).partition("\n")[0], images=1000, model="preact-resnet18", batch=100)
     backend, dataset = given.backend, photos.load()
     count = 100 if given.quick else given.images
-    model = backend.prepare(make_classifier(ClassifierConfig(width=given.width), dataset))
+    model = backend.prepare(make_classifier(ClassifierConfig(model=given.model), dataset))
     repeated = torch.arange(count) % len(dataset.test)
     images, labels = dataset.test.images[repeated].to(backend.device), dataset.test.labels[repeated]
     x = to_unit(images, backend)
@@ -68,7 +68,7 @@ def main() -> None:
             "floor": partial(floor, layers),
         }
         timings = interleave(functions, given.repeats or 5)
-        case = f"{', '.join(layers)}, {count} images, width {given.width}"
+        case = f"{', '.join(layers)}, {count} images, {given.model}"
         records.append(record(case, "pytorch-grad-cam", backend, timings["ours"], timings["theirs"], timings["floor"]))
     show(records)
     for row in records:

@@ -1,6 +1,6 @@
 """Attack sweeps: mixlens' three protocols against a plain Foolbox loop, on one trained network and the same images.
 
-    python benchmarks/robustness.py [--quick] [--json FILE] [--threads N] [--device cpu] [--images N] [--width N]
+    python benchmarks/robustness.py [--quick] [--json FILE] [--threads N] [--device cpu] [--images N] [--model SPEC]
                                     [--data cifar10 --weights FILE] [--compile 1]
 
 The peer is what a Foolbox user writes: each of the five attacks called with the list of the published script's 14 ε, on
@@ -39,8 +39,8 @@ from mixlens.analysis.training.backend import Backend
 from mixlens.analysis.training.checkpoint import load_weights
 from mixlens.classifier.config import ClassifierConfig
 from mixlens.classifier.measures import to_unit
-from mixlens.classifier.model import Classifier, make_network
-from mixlens.classifier.train import make_batches, make_optimizer, make_step
+from mixlens.classifier.model import Classifier
+from mixlens.classifier.train import make_recipe, make_step
 from mixlens.robustness.attacks import SHORT
 from mixlens.robustness.config import ATTACKS, EPSILONS, ProtocolName
 from mixlens.robustness.sweep import BROKEN, Swept, compile_for_attacks, sweep
@@ -48,15 +48,16 @@ from mixlens.robustness.sweep import BROKEN, Swept, compile_for_attacks, sweep
 DETERMINISTIC = ("fgsm", "bim", "deepfool")
 BATCH = 250
 STEPS = 150  # of training
+NARROW = "preact-resnet18(width=16)"
 # Gradient steps of each attack at each ε beside the first gradient, which FGSM and BIM share.
 STEPS_OF = {"fgsm": 0, "pgd": 40, "bim": 9, "uniform-noise": 0, "deepfool": 0}
 
 
 def main() -> None:
-    given = arguments(str(__doc__).partition("\n")[0], images=100, width=16, data="photos", weights="", compile=0)
+    given = arguments(str(__doc__).partition("\n")[0], images=100, model=NARROW, data="photos", weights="", compile=0)
     backend: Backend = given.backend
     dataset = load_dataset(given.data)
-    config = ClassifierConfig(width=given.width, batch_size=64, learning_rate=0.05)
+    config = ClassifierConfig(model=given.model, batch_size=64, learning_rate=0.05)
     model = classifier(config, dataset, backend, Path(given.weights) if given.weights else None)
     count = 16 if given.quick else given.images
     epsilons = EPSILONS[::4] if given.quick else EPSILONS
@@ -99,7 +100,7 @@ def main() -> None:
         protocol = name.partition(",")[0]
         plain, graph, more = passes(results[protocol], protocol, steps)
         least = plain * speed["forward"] + graph * speed["both"] + more * (speed["both"] - speed["forward"])
-        case = f"{name}, {count} images, {len(epsilons)} ε, width {given.width}"
+        case = f"{name}, {count} images, {len(epsilons)} ε, {given.model}"
         records.append(
             record(case, "Foolbox", backend, timings[name], timings["foolbox"], [least] * repeats)
             | {
@@ -123,17 +124,17 @@ def main() -> None:
 
 def classifier(config: ClassifierConfig, dataset: Dataset, backend: Backend, weights: Path | None) -> Classifier:
     """The network with the given weights, or trained for a few steps."""
-    network = backend.prepare(make_network(config, dataset))
+    recipe = make_recipe(config, dataset, backend.generator("benchmark", "images"), backend)
     if weights is not None:
-        load_weights(weights, network)
+        load_weights(weights, recipe.network)
     else:
-        batches = make_batches(config, dataset, backend.generator("benchmark", "images"), backend)
-        optimizer, step = make_optimizer(config, network), make_step(network, None, {}, backend)
-        for number, (x, y) in zip(range(STEPS), (batch for _ in range(STEPS) for batch in batches), strict=False):
-            optimizer.zero_grad(set_to_none=True)
+        step = make_step(recipe, None, {}, backend)
+        batches = (batch for _ in range(STEPS) for batch in recipe.batches)
+        for number, (x, y) in zip(range(STEPS), batches, strict=False):
+            recipe.optimizer.zero_grad(set_to_none=True)
             step(x, y, number)["loss"].backward()
-            optimizer.step()
-    return Classifier(network, dataset.mean, dataset.std).to(backend.device)
+            recipe.optimizer.step()
+    return Classifier(recipe.network, dataset.mean, dataset.std).to(backend.device)
 
 
 def compare_bits(found: Swept, theirs: np.ndarray[Any, Any]) -> None:

@@ -38,12 +38,13 @@ format: $(STAMP)  ## reformat the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(STAMP)  ## quick benchmarks of masks, training, information estimators and attack sweeps
+benchmarks: $(STAMP)  ## quick benchmarks, each against what one would use instead
 	$(BIN)/python benchmarks/masks.py --quick
 	$(BIN)/python benchmarks/vae.py --quick
 	$(BIN)/python benchmarks/training.py --quick
 	$(BIN)/python benchmarks/information.py --quick
 	$(BIN)/python benchmarks/robustness.py --quick --model "preact-resnet18(width=8)"
+	$(BIN)/python benchmarks/gradcam.py --quick --model "preact-resnet18(width=8)"
 
 clean:  ## remove the environment and caches; studies in mixlens-runs/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

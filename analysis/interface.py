@@ -209,9 +209,9 @@ class Study:
 
     def describe(self) -> dict[str, Any]:
         """All settings as plain values: what reports show and a study file could hold."""
-        own = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "settings"}
+        values = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "settings"}
         settings = {n: config if isinstance(config, Mapping) else vars(config) for n, config in self.settings.items()}
-        return own | {name: plain(dict(values)) for name, values in settings.items()}
+        return values | {name: plain(dict(values)) for name, values in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -265,9 +265,9 @@ class Task:
     def settings(self) -> dict[str, Any]:
         """Everything that determines its output, as stored in its ``config.json``."""
         known = {"data": self.data, "precision": self.precision}
-        own = keyed(self.config) | {name: value for name, value in known.items() if value}
+        config = keyed(self.config) | {name: value for name, value in known.items() if value}
         inputs = [parent.name for parent in self.inputs]
-        return {"kind": self.kind, "version": self.version, "config": own, "inputs": inputs}
+        return {"kind": self.kind, "version": self.version, "config": config, "inputs": inputs}
 
     @cached_property
     def name(self) -> str:

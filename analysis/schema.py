@@ -112,11 +112,11 @@ def keyed(config: Any) -> dict[str, Any]:
         if not field.metadata.get("keyed", True):
             continue
         if dataclasses.is_dataclass(value):
-            own = keyed(value)
+            entry = keyed(value)
         else:
-            own = {} if value == field.default else {field.name: plain(value)}
-        assert not found.keys() & own.keys(), f"{type(config).__name__} has two settings of one name"
-        found |= own
+            entry = {} if value == field.default else {field.name: plain(value)}
+        assert not found.keys() & entry.keys(), f"{type(config).__name__} has two settings of one name"
+        found |= entry
     return found
 
 

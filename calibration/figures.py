@@ -99,11 +99,11 @@ def _values(
     rows: pd.DataFrame, arm: Arm, quantity: str, temperature: str | None = None, smoothing: float | None = None
 ) -> pd.Series:
     """One value a seed."""
-    own = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)]
+    chosen = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)]
     for column, wanted in (("temperature", temperature), ("smoothing", smoothing)):
         if wanted is not None:
-            own = own[own[column] == wanted]
-    return own.set_index("seed")["value"]
+            chosen = chosen[chosen[column] == wanted]
+    return chosen.set_index("seed")["value"]
 
 
 def _smoothings(rows: pd.DataFrame) -> list[float]:
@@ -179,7 +179,7 @@ def _at_temperatures(record: StudyRecord, rows: pd.DataFrame) -> Table:
         chosen = [int(np.abs(np.log(temperatures / wanted)).argmin()) for wanted in SHOWN_TEMPERATURES]
         header = [f"T = {temperatures[place]:.3g}" for place in chosen]
         for key, text in keys.items():
-            curves = pd.DataFrame([own[key][chosen] for own in arrays])
+            curves = pd.DataFrame([kept[key][chosen] for kept in arrays])
             body.append((f"{record.label(arm)}, {text}", *(f"{value:.3f}" for value in curves.mean())))
     return Table(
         "calibration-temperatures",
@@ -249,9 +249,9 @@ def _labels(record: StudyRecord, rows: pd.DataFrame) -> Table:
 
 
 def _error_over_images(rows: pd.DataFrame, quantity: str) -> str:
-    own = rows[rows["quantity"] == quantity]
-    images = " and ".join(f"{n:,}" for n in sorted(set(own["n"])))
-    error = f"{own['stderr'].max():.2g}"
+    chosen = rows[rows["quantity"] == quantity]
+    images = " and ".join(f"{n:,}" for n in sorted(set(chosen["n"])))
+    error = f"{chosen['stderr'].max():.2g}"
     return f"{images} test images, over which the standard error of {SYMBOLS[quantity]} is at most {error}."
 
 
@@ -302,8 +302,8 @@ def _reliability(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         for axis, temperature in zip(axes, TEMPERATURES, strict=True):
             axis.plot([0, 1], [0, 1], color=FAINT, lw=0.8)
             for arm in arms:
-                own = rows[(rows["arm"] == arm) & (rows["quantity"] == "nll") & (rows["temperature"] == temperature)]
-                for count, run in enumerate(dict.fromkeys(own["run"])):
+                chosen = rows[(rows["arm"] == arm) & (rows["quantity"] == "nll") & (rows["temperature"] == temperature)]
+                for count, run in enumerate(dict.fromkeys(chosen["run"])):
                     keys = [f"{temperature}:{part}" for part in ("confidence", "accuracy", "count")]
                     arrays = record.run(run).read_arrays(*keys)
                     confidence, accuracy, images = (arrays[key] for key in keys)

@@ -89,15 +89,15 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
         bins = measures.bins_of(confidence, right, settings.bins)
         arrays |= {f"{name}:{part}": getattr(bins, part).numpy() for part in ("confidence", "accuracy", "count")}
         if votes is not None:
-            for quantity, own, terms in measures.against_people(log_p, votes, smoothing):
-                params: dict[str, Any] = {"temperature": name, **own}
+            for quantity, extra, terms in measures.against_people(log_p, votes, smoothing):
+                params: dict[str, Any] = {"temperature": name, **extra}
                 infinite = terms.isinf()
                 if infinite.any():
                     share = bootstrap_mean(infinite.double(), drawn, "fraction")
                     add(f"{quantity}_infinite", share, "images on which it is infinite", **params)
                 else:
                     add(quantity, bootstrap_mean(terms, drawn, measures.UNITS.get(quantity, "nats")), **params)
-                    if own.get("smoothing", 0) == 0:
+                    if extra.get("smoothing", 0) == 0:
                         arrays[f"{name}:{quantity}"] = terms.float().numpy()
             pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(votes, 0)))
             correlation = bootstrap(partial(measures.rank_correlation, *pair), drawn, "")

@@ -75,9 +75,9 @@ def _of_file(path: Path, where: str) -> Tensor:
 
 def _of_factory(text: str) -> Tensor:
     spec = read_spec(text, KIND)
-    made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
+    returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
     try:
-        return _numbers(np.asarray(made))
+        return _numbers(np.asarray(returned))
     except TypeError as error:
         raise InputError(f"{KIND} {spec.text!r}: its factory gave no array of numbers, but {error}.") from error
 

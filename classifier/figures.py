@@ -116,5 +116,5 @@ def _partner(record: StudyRecord) -> str:
 
 def _values(rows: pd.DataFrame, arm: Arm, quantity: str) -> pd.Series:
     """One value a seed."""
-    own = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)]
-    return own.set_index("seed")["value"]
+    chosen = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)]
+    return chosen.set_index("seed")["value"]

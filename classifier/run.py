@@ -149,8 +149,8 @@ def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Task]:
 
 def _source(settings: NetworkSettings) -> str:
     spec = read_spec(settings.model, "model")
-    own = spec.is_own and spec.use.partition(":")[0] not in LIBRARIES
-    return source_of(spec.use, "model") if own else ""
+    by_user = spec.is_own and spec.use.partition(":")[0] not in LIBRARIES
+    return source_of(spec.use, "model") if by_user else ""
 
 
 def _digest(file: str) -> str:

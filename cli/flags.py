@@ -52,7 +52,7 @@ def given(overrides: Any) -> dict[str, Any]:
 
 def given_of(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The same of several sections, by section; those of which nothing was given are left out."""
-    return {name: values for name, own in overrides.items() if (values := given(own))}
+    return {name: values for name, flags in overrides.items() if (values := given(flags))}
 
 
 def _help(field: dataclasses.Field[Any]) -> str:

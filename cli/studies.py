@@ -36,9 +36,9 @@ def add_commands(app: App, sections: Mapping[str, Section], typed: Sequence[str]
     command = shlex.join(["mixlens", *typed])
     app.command(_run_command(sections, flags, command))
     for section in sections.values():
-        own = {name: flags[name] for name in (*section.uses, section.name)}
+        offered = {name: flags[name] for name in (*section.uses, section.name)}
         try:
-            app.command(_section_command(sections, section, own, command))
+            app.command(_section_command(sections, section, offered, command))
         except CommandCollisionError as error:
             raise InputError(
                 f"the section {section.name!r} is called as another command is; uninstall its package."
@@ -72,12 +72,12 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
         overrides = given(asked) | chosen | given_of(settings)
         return _run(installed, study, overrides, given(machine), command, dry_run=dry_run)
 
-    own = (
+    options = (
         Argument("study", Argument.POSITIONAL_OR_KEYWORD, annotation=str),
         _option("sections", Annotated[str | None, Parameter(group=STUDY)]),
         _option("dry_run", Annotated[bool, Parameter(group=STUDY, negative=())], False),
     )
-    return _with_flags(run, own, flags)
+    return _with_flags(run, options, flags)
 
 
 def _section_command(
@@ -98,10 +98,12 @@ def _section_command(
     return _with_flags(run, [_option("config", Annotated[str | None, Parameter(group=STUDY)])], flags)
 
 
-def _with_flags(command: Callable[..., int], own: Sequence[Argument], flags: Mapping[str, Any]) -> Callable[..., int]:
+def _with_flags(
+    command: Callable[..., int], options: Sequence[Argument], flags: Mapping[str, Any]
+) -> Callable[..., int]:
     """The command as cyclopts is to see it: its own options, those of every study, and each section's settings."""
     common = (_option("asked", STUDY_FLAGS), _option("machine", MACHINE_FLAGS))
-    arguments = [*own, *common, *(_option(name, kind) for name, kind in flags.items())]
+    arguments = [*options, *common, *(_option(name, kind) for name, kind in flags.items())]
     command.__signature__ = Signature(arguments, return_annotation=int)  # type: ignore[attr-defined]
     command.__annotations__ = {argument.name: argument.annotation for argument in arguments}
     return command

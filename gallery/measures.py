@@ -80,13 +80,13 @@ def pictures(dataset: Dataset, columns: int, seed: int = 0) -> tuple[Tensor, Ten
     labels = dataset.test.labels[order]
     first, rest = order[:columns], order[columns:]
     chosen: list[int] = []
-    for own in labels[:columns].tolist():
+    for label in labels[:columns].tolist():
         others = (int(i) for i in rest.tolist() if i not in chosen)
         fallback = next(others)
         match = (
             fallback
-            if int(dataset.test.labels[fallback]) != own
-            else next((i for i in others if int(dataset.test.labels[i]) != own), fallback)
+            if int(dataset.test.labels[fallback]) != label
+            else next((i for i in others if int(dataset.test.labels[i]) != label), fallback)
         )
         chosen.append(match)
     return dataset.test.images[first], dataset.test.images[torch.tensor(chosen)]

@@ -96,7 +96,7 @@ def _how(rows: pd.DataFrame) -> str:
 
 def _sums(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Table:
     layers = _unique(rows, "layer")
-    areas = {str(layer): int(own["area"].iloc[0]) for layer, own in rows.groupby("layer")}
+    areas = {str(layer): int(of_layer["area"].iloc[0]) for layer, of_layer in rows.groupby("layer")}
     header = ["Augmentation"]
     for layer in layers:
         header.append(f"{layer} ({areas[layer]:,} pixels)")
@@ -111,11 +111,11 @@ def _sums(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Tabl
                 paper = printed.get(arm.augmentation, {}).get("heatmap_sum")
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         body.append(tuple(cells))
-    own = rows[rows["quantity"] == "heatmap_sum"]
-    images = " and ".join(f"{n:,}" for n in sorted(set(own["n"])))
+    sums = rows[rows["quantity"] == "heatmap_sum"]
+    images = " and ".join(f"{n:,}" for n in sorted(set(sums["n"])))
     caption = (
         f"Mean over {images} test images ± standard deviation over training seeds; {_how(rows)}. The standard error "
-        f"over images is at most {own['stderr'].max():.2g}."
+        f"over images is at most {sums['stderr'].max():.2g}."
     )
     if "paper" in header:
         caption += " The paper's values (section 3): the output of its first convolution, 32×32."
@@ -185,7 +185,7 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         axes = figure.subplots(
             len(pictures), len(arrays) + 1, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05}
         )
-        for row, picture, *maps in zip(axes, pictures, *(own[f"map:{layer}"] for own in arrays.values()), strict=True):
+        for row, picture, *maps in zip(axes, pictures, *(run[f"map:{layer}"] for run in arrays.values()), strict=True):
             shown = picture if picture.shape[-1] == 3 else picture.mean(-1)
             row[0].imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             side = picture.shape[:2]

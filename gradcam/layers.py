@@ -61,9 +61,9 @@ def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tup
     Raises:
         InputError: a name that is no layer with maps, or a network that has none.
     """
-    found = spatial_layers(model, x)
-    there = [layer.name for layer in found]
-    listed = ", ".join(f"{layer.name} {'×'.join(map(str, layer.shape))}" for layer in found)
+    layers = spatial_layers(model, x)
+    there = [layer.name for layer in layers]
+    listed = ", ".join(f"{layer.name} {'×'.join(map(str, layer.shape))}" for layer in layers)
     names = [name for text in names for name in text.split(",")]  # --gradcam.layers stem,stages.0
     for name in names:
         if name not in there:
@@ -75,7 +75,7 @@ def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tup
     for known_names in KNOWN:
         if set(known_names) <= set(there):
             return known_names
-    convolutions = [layer.name for layer in found if layer.convolution]
+    convolutions = [layer.name for layer in layers if layer.convolution]
     if not convolutions:
         raise InputError(
             f"the model has no convolution with a map; name layers with --gradcam.layers: {listed or 'none'}."
@@ -93,7 +93,7 @@ def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
     Raises:
         InputError: a layer that is not there, puts out no map, or runs more than once.
     """
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     modules = dict(network_of(model).named_modules())
     for name in names:
         if not name or name not in modules:
@@ -102,11 +102,11 @@ def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
     def tap(name: str, output: object) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise InputError(f"layer {name!r} puts out no map (B, C, h, w).")
-        if name in found:
+        if name in outputs:
             raise InputError(f"layer {name!r} runs more than once in a pass: it has no one activation.")
         if torch.is_grad_enabled() and not output.requires_grad:
             output = output.detach().requires_grad_()
-        found[name] = output
+        outputs[name] = output
         return output.clone()
 
     handles = [
@@ -114,7 +114,7 @@ def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
         for name in names
     ]
     try:
-        yield found
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()

@@ -87,9 +87,9 @@ def _gradients(logits: Tensor, classes: Tensor | None, activations: Mapping[str,
     elif int(classes.min()) < 0 or int(classes.max()) >= logits.shape[1]:
         raise InputError(f"classes must lie in 0 to {logits.shape[1] - 1}, the model's outputs.")
     score = logits.gather(1, classes.unsqueeze(1)).sum()
-    reached = {name: made for name, made in activations.items() if made.requires_grad and score.requires_grad}
-    made = torch.autograd.grad(score, list(reached.values()), allow_unused=True) if reached else ()
-    found = dict(zip(reached, made, strict=True))
+    reached = {name: it for name, it in activations.items() if it.requires_grad and score.requires_grad}
+    known = torch.autograd.grad(score, list(reached.values()), allow_unused=True) if reached else ()
+    found = dict(zip(reached, known, strict=True))
     gradients = []
     for name in activations:
         gradient = found.get(name)
@@ -150,13 +150,13 @@ def heatmap_sums(
         elif target != PREDICTED:
             classes = torch.full((len(x),), int(target), device=x.device)
         maps, logits = heatmaps(model, x, layers, method=method, classes=classes, upsample=upsample)
-        sums.append(torch.stack([normalise(made, norm).sum((1, 2)) for made in maps]))
-        zero.append(torch.stack([made.amax((1, 2)) == 0 for made in maps]))
+        sums.append(torch.stack([normalise(heat, norm).sum((1, 2)) for heat in maps]))
+        zero.append(torch.stack([heat.amax((1, 2)) == 0 for heat in maps]))
         predicted.append(logits.argmax(1))
         for position in shown:
             if start <= position < start + len(x):
-                kept[position] = [normalise(made[position - start :][:1]) for made in maps]
-        areas = tuple(made[0].numel() for made in maps)
+                kept[position] = [normalise(heat[position - start :][:1]) for heat in maps]
+        areas = tuple(heat[0].numel() for heat in maps)
         progress(len(x))
     pictures = tuple(torch.cat([kept[position][i] for position in shown]) for i in range(len(layers))) if shown else ()
     return Sums(tuple(layers), torch.cat(sums, 1), torch.cat(zero, 1), areas, torch.cat(predicted), pictures)

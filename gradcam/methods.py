@@ -29,14 +29,14 @@ class Method:
         if not self.source:
             return self.map(activations, gradients)  # type: ignore[arg-type]
         try:
-            made = self.map(activations, gradients)  # type: ignore[arg-type]
+            returned = self.map(activations, gradients)  # type: ignore[arg-type]
         except Exception as error:  # whatever the user's code raises
             raise InputError(f"{KIND} {self.name!r} failed with {type(error).__name__}: {first_line(error)}") from error
         expected = (len(activations), *activations.shape[2:])
-        if not isinstance(made, Tensor) or made.shape != expected or bool((made < 0).any()):
-            found = f"maps {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
-            raise InputError(f"{KIND} {self.name!r} made {found}; expected maps {expected} of at least 0.")
-        return made
+        if not isinstance(returned, Tensor) or returned.shape != expected or bool((returned < 0).any()):
+            described = f"maps {tuple(returned.shape)}" if isinstance(returned, Tensor) else type(returned).__name__
+            raise InputError(f"{KIND} {self.name!r} made {described}; expected maps {expected} of at least 0.")
+        return returned
 
 
 def find_method(text: str) -> Method:
@@ -50,10 +50,10 @@ def find_method(text: str) -> Method:
     """
     spec = read_spec(text, KIND)
     if spec.is_own:
-        made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
-        if not callable(made):
-            raise InputError(f"{KIND} {spec.text!r}: its factory gave {type(made).__name__}, not a function.")
-        return Method(spec.text, made, source=source_of(spec.use, KIND))
+        returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
+        if not callable(returned):
+            raise InputError(f"{KIND} {spec.text!r}: its factory gave {type(returned).__name__}, not a function.")
+        return Method(spec.text, returned, source=source_of(spec.use, KIND))
     if spec.use not in METHODS:
         raise InputError(f"{unknown(KIND, spec.use, METHODS)} Your own is named package.module:factory.")
     if spec.arguments:

@@ -187,15 +187,17 @@ def judge(answers: Answers, sizes: Mapping[int | None, Answers] | None = None) -
     Args:
         sizes: the same for each size of the training set (None: all of it), where there are several.
     """
-    by_size = {f", {'all' if n is None else format(n, ',')} training images": own for n, own in (sizes or {}).items()}
+    by_size = {
+        f", {'all' if n is None else format(n, ',')} training images": known for n, known in (sizes or {}).items()
+    }
     compared = [_differences(claim, by_size if claim.at_every_size else {"": answers}) for claim in CLAIMS]
-    corrected = iter(holm([change for own in compared for _, _, change, _ in own]))
+    corrected = iter(holm([change for differences in compared for _, _, change, _ in differences]))
     judged = []
-    for claim, own in zip(CLAIMS, compared, strict=True):
-        effects = [(sign, next(corrected), words) for sign, words, _, _ in own]
+    for claim, differences in zip(CLAIMS, compared, strict=True):
+        effects = [(sign, next(corrected), words) for sign, words, _, _ in differences]
         needed = len(claim.comparisons) * (len(by_size) if claim.at_every_size else 1)
-        verdict = _verdict([(sign, change) for sign, change, _ in effects], complete=0 < needed == len(own))
-        figure = own[0][3] if own else ""
+        verdict = _verdict([(sign, change) for sign, change, _ in effects], complete=0 < needed == len(differences))
+        figure = differences[0][3] if differences else ""
         judged.append(Judged(claim, verdict, tuple((words, change) for _, change, words in effects), figure))
     return judged
 
@@ -206,13 +208,13 @@ def _differences(claim: Claim, worlds: Mapping[str, Answers]) -> list[tuple[int,
     for where, answers in worlds.items():
         for comparison in claim.comparisons:
             quantities = answers.quantities.get(comparison.section, ())
-            own = next((one for one in quantities if one.quantity == comparison.quantity), None)
+            measured = next((one for one in quantities if one.quantity == comparison.quantity), None)
             pair = (Arm(answers.study, name) for name in (comparison.first, comparison.second))
-            change = None if own is None else effect(own, *pair)
-            if own is not None and change is not None:
-                unit = f" ({'points' if own.unit == '%' else own.unit})" if own.unit else ""
-                words = f"{label(comparison.first)} − {label(comparison.second)}, {own.title}{unit}{where}"
-                differences.append((comparison.sign, words, change, own.figure))
+            change = None if measured is None else effect(measured, *pair)
+            if measured is not None and change is not None:
+                unit = f" ({'points' if measured.unit == '%' else measured.unit})" if measured.unit else ""
+                words = f"{label(comparison.first)} − {label(comparison.second)}, {measured.title}{unit}{where}"
+                differences.append((comparison.sign, words, change, measured.figure))
     return differences
 
 

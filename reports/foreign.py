@@ -24,8 +24,8 @@ def drawn_from(record: StudyRecord, section: str) -> Iterator[None]:
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        own = [task for task in record.tasks if task.section == section]
-        runs = sorted({f"{record.run(task.name).path.parent / task.kind}-*" for task in own})
+        unread = [task for task in record.tasks if task.section == section]
+        runs = sorted({f"{record.run(task.name).path.parent / task.kind}-*" for task in unread})
         raise InputError(
             f"section {section!r} of study {record.name!r} cannot be shown: its rows or arrays are not what this "
             f"version of mixlens writes ({type(error).__name__}: {first_line(error)}). If they were edited, or are of "

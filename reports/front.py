@@ -64,7 +64,7 @@ class Front:
 
 def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]]) -> Front:
     """The front quantities of the sections, in their order, for the arms that any of them measured."""
-    fronts = [(section, one) for section, own in measured.items() for one in own if one.front]
+    fronts = [(section, one) for section, quantities in measured.items() for one in quantities if one.front]
     seen = {arm for _, one in fronts for arm, _ in one.terms}
     listed = record.arms
     arms = [arm for arm in listed if arm in seen] + sorted(seen - set(listed))
@@ -84,7 +84,7 @@ def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]]) 
 
 
 def _value(one: Measured, arm: Arm) -> str:
-    means = pd.Series([one.factor * float(np.mean(terms)) for (own, _), terms in one.terms.items() if own == arm])
+    means = pd.Series([one.factor * float(np.mean(terms)) for (other, _), terms in one.terms.items() if other == arm])
     return number(means.mean(), sd(means)) if len(means) else ""
 
 

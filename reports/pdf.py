@@ -69,9 +69,9 @@ def render_pdf(content: Content) -> bytes:
 def _printed(value: Any) -> Any:
     """All texts so that they can be printed: no letter without a glyph, no word that no line can hold."""
     if isinstance(value, dict):
-        return {key: _printed(own) for key, own in value.items()}
+        return {key: _printed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_printed(own) for own in value]
+        return [_printed(item) for item in value]
     if not isinstance(value, str):
         return value
     text = _with_glyphs("\n".join(map(visible, value.split("\n"))))

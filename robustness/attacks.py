@@ -75,8 +75,8 @@ class Attack:
     @property
     def by_image(self) -> bool:
         """Whether an image's result is its own: Foolbox's other attacks draw, or stop, for a batch as a whole."""
-        own = (BaseGradientDescent, BaseAdditiveNoiseAttack, BaseRepeatedAdditiveNoiseAttack, DeepFoolAttack)
-        return isinstance(self.foolbox, own)
+        kinds = (BaseGradientDescent, BaseAdditiveNoiseAttack, BaseRepeatedAdditiveNoiseAttack, DeepFoolAttack)
+        return isinstance(self.foolbox, kinds)
 
     @property
     def steps(self) -> int:
@@ -128,13 +128,13 @@ def _parse(text: str) -> Attack:
 
 def _own(spec: Spec) -> Attack:
     """An attack of the user's own: whatever factory makes one of Foolbox's kinds."""
-    made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
-    if not isinstance(made, FixedEpsilonAttack | MinimizationAttack):
+    returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
+    if not isinstance(returned, FixedEpsilonAttack | MinimizationAttack):
         raise InputError(
-            f"{KIND} {spec.text!r}: its factory gave {type(made).__name__}; expected an attack of Foolbox's kinds, "
+            f"{KIND} {spec.text!r}: its factory gave {type(returned).__name__}; expected an attack of Foolbox's kinds, "
             "FixedEpsilonAttack or MinimizationAttack."
         )
-    return Attack(spec.text, made, source_of(spec.use, KIND))
+    return Attack(spec.text, returned, source_of(spec.use, KIND))
 
 
 def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
@@ -155,23 +155,23 @@ def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
     for key in arguments:
         if key not in accepted:
             raise InputError(f"attack {text!r}: {unknown('argument', key, accepted)}")
-    own: dict[str, Any] = {k: v for k, v in arguments.items() if v != parameters[k].default}
+    given: dict[str, Any] = {k: v for k, v in arguments.items() if v != parameters[k].default}
     if issubclass(kind, FlexibleDistanceMinimizationAttack):
-        own["distance"] = linf
+        given["distance"] = linf
     try:
-        made = kind(**own)
-        made.distance  # noqa: B018  some raise here when it is unknown
+        returned = kind(**given)
+        returned.distance  # noqa: B018  some raise here when it is unknown
     except ImportError as error:
         raise InputError(f"attack {text!r} needs another package: pip install 'mixlens[autoattack]'.") from error
     except Exception as error:  # whatever the attack's constructor raises
         raise InputError(f"attack {text!r}: {type(error).__name__}: {error}") from error
-    steps = getattr(made, "steps", 0)
+    steps = getattr(returned, "steps", 0)
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
         raise InputError(f"attack {text!r}: steps must be a whole number of at least 0, got {steps!r}.")
-    shown = ",".join(f"{key}={value!r}" for key, value in sorted(own.items()) if key != "distance")
+    shown = ",".join(f"{key}={value!r}" for key, value in sorted(given.items()) if key != "distance")
     known = {long: short for short, long in SHORT.items()} | {AutoAttack.__name__: "autoattack"}
     name = known.get(kind.__name__, kind.__name__)
-    return Attack(f"{name}({shown})" if shown else name, made)
+    return Attack(f"{name}({shown})" if shown else name, returned)
 
 
 def _kind(name: str) -> Any:

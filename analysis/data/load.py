@@ -64,23 +64,23 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
             raise InputError(f"{error} For your own, give package.module:factory.") from error
         if spec.arguments:
             raise InputError(f"{KIND} {text!r}: {spec.use} takes no arguments.")
-        made = source.load(root)
-        if not isinstance(made, Dataset):
+        returned = source.load(root)
+        if not isinstance(returned, Dataset):
             raise InputError(f"{spec.use} is no data set to train on: {source.ABOUT}.")
-        return made
-    made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
-    if isinstance(made, Dataset):
-        return made
-    if isinstance(made, Mapping):
-        return _from_mapping(spec.text, made)
+        return returned
+    returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
+    if isinstance(returned, Dataset):
+        return returned
+    if isinstance(returned, Mapping):
+        return _from_mapping(spec.text, returned)
     raise InputError(
-        f"{KIND} {spec.text!r}: the factory returned {type(made).__name__}; expected a Dataset or a dict with the keys "
-        f"{', '.join(_KEYS)}."
+        f"{KIND} {spec.text!r}: the factory returned {type(returned).__name__}; expected a Dataset or a dict with the "
+        f"keys {', '.join(_KEYS)}."
     )
 
 
-def _from_mapping(name: str, made: Mapping[str, Any]) -> Dataset:
-    for key in made:
+def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
+    for key in returned:
         if key == "human":
             raise InputError(
                 f"{KIND} {name!r}: 'human': votes are the calibration section's; give a function that returns them, as "
@@ -88,16 +88,16 @@ def _from_mapping(name: str, made: Mapping[str, Any]) -> Dataset:
             )
         if key not in (*_KEYS, *_OPTIONAL):
             raise unknown(f"key in the dict returned by {KIND} {name!r}:", key, (*_KEYS, *_OPTIONAL))
-    missing = [key for key in _KEYS if key not in made]
+    missing = [key for key in _KEYS if key not in returned]
     if missing:
         raise InputError(f"{KIND} {name!r}: the dict that the factory returned lacks {', '.join(missing)}.")
     try:
-        classes = tuple(str(name) for name in made["classes"])
-        mean, std = (tuple(float(value) for value in made[key]) for key in ("mean", "std"))
-        train, test = (Split.of(made[f"{which}_images"], made[f"{which}_labels"]) for which in ("train", "test"))
+        classes = tuple(str(name) for name in returned["classes"])
+        mean, std = (tuple(float(value) for value in returned[key]) for key in ("mean", "std"))
+        train, test = (Split.of(returned[f"{one}_images"], returned[f"{one}_labels"]) for one in ("train", "test"))
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{KIND} {name!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
             "std as lists of numbers."
         ) from error
-    return Dataset(name, train, test, classes, mean, std, str(made.get("recipe", "")))
+    return Dataset(name, train, test, classes, mean, std, str(returned.get("recipe", "")))

@@ -152,12 +152,12 @@ def fit_critic(
 def objective_of(scores: Tensor, objective: Estimator) -> Tensor:
     """What training maximises, from the scores (B, B) of a batch whose pairs lie on the diagonal."""
     b = len(scores)
-    own = scores.diagonal()
+    matched = scores.diagonal()
     if objective == "infonce":
-        return (own - scores.logsumexp(1)).mean() + math.log(b)
+        return (matched - scores.logsumexp(1)).mean() + math.log(b)
     if objective == "smile":
-        apart = nn.functional.softplus(scores).sum() - nn.functional.softplus(own).sum()
-        return -nn.functional.softplus(-own).mean() - apart / (b * (b - 1))
+        apart = nn.functional.softplus(scores).sum() - nn.functional.softplus(matched).sum()
+        return -nn.functional.softplus(-matched).mean() - apart / (b * (b - 1))
     others = scores.masked_fill(torch.eye(b, dtype=torch.bool, device=scores.device), -math.inf)
     log_mean = others.flatten().logsumexp(0) - math.log(b * (b - 1))
-    return own.mean() - (log_mean if objective == "mine" else (log_mean - 1).exp())
+    return matched.mean() - (log_mean if objective == "mine" else (log_mean - 1).exp())

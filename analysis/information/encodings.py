@@ -110,10 +110,10 @@ def overlap(evaluated: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
     A row that repeats within the evaluation is no sign of overlap, since a collapsed encoder maps all images to one,
     and does not count.
     """
-    own, other = fingerprints(evaluated), fingerprints(fitted)
-    values, inverse, counts = own.unique(return_inverse=True, return_counts=True)
+    hashes, other = fingerprints(evaluated), fingerprints(fitted)
+    values, inverse, counts = hashes.unique(return_inverse=True, return_counts=True)
     once = counts == 1
-    return torch.isin(own, other) & once[inverse], torch.isin(other, values[once])
+    return torch.isin(hashes, other) & once[inverse], torch.isin(other, values[once])
 
 
 def fingerprints(rows: Tensor) -> Tensor:

@@ -75,13 +75,13 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
             f"{path} holds {', '.join(sorted(names)) or 'nothing'}; expected mu with log_sigma or sigma, and perhaps "
             "z, of a Gaussian encoder, or x and z of paired samples."
         )
-    found = {name: _tensor(path, name, array) for name, array in arrays.items()}
-    if "sigma" in found:
-        sigma = found.pop("sigma")
+    tensors = {name: _tensor(path, name, array) for name, array in arrays.items()}
+    if "sigma" in tensors:
+        sigma = tensors.pop("sigma")
         if not (sigma > 0).all():
             raise InputError(f"{path}: sigma holds standard deviations, all must be positive.")
-        found["log_sigma"] = sigma.log()
-    return found
+        tensors["log_sigma"] = sigma.log()
+    return tensors
 
 
 def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
@@ -97,23 +97,23 @@ def _of_encoder(
     mean: Tensor, log_scale: Tensor, z: Tensor, others: dict[str, Tensor] | None, k: int
 ) -> dict[str, Estimate | InputError]:
     prior, bounds = rate(mean, log_scale), sandwich(mean, log_scale, z)
-    found: dict[str, Estimate | InputError] = {"rate": prior}
+    estimates: dict[str, Estimate | InputError] = {"rate": prior}
     if others is not None:
         fitted = rate_gaussian(mean, log_scale, fit=(others["mu"], others["log_sigma"]))
         gap = gap_between(prior, fitted, bounds.lower)
-        found["rate, Gaussian marginal"] = fitted
-    found |= {
+        estimates["rate, Gaussian marginal"] = fitted
+    estimates |= {
         "rate, defensive mixture": rate_defensive(mean, log_scale, z),
         "leave-one-out": bounds.upper,
         "index code (InfoNCE, K = N)": bounds.lower,
     }
     try:
-        found[f"InfoNCE, K = {k}"] = infonce(mean, log_scale, z, k=k)
+        estimates[f"InfoNCE, K = {k}"] = infonce(mean, log_scale, z, k=k)
     except InputError as error:
-        found[f"InfoNCE, K = {k}"] = error
+        estimates[f"InfoNCE, K = {k}"] = error
     if others is not None:
-        found |= {"marginal gap, rate − Gaussian": gap.lower, "marginal gap, rate − index code": gap.upper}
-    return found
+        estimates |= {"marginal gap, rate − Gaussian": gap.lower, "marginal gap, rate − index code": gap.upper}
+    return estimates
 
 
 def _of_samples(
@@ -136,12 +136,12 @@ def _of_samples(
     }
     for name in get_args(Estimator):
         tried[f"critic, {name}"] = partial(neural, *evaluated, name, fit=fit, steps=critic_steps, generator=generator)
-    found: dict[str, Estimate | InputError] = {}
+    estimates: dict[str, Estimate | InputError] = {}
     for name, estimate in tried.items():
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the name says it
-                found[name] = estimate()
+                estimates[name] = estimate()
         except InputError as error:
-            found[name] = error
-    return found
+            estimates[name] = error
+    return estimates

@@ -97,7 +97,7 @@ class CriticScores:
         self._critic, self._x, self._y = critic, x.to(dtype), y.to(dtype)
         step = 64
         blocks = [self._score(slice(i, i + step), slice(i, i + step)).diagonal() for i in range(0, len(x), step)]
-        self.own = torch.cat(blocks)
+        self.matched = torch.cat(blocks)
 
     def rows(self, part: slice, out: Tensor) -> None:
         out.copy_(self._score(part, slice(None)))
@@ -117,12 +117,12 @@ class CriticScores:
 
 def _against_product(scores: CriticScores, estimator: Estimator, clip: float, memory: int) -> Estimate:
     """NWJ, MINE and SMILE: the mean score of the pairs against a mean of exponentials over all others."""
-    own = scores.own
-    n = len(own)
-    by_row, by_column = torch.empty_like(own), torch.zeros_like(own)
+    matched = scores.matched
+    n = len(matched)
+    by_row, by_column = torch.empty_like(matched), torch.zeros_like(matched)
     shift = 1.0 if estimator == "nwj" else 0.0
     step = rows_within(memory, n)
-    chunk = own.new_empty(step, n)
+    chunk = matched.new_empty(step, n)
     for start in range(0, n, step):
         block = chunk[: min(step, n - start)]
         scores.rows(slice(start, start + len(block)), block)
@@ -136,5 +136,5 @@ def _against_product(scores: CriticScores, estimator: Estimator, clip: float, me
     # A pair weighs in the product of marginals twice, as x and as y.
     weight = (by_row + by_column) / (n - 1)
     if estimator == "nwj":
-        return from_influence(own - by_row / (n - 1), own - weight, "lower")
-    return from_influence(own - product.log(), own - weight / product, "none")
+        return from_influence(matched - by_row / (n - 1), matched - weight, "lower")
+    return from_influence(matched - product.log(), matched - weight / product, "none")

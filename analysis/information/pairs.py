@@ -24,7 +24,7 @@ LARGEST_ROUNDING = 1e-6  # nats that the expansion of a score may be off
 class Scores(Protocol):
     """N × N scores of which rows can be computed at will."""
 
-    own: Tensor  # (N,) float64: the diagonal
+    matched: Tensor  # (N,) float64: the diagonal
 
     def rows(self, part: slice, out: Tensor) -> None:
         """Write the scores of these rows with all columns into ``out``, (R, N) float64."""
@@ -41,7 +41,7 @@ class GaussianScores:
     """
 
     def __init__(self, mean: Tensor, log_scale: Tensor, z: Tensor) -> None:
-        self.own = log_density(z, mean, log_scale)
+        self.matched = log_density(z, mean, log_scale)
         centre, spread = z.mean(0), z.std(0).clamp_min(torch.finfo(z.dtype).tiny)
         mean, z, log_scale = (mean - centre) / spread, (z - centre) / spread, log_scale - spread.log()
         precision = (-2 * log_scale).exp()
@@ -69,21 +69,21 @@ class GaussianScores:
 
 
 class PairSums(NamedTuple):
-    own: Tensor  # (N,) s_ii
+    matched: Tensor  # (N,) s_ii
     others: Tensor  # (N,) log 1/(N−1) Σ_{j≠i} exp s_ij
     pull: Tensor  # (G, N) Σ_{i≠k} gate_i · exp s_ik / Σ_{j≠i} exp s_ij: column k's part in the sums over others
 
 
-Gates = Callable[[slice, Tensor, Tensor], Tensor]  # (rows, own, others) → (G, R)
+Gates = Callable[[slice, Tensor, Tensor], Tensor]  # (rows, matched, others) → (G, R)
 
 
 def pair_sums(scores: Scores, gates: Gates, memory: int = MEMORY) -> PairSums:
     """Sums over all pairs of N scores, with at most about ``memory`` bytes of scores at a time."""
-    own = scores.own
-    n = len(own)
-    others, pulls = torch.empty_like(own), None
+    matched = scores.matched
+    n = len(matched)
+    others, pulls = torch.empty_like(matched), None
     step = rows_within(memory, n)
-    chunk = own.new_empty(step, n)
+    chunk = matched.new_empty(step, n)
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
         block = chunk[: part.stop - start]
@@ -92,11 +92,11 @@ def pair_sums(scores: Scores, gates: Gates, memory: int = MEMORY) -> PairSums:
         largest = block.amax(1, keepdim=True)
         total = block.sub_(largest).exp_().sum(1)
         others[part] = largest[:, 0] + total.log() - math.log(n - 1)
-        gate = gates(part, own[part], others[part])
-        pulls = own.new_zeros(len(gate), n) if pulls is None else pulls
+        gate = gates(part, matched[part], others[part])
+        pulls = matched.new_zeros(len(gate), n) if pulls is None else pulls
         pulls.addmm_(gate / total, block)
     assert pulls is not None
-    return PairSums(own, others, pulls)
+    return PairSums(matched, others, pulls)
 
 
 def rows_within(memory: int, n: int) -> int:

@@ -30,9 +30,9 @@ def rate_defensive(
     mean, log_scale, z = prepare(mean, log_scale, z, generator)
     prior = log_prior(z)
 
-    def gates(part: slice, own: Tensor, others: Tensor) -> Tensor:
+    def gates(part: slice, matched: Tensor, others: Tensor) -> Tensor:
         return torch.sigmoid(others - prior[part]).unsqueeze(0)  # the others' share of the mixture
 
     sums = pair_sums(GaussianScores(mean, log_scale, z), gates, memory)
-    terms = sums.own - torch.logaddexp(prior, sums.others) + math.log(2)
+    terms = sums.matched - torch.logaddexp(prior, sums.others) + math.log(2)
     return from_influence(terms, terms - sums.pull[0], "upper")

@@ -122,7 +122,7 @@ def bounds_from(make: Callable[[slice], Scores], n: int, k: int | None, memory: 
     if not isinstance(k, int) or not 2 <= k <= n:
         raise InputError(f"k is how many samples are told apart: between 2 and the {n} there are; got {k}.")
     sums = [pair_sums(make(slice(i, i + k)), _gates(k), memory) for i in range(0, n - k + 1, k)]
-    excess = torch.cat([part.own - part.others for part in sums])
+    excess = torch.cat([part.matched - part.others for part in sums])
     terms = contrast(excess, k)
     full = terms.mean().item() > max(math.log(k) - math.log(2), 0.5 * math.log(k))
     if full:
@@ -131,8 +131,8 @@ def bounds_from(make: Callable[[slice], Scores], n: int, k: int | None, memory: 
         lower, upper = from_blocks(terms, k, "lower"), from_blocks(excess, k, "upper")
     else:
         # The derivative of the mean by sample k's weight: its own term, less its part in the others' sums.
-        gated, ungated = sums[0].pull
-        lower = from_influence(terms, terms - gated + _gates(k)(slice(None), sums[0].own, sums[0].others)[0], "lower")
+        matched, others, (gated, ungated) = sums[0]
+        lower = from_influence(terms, terms - gated + _gates(k)(slice(None), matched, others)[0], "lower")
         influence = excess - ungated
         upper = from_influence(excess, influence, "upper")
         if _one_dominates(influence):
@@ -148,8 +148,8 @@ def contrast(excess: Tensor, k: int) -> Tensor:
 def _gates(k: int) -> Callable[[slice, Tensor, Tensor], Tensor]:
     """How much of a contrastive sum the others hold, 1 − q_ii / Σ_j q_ij; and 1, for the sum without the diagonal."""
 
-    def gates(part: slice, own: Tensor, others: Tensor) -> Tensor:
-        share = torch.sigmoid(others + math.log(k - 1) - own)
+    def gates(part: slice, matched: Tensor, others: Tensor) -> Tensor:
+        share = torch.sigmoid(others + math.log(k - 1) - matched)
         return torch.stack([share, torch.ones_like(share)])
 
     return gates

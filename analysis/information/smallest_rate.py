@@ -32,6 +32,6 @@ def smallest_rate(*encoders: tuple[Coded, Coded]) -> Estimate:
         mean, log_scale = check(*fit[:2], names=("fit mean", "fit log_scale"))
         fitted = rate_gaussian_per_sample(mean, log_scale, *moments(mean, log_scale)).mean().item()
         prior = rate_per_sample(mean, log_scale).mean().item()
-        own = evaluated[:2]
-        candidates += [(fitted, partial(rate_gaussian, *own, fit=fit)), (prior, partial(rate, *own))]
+        code = evaluated[:2]
+        candidates += [(fitted, partial(rate_gaussian, *code, fit=fit)), (prior, partial(rate, *code))]
     return min(candidates, key=lambda candidate: candidate[0])[1]()

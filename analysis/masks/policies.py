@@ -108,10 +108,10 @@ class Policy:
         if self.is_baseline:
             return None
         if spec.is_own:
-            made = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {self.text!r}")
-            if not callable(made):
-                raise InputError(f"{KIND} {self.text!r}: its factory gave {type(made).__name__}, not a callable.")
-            return OwnAugmentation(self.text, made, "step" in (parameters_of(made) or ()), num_classes)
+            returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {self.text!r}")
+            if not callable(returned):
+                raise InputError(f"{KIND} {self.text!r}: its factory gave {type(returned).__name__}, not a callable.")
+            return OwnAugmentation(self.text, returned, "step" in (parameters_of(returned) or ()), num_classes)
         arguments = {"mode": mode, **spec.arguments, "num_classes": num_classes}
         mixes = []
         for name in spec.use.split("+"):
@@ -135,36 +135,38 @@ class OwnAugmentation:
     def pairs(self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None) -> Mixed:
         """Raises InputError when the augmentation fails or does not give mixed images like x, and labels."""
         try:
-            made = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
+            returned = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
         except (Exception, SystemExit) as error:  # whatever the user's code raises
             raise InputError(f"augmentation {self.name!r} failed with {type(error).__name__}: {error}") from error
-        both = isinstance(made, MixedBatch)
-        if not both and not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Tensor)):
+        both = isinstance(returned, MixedBatch)
+        pair = isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)
+        if not both and not pair:
             raise InputError(
-                f"augmentation {self.name!r} must return (images, labels) or a MixedBatch, got {type(made).__name__}."
+                f"augmentation {self.name!r} must return (images, labels) or a MixedBatch, "
+                f"got {type(returned).__name__}."
             )
-        mixed = made[0]
+        mixed = returned[0]
         if mixed.shape != x.shape or mixed.dtype != x.dtype:
             raise InputError(
                 f"augmentation {self.name!r} turned {x.dtype} images {tuple(x.shape)} into {mixed.dtype} "
                 f"{tuple(mixed.shape)}; it must keep shape and type."
             )
-        for labels in (made.y, made.y_partner) if both else (made[1],):
+        for labels in (returned.y, returned.y_partner) if both else (returned[1],):
             self._check_labels(labels, y)
-        if both and (not isinstance(made.lam, Tensor) or made.lam.shape != (len(x),)):
+        if both and (not isinstance(returned.lam, Tensor) or returned.lam.shape != (len(x),)):
             raise InputError(
                 f"augmentation {self.name!r}: a MixedBatch's lam must be ({len(x)},), one weight an image."
             )
-        return made
+        return returned
 
     def _check_labels(self, labels: Any, given: Tensor) -> None:
         count = len(given)
         soft = isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == (count, self.num_classes)
         hard = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == given.shape
         if not (soft or hard):
-            found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+            described = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
             raise InputError(
-                f"augmentation {self.name!r} returned {found} as labels of {count} images; expected floats "
+                f"augmentation {self.name!r} returned {described} as labels of {count} images; expected floats "
                 f"({count}, {self.num_classes}), how much of each class is in each image, or integers "
                 f"{tuple(given.shape)}."
             )

@@ -88,19 +88,19 @@ def _of_library(spec: Spec, library: str, classes: int, channels: int, pretraine
 
         if name not in models.list_models(module=models):
             raise unknown(f"torchvision {KIND}", name, models.list_models(module=models))
-        own: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {"weights": None, "num_classes": classes}
-        return call(models.get_model, {"name": name, **own, **spec.arguments}, where)
+        standard: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {"weights": None, "num_classes": classes}
+        return call(models.get_model, {"name": name, **standard, **spec.arguments}, where)
     try:
         import timm
     except ImportError as error:
         raise InputError(f"{where} needs the package timm: pip install timm.") from error
     if not timm.is_model(name):
         raise unknown(f"timm {KIND}", name, timm.list_models())
-    own = {} if pretrained else {"num_classes": classes, "in_chans": channels}
-    return call(timm.create_model, {"model_name": name, "pretrained": pretrained, **own, **spec.arguments}, where)
+    standard = {} if pretrained else {"num_classes": classes, "in_chans": channels}
+    return call(timm.create_model, {"model_name": name, "pretrained": pretrained, **standard, **spec.arguments}, where)
 
 
-def _module(where: str, made: Any) -> nn.Module:
-    if not isinstance(made, nn.Module):
-        raise InputError(f"{where}: its factory returned {type(made).__name__}; expected a torch.nn.Module.")
-    return made
+def _module(where: str, returned: Any) -> nn.Module:
+    if not isinstance(returned, nn.Module):
+        raise InputError(f"{where}: its factory returned {type(returned).__name__}; expected a torch.nn.Module.")
+    return returned

@@ -260,10 +260,10 @@ def read_record(folder: Path) -> StudyRecord:
     path = folder / RECORD
     try:
         content = from_stored(_Content, parse_json(path.read_bytes()))
-        own = {f.name: content.settings[f.name] for f in fields(Study) if f.name in content.settings}
-        if missing := _READ - own.keys():
+        known = {f.name: content.settings[f.name] for f in fields(Study) if f.name in content.settings}
+        if missing := _READ - known.keys():
             raise ValueError(f"its settings have no {', '.join(sorted(missing))}")
-        from_stored(Study, own)
+        from_stored(Study, known)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{folder} is no folder of a mixlens run or study: it has no {RECORD}. Give a study's, such as "

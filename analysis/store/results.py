@@ -52,10 +52,10 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     params: dict[str, None] = {}
     for row in rows:
         record = asdict(row)
-        own = record.pop("params")
-        if taken := own.keys() & record.keys():
+        extra = record.pop("params")
+        if taken := extra.keys() & record.keys():
             raise ValueError(f"a param is called {shown(min(taken))}, as a column of every row is")
-        params |= dict.fromkeys(own)
-        records.append(record | own)
+        params |= dict.fromkeys(extra)
+        records.append(record | extra)
     made = pd.DataFrame(records, columns=[*FACTS, *params])
     return made.astype({"seed": "Int64"}) if made["seed"].isna().any() else made

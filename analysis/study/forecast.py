@@ -50,8 +50,8 @@ def forecast(tasks: Sequence[Task], store: Store) -> list[Planned]:
 
 
 def _alike(config: Mapping[str, Any]) -> str:
-    own = {name: value for name, value in config["config"].items() if name not in REPLICATES}
-    return canonical({"kind": config["kind"], "version": config["version"], "config": own})
+    shared = {name: value for name, value in config["config"].items() if name not in REPLICATES}
+    return canonical({"kind": config["kind"], "version": config["version"], "config": shared})
 
 
 def _seconds(run: Run, last_try: float) -> float:

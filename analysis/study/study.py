@@ -55,7 +55,7 @@ def read_study(
     study = replace(study, augmentations=tuple(augmentations))
     _check_augmentations(study)
     given = {name: _mapping(values.get(name), name) for name in with_used(study.sections, sections)}
-    settings: dict[str, Any] = {name: from_user(sections[name].config, own, name) for name, own in given.items()}
+    settings: dict[str, Any] = {name: from_user(sections[name].config, chosen, name) for name, chosen in given.items()}
     return replace(study, settings=settings)
 
 

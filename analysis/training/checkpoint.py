@@ -39,14 +39,14 @@ def load_weights(path: Path, model: nn.Module) -> None:
         InputError: the file is missing, damaged, holds no state dict, or another network's.
     """
     state = _read_state(path)
-    own = model.state_dict()
-    if all(name.startswith("module.") for name in state) and not all(name.startswith("module.") for name in own):
+    expected = model.state_dict()
+    if all(name.startswith("module.") for name in state) and not all(name.startswith("module.") for name in expected):
         state = {name.removeprefix("module."): value for name, value in state.items()}
-    missing, unknown = [n for n in own if n not in state], [n for n in state if n not in own]
+    missing, unknown = [n for n in expected if n not in state], [n for n in state if n not in expected]
     shapes = [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
+        f"{name} is {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
     ]
     problems = [
         f"{len(names)} {what} (such as {names[0]})"
@@ -67,7 +67,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         if not zipfile.is_zipfile(path) and path.suffix not in (".pt", ".pth", ".ckpt"):
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is no checkpoint of weights alone, and nothing else is unpickled. Save model.state_dict() with "
@@ -78,12 +78,12 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         remedy = f" Delete the folder {path.parent} and run the study again." if ours else ""
         raise InputError(f"{path} is damaged or no file of weights ({first_line(error)}).{remedy}") from error
     for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    named = isinstance(found, Mapping) and all(isinstance(name, str) for name in found)
-    if not (named and found and all(isinstance(value, Tensor) for value in found.values())):
-        raise InputError(f"{path} holds {type(found).__name__}, not a state dict (names → tensors).")
-    return dict(found)
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    named = isinstance(state, Mapping) and all(isinstance(name, str) for name in state)
+    if not (named and state and all(isinstance(value, Tensor) for value in state.values())):
+        raise InputError(f"{path} holds {type(state).__name__}, not a state dict (names → tensors).")
+    return dict(state)
 
 
 def save_checkpoint(

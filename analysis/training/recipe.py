@@ -71,21 +71,22 @@ def changed(standard: Recipe, text: str) -> Recipe:
         InputError: it cannot be imported, fails, or returns something else.
     """
     spec = read_spec(text, KIND)
-    made = call(load_object(spec.use, KIND), {"recipe": standard, **spec.arguments}, f"{KIND} {spec.text!r}")
-    if not isinstance(made, Recipe):
+    returned = call(load_object(spec.use, KIND), {"recipe": standard, **spec.arguments}, f"{KIND} {spec.text!r}")
+    if not isinstance(returned, Recipe):
         raise InputError(
-            f"{KIND} {spec.text!r} returned {type(made).__name__}; expected the Recipe it got, or another."
+            f"{KIND} {spec.text!r} returned {type(returned).__name__}; expected the Recipe it got, or another."
         )
-    return made
+    return returned
 
 
 def try_outputs(recipe: Recipe, outputs: Any, y: Tensor) -> None:
     """Raises InputError where loss or score of B images fail, or are not B finite numbers."""
     for name, function in (("loss", recipe.loss), ("score", recipe.score)):
         try:
-            made = function(outputs, y)
+            returned = function(outputs, y)
         except Exception as error:  # whatever the user's function raises
             raise InputError(f"the {KIND}'s {name} failed with {type(error).__name__}: {first_line(error)}") from error
-        if not isinstance(made, Tensor) or made.shape != (len(y),) or not made.isfinite().all():
-            found = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
-            raise InputError(f"the {KIND}'s {name} of {len(y)} images is {found}; expected a finite number for each.")
+        if not isinstance(returned, Tensor) or returned.shape != (len(y),) or not returned.isfinite().all():
+            tensor = isinstance(returned, Tensor)
+            described = f"{returned.dtype} {tuple(returned.shape)}" if tensor else type(returned).__name__
+            raise InputError(f"the {KIND}'s {name} of {len(y)} images is {described}; expected a finite number each.")

@@ -615,7 +615,7 @@ def test_what_was_asked_for_comes_before_the_networks_and_that_before_the_data_s
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mean_loss", r"the recipe's loss of 8 images is torch\.float32 \(\); expected a finite number for each"),
+        ("mean_loss", r"the recipe's loss of 8 images is torch\.float32 \(\); expected a finite number each"),
         ("failing", "the recipe's loss failed with TypeError"),
         ("nothing", "returned NoneType; expected the Recipe it got, or another"),
         ("adam(rate=3)", "unexpected keyword argument 'rate'"),

@@ -42,7 +42,7 @@ def test_scores_are_log_densities(d):
     scores.rows(slice(0, 20), out)
     expected = matrix(*encoded)
     assert torch.allclose(out, expected, rtol=1e-12, atol=1e-10)
-    assert torch.allclose(scores.own, expected.diagonal(), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(scores.matched, expected.diagonal(), rtol=1e-12, atol=1e-12)
     scores.rows(slice(5, 8), out[:3])
     assert torch.allclose(out[:3], expected[5:8], rtol=1e-12, atol=1e-10)
 
@@ -56,7 +56,7 @@ def test_sums_over_others(n):
     for i in range(n):
         others = [scores[i, j] for j in range(n) if j != i]
         mean = torch.stack(others).exp().mean()
-        assert sums.own[i].item() == pytest.approx(scores[i, i].item(), abs=1e-10)
+        assert sums.matched[i].item() == pytest.approx(scores[i, i].item(), abs=1e-10)
         assert sums.others[i].item() == pytest.approx(mean.log().item(), abs=1e-10)
         for j in range(n):
             if j != i:

@@ -247,7 +247,7 @@ class Biased:
     """A critic that likes some columns, and dislikes the pairs in them: f(i, j) = c_j − 2 c_j [i = j]."""
 
     def __init__(self, c):
-        self.c, self.own = c, -c
+        self.c, self.matched = c, -c
 
     def rows(self, part, out):
         out.copy_(self.c.expand_as(out))
@@ -275,7 +275,7 @@ def test_other_scores_against_loops():
     f = torch.randn(12, 12, generator=generator(), dtype=torch.float64)
 
     class Given:
-        own = f.diagonal().clone()
+        matched = f.diagonal().clone()
 
         def rows(self, part, out):
             out.copy_(f[part])

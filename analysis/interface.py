@@ -221,6 +221,9 @@ class Machine:
     data_root: Path | None = setting(None, "Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.")
     threads: int | None = setting(None, "CPU threads. Default: PyTorch's choice.", minimum=1)
+    at_once: int | None = setting(
+        None, "How many tasks take turns on the device. Default: 8 on CUDA, else 1.", minimum=1
+    )
     compile: bool = setting(False, "Compile the networks with torch.compile.")
     deterministic: bool = setting(False, "Only deterministic algorithms, also on CUDA; slower there.")
     out: Path = setting(Path("mixlens-runs"), "Output folder: runs/ (shared by all studies) and one folder per study.")

@@ -27,6 +27,7 @@ from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from ..analysis.training.checkpoint import load_weights, save_weights
 from ..analysis.training.recipe import KIND as RECIPE
+from ..analysis.training.turns import Turns
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
 from .measures import predict, right_and_nll
 from .model import load_classifier, make_network, try_network
@@ -164,8 +165,8 @@ def _load(loading: Loading, dataset: Dataset) -> nn.Module:
     return network
 
 
-def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -> None:
-    train_classifier(
+def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -> Turns[None]:
+    return train_classifier(
         config.settings,
         context.dataset,
         Policy.of(config.augmentation),

@@ -21,6 +21,7 @@ from ..analysis.training.loop import Step, fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.recipe import KIND, Recipe, accuracy, changed, cross_entropy, mixed_loss, try_outputs
 from ..analysis.training.schedules import OneCycle, StepDecay
+from ..analysis.training.turns import Turns, within
 from .config import TrainingSettings
 from .measures import BATCH
 from .model import PROBES, make_network, resize, scaling
@@ -38,7 +39,7 @@ def train_classifier(
     backend: Backend,
     reporter: Reporter,
     label: str,
-) -> None:
+) -> Turns[None]:
     """Train into ``run``; resumes from its checkpoint. ``seed`` fixes every random draw.
 
     Trainings with the same seed share their initial weights and the order, crops and flips of their images whatever the
@@ -65,20 +66,21 @@ def train_classifier(
             scores.append(recipe.score(outputs, y).float())
         return {"accuracy": torch.cat(scores).mean().item(), "loss": torch.cat(losses).mean().item()}
 
-    with backend.global_draws("classifier", "network", seed) as dropout:
-        fit(
-            recipe.network,
-            recipe.optimizer,
-            make_step(recipe, mix, generators, backend, settings.size),
-            recipe.batches,
-            epochs=recipe.epochs,
-            schedule=recipe.schedule,
-            generators=generators | dropout,
-            evaluate=evaluate,
-            run=run,
-            reporter=reporter,
-            label=label,
-        )
+    dropout = backend.global_draws("classifier", "network", seed)
+    training = fit(
+        recipe.network,
+        recipe.optimizer,
+        make_step(recipe, mix, generators, backend, settings.size),
+        recipe.batches,
+        epochs=recipe.epochs,
+        schedule=recipe.schedule,
+        generators=generators | dropout.generators,
+        evaluate=evaluate,
+        run=run,
+        reporter=reporter,
+        label=label,
+    )
+    yield from within(training, lambda: dropout)
 
 
 def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Recipe:

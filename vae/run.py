@@ -18,6 +18,7 @@ from ..analysis.statistics.uncertainty import from_independent
 from ..analysis.store.runs import Run
 from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
+from ..analysis.training.turns import Turns
 from .config import SECTION, MeasuringSettings, TrainingSettings, VAEConfig
 from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, others_than, reencode
 from .oracle import oracle_task
@@ -114,8 +115,8 @@ def _measurement(asked: Asked, policy: Policy, reference: Task, trained: Task) -
     )
 
 
-def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -> None:
-    train_vae(
+def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -> Turns[None]:
+    return train_vae(
         config.settings,
         context.dataset,
         Policy.of(config.augmentation),

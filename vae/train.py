@@ -19,6 +19,7 @@ from ..analysis.training.checkpoint import load_weights
 from ..analysis.training.loop import Step, fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.schedules import StepDecay
+from ..analysis.training.turns import Turns
 from .config import TrainingSettings
 from .measures import encode_all, mean_squared_error
 from .model import SIDE, VAE, negative_elbo
@@ -37,7 +38,7 @@ def train_vae(
     backend: Backend,
     reporter: Reporter,
     label: str,
-) -> None:
+) -> Turns[None]:
     """Train into ``run``; resumes from its checkpoint. ``(seed, replicate)`` fixes every random draw.
 
     Each stream of random numbers is its own: two trainings with the same seed and replicate share their initial weights
@@ -63,7 +64,7 @@ def train_vae(
             "mse": mean_squared_error(coded.x, coded.reconstruction).mean().item(),
         }
 
-    fit(
+    yield from fit(
         model,
         make_optimizer(settings, model, backend),
         step,

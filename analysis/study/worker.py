@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,9 +18,11 @@ from ..store.runs import ENVIRONMENT, FAILED, Run, Store
 from ..training.backend import Backend, environment, make_backend
 from ..training.loop import DivergedError
 from ..training.progress import Reporter
+from ..training.turns import Turns, whole, within
 from .plan import load_data
 
-Work = Callable[[Any, Run, Sequence[Run], "Context"], Sequence[Measurement] | None]
+Measured = Sequence[Measurement] | None
+Work = Callable[[Any, Run, Sequence[Run], "Context"], Measured | Turns[Measured]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,14 @@ class Done(NamedTuple):
 
 
 def do(task: Task, store: Store, context: Context) -> Done:
+    """`in_turns`, in one go."""
+    return whole(in_turns(task, store, context))
+
+
+def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
     """Make a task's run, unless it is in the store, as its inputs must be, or another worker is at it.
+
+    Training yields after each step, so that other tasks may go on beside it.
 
     Raises:
         FailedError: the work failed for its own reason.
@@ -78,16 +87,21 @@ def do(task: Task, store: Store, context: Context) -> Done:
         backend = replace(context.backend, precision=context.backend.resolve(task.precision or "fp32"))
         claimed.write_json(ENVIRONMENT, environment(backend, task.packages))
         began = time.perf_counter()
+        here = replace(context, backend=backend, label=task.label)
         try:
-            with backend.session():
-                work = _work_of(task)
-                measured = work(task.config, claimed, inputs, replace(context, backend=backend, label=task.label))
+            measured = yield from within(_worked(task, claimed, inputs, here), backend.session)
             rows = [_stamped(measurement, task, context) for measurement in measured or ()]
         except DivergedError as error:
             claimed.write_json(FAILED, {"label": task.label, "reason": str(error)})
             raise FailedError(str(error)) from error
         write_rows(claimed, rows, time.perf_counter() - began)
     return Done(store.find(task.name), fresh=True)
+
+
+def _worked(task: Task, run: Run, inputs: Sequence[Run], context: Context) -> Turns[Measured]:
+    """What a task's work measured: in one turn, or where it is a generator in as many as that takes."""
+    measured = _work_of(task)(task.config, run, inputs, context)
+    return (yield from measured) if isinstance(measured, Generator) else measured
 
 
 def _whole(store: Store, task: Task) -> Run:

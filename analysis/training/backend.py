@@ -7,13 +7,13 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from ..errors import InputError, first_line, unknown
 
@@ -58,19 +58,9 @@ class Backend:
         """A generator on the device, seeded by what it is for: ``backend.generator(seed, "noise")``."""
         return Generator(device=self.device).manual_seed(stream_seed(*purpose))
 
-    @contextlib.contextmanager
-    def global_draws(self, *purpose: object) -> Iterator[dict[str, Generator]]:
-        """Seeds PyTorch's own generators, from which dropout draws, for the duration, and puts them back.
-
-        Yields them by name, so that a training can checkpoint them.
-        """
-        cuda = self.device.type == "cuda"
-        index = self.device.index if self.device.index is not None else torch.cuda.current_device() if cuda else 0
-        with torch.random.fork_rng(devices=[index] if cuda else []):
-            torch.manual_seed(stream_seed(*purpose))
-            yield {"global": torch.default_generator} | (
-                {"global-cuda": torch.cuda.default_generators[index]} if cuda else {}
-            )
+    def global_draws(self, *purpose: object) -> GlobalDraws:
+        """PyTorch's own generators, from which dropout draws, as this purpose seeds them."""
+        return GlobalDraws(self.device, stream_seed(*purpose))
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
@@ -90,6 +80,40 @@ class Backend:
             torch.use_deterministic_algorithms(before)
             for part, value in zip(exact, rounding, strict=True):
                 part.fp32_precision = value
+
+
+class GlobalDraws:
+    """A context in which PyTorch's own generators draw from streams of its own; it may be left and entered again.
+
+    ``generators`` are they, by name, so that a training can checkpoint them.
+    """
+
+    def __init__(self, device: torch.device, seed: int) -> None:
+        self.generators = {"global": torch.default_generator}
+        if device.type == "cuda":
+            index = torch.cuda.current_device() if device.index is None else device.index
+            self.generators["global-cuda"] = torch.cuda.default_generators[index]
+        if device.type == "mps":
+            self.generators["global-mps"] = torch.mps._get_default_mps_generator()
+        self._inside = {
+            name: Generator(generator.device).manual_seed(seed).get_state()
+            for name, generator in self.generators.items()
+        }
+        self._outside: dict[str, Tensor] = {}
+
+    def __enter__(self) -> GlobalDraws:
+        self._outside = self._change(self._inside)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._inside = self._change(self._outside)
+
+    def _change(self, states: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Set the generators' states, and return those that they had."""
+        before = {name: generator.get_state() for name, generator in self.generators.items()}
+        for name, generator in self.generators.items():
+            generator.set_state(states[name])
+        return before
 
 
 def stream_seed(*purpose: object) -> int:

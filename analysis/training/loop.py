@@ -1,7 +1,8 @@
 """The training loop: epochs over resident batches, a checkpoint after each, a stop when the loss is no longer finite.
 
 Nothing inside an epoch waits for an accelerator: metrics are summed where they are computed and read once per epoch. On
-a CPU, where reading costs nothing, the loss is looked at every few dozen steps.
+a CPU, where reading costs nothing, the loss is looked at every few dozen steps. After each step another training may
+take its turn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 from ..store.runs import CHECKPOINT, MODEL, Run
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .progress import Reporter
+from .turns import Turns
 
 CHECK_EVERY = 50
 Step = Callable[[Tensor, Tensor, int], dict[str, Tensor]]
@@ -47,7 +49,7 @@ def fit(
     run: Run,
     reporter: Reporter,
     label: str,
-) -> list[dict[str, Any]]:
+) -> Turns[list[dict[str, Any]]]:
     """Train for ``epochs``, going on from the run's checkpoint if it has one; leaves the final weights in the run.
 
     Args:
@@ -77,7 +79,7 @@ def fit(
     for epoch in range(len(history), epochs):
         began = time.perf_counter()
         model.train()
-        means = _epoch(optimizer, step, batches, epoch, epochs, set_rate, reporter)
+        means = yield from _epoch(optimizer, step, batches, epoch, epochs, set_rate, reporter)
         model.eval()
         with torch.no_grad():
             evaluated = evaluate()
@@ -108,7 +110,7 @@ def _epoch(
     epochs: int,
     set_rate: Callable[[float], None],
     reporter: Reporter,
-) -> dict[str, float]:
+) -> Turns[dict[str, float]]:
     totals: dict[str, Tensor] = {}
     for number, (x, y) in enumerate(batches):
         set_rate(epoch + number / len(batches))
@@ -125,6 +127,7 @@ def _epoch(
             mean = _finite(totals["loss"], number + 1, epoch)
             detail = f"epoch {epoch + 1}/{epochs} loss {mean:.4g}"
         reporter.advance(detail)
+        yield
     return {name: total.item() / len(batches) for name, total in totals.items()}
 
 

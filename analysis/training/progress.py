@@ -12,13 +12,13 @@ LINE_SECONDS = 30.0
 
 
 class Reporter:
-    """Shows what is being worked on. One at a time: `start` a piece of work, `advance` it, `finish` it."""
+    """Shows what is being worked on: `start` a piece of work, `advance` it, `finish` it; others have one `beside`."""
 
-    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, console: Console | None = None, *, quiet: bool = False, bar: Progress | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, emoji=False)
         self.quiet = quiet
         self._live = not quiet and self.console.is_terminal
-        self._bar = Progress(
+        self._bar = bar or Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
@@ -43,6 +43,10 @@ class Reporter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+    def beside(self) -> Reporter:
+        """Another for work that goes on at the same time: a bar of its own on the same screen."""
+        return Reporter(self.console, quiet=self.quiet, bar=self._bar)
 
     def say(self, text: str) -> None:
         """One line, kept on the screen."""

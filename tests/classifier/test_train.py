@@ -20,6 +20,7 @@ from mixlens.analysis.training.loop import DivergedError
 from mixlens.analysis.training.progress import Reporter
 from mixlens.analysis.training.recipe import Recipe, accuracy, cross_entropy
 from mixlens.analysis.training.schedules import OneCycle, StepDecay
+from mixlens.analysis.training.turns import whole
 from mixlens.classifier import train as module
 from mixlens.classifier.config import ClassifierConfig
 from mixlens.classifier.measures import predict
@@ -145,15 +146,17 @@ def train(tmp_path):
     def run(augmentation="baseline", *, seed=0, config=CONFIG, data=None, name=None, reporter=None, precision="fp32"):
         path = tmp_path / (name or f"run-{len(list(tmp_path.glob('run-*')))}")
         path.mkdir(exist_ok=True)
-        train_classifier(
-            config,
-            data or dataset(),
-            parse_policy(augmentation),
-            seed,
-            run=Run(path),
-            backend=make_backend("cpu", precision),
-            reporter=reporter or Reporter(quiet=True),
-            label="test",
+        whole(
+            train_classifier(
+                config,
+                data or dataset(),
+                parse_policy(augmentation),
+                seed,
+                run=Run(path),
+                backend=make_backend("cpu", precision),
+                reporter=reporter or Reporter(quiet=True),
+                label="test",
+            )
         )
         return Run(path)
 

@@ -10,6 +10,7 @@ from mixlens.analysis.masks.policies import parse_policy
 from mixlens.analysis.store.runs import CHECKPOINT, MODEL, Run
 from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.progress import Reporter
+from mixlens.analysis.training.turns import whole
 from mixlens.vae import train as module
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.train import check_data, load_vae, train_vae
@@ -102,16 +103,18 @@ def train(tmp_path):
     def run(augmentation="baseline", *, seed=0, replicate=1, config=CONFIG, data=None, name=None, reporter=None):
         path = tmp_path / (name or f"run-{len(list(tmp_path.glob('run-*')))}")
         path.mkdir(exist_ok=True)
-        train_vae(
-            config,
-            data or dataset(),
-            parse_policy(augmentation),
-            seed,
-            replicate,
-            run=Run(path),
-            backend=make_backend("cpu", "fp32"),
-            reporter=reporter or Reporter(quiet=True),
-            label="test",
+        whole(
+            train_vae(
+                config,
+                data or dataset(),
+                parse_policy(augmentation),
+                seed,
+                replicate,
+                run=Run(path),
+                backend=make_backend("cpu", "fp32"),
+                reporter=reporter or Reporter(quiet=True),
+                label="test",
+            )
         )
         return Run(path)
 

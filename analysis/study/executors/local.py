@@ -1,4 +1,4 @@
-"""Work through a plan in this process.
+"""Work through a plan in this process, one task at a time or several in turn.
 
 Several processes may work on the same plan and store at once: each takes what is ready and not taken, and waits for
 what another is doing.
@@ -16,8 +16,9 @@ from ...interface import Task
 from ...store.lease import LeaseLostError
 from ...store.record import TaskRecord
 from ...store.runs import Run, Store
+from ...training.turns import Turns
 from ..plan import in_order
-from ..worker import Context, FailedError, do
+from ..worker import Context, FailedError, in_turns
 
 POLL_SECONDS = 2.0
 
@@ -32,11 +33,14 @@ class Outcome:
     fresh: int = 0
 
 
-def execute(tasks: Sequence[Task], store: Store, context: Context, outcome: Outcome | None = None) -> Outcome:
+def execute(
+    tasks: Sequence[Task], store: Store, context: Context, outcome: Outcome | None = None, *, at_once: int = 1
+) -> Outcome:
     """Run every task that is not in the store yet. A task that fails for its own reason fails alone: the rest goes on.
 
     Args:
         outcome: filled as tasks end, for a caller that wants to know of them even when this raises.
+        at_once: how many tasks take turns, those first whose output others wait for; results do not depend on it.
 
     Raises:
         InputError: a run directory or checkpoint in the store is damaged or foreign, or cannot be written.
@@ -44,28 +48,54 @@ def execute(tasks: Sequence[Task], store: Store, context: Context, outcome: Outc
     outcome = Outcome() if outcome is None else outcome
     waiting = {task.name: task for task in in_order(tasks)}
     total = len(waiting)
-    while waiting:
+    if at_once > 1:
+        awaited = {parent.name for task in waiting.values() for parent in task.inputs}
+        waiting = {name: waiting[name] for name in sorted(waiting, key=lambda name: name not in awaited)}
+    active: dict[str, Turns[None]] = {}
+
+    def turns(room: int) -> bool:
+        """A turn of each active task, again and again until no more than ``room`` are; whether any came to an end."""
         moved = False
-        for name, task in list(waiting.items()):
-            parents = [parent.name for parent in task.inputs]
-            if any(parent in outcome.failed or parent in outcome.skipped for parent in parents):
-                outcome.skipped.append(name)
-                context.reporter.say(f"skipped: {task.label} (an input failed)")
-            elif all(parent in outcome.done for parent in parents):
-                place = f"[{total - len(waiting) + 1}/{total}] {task.label}"
-                _try(task, store, replace(context, label=place), outcome)
-            if name in outcome.done or name in outcome.failed or name in outcome.skipped:
-                del waiting[name]
-                moved = True
-        if not moved:
-            time.sleep(POLL_SECONDS)  # another worker holds everything that is ready
+        while len(active) > room:
+            for name, work in list(active.items()):
+                if next(work, work) is work:
+                    del active[name]
+                    if name in outcome.done or name in outcome.failed:  # else another worker holds it
+                        del waiting[name]
+                        moved = True
+        return moved
+
+    try:
+        while waiting:
+            moved = False
+            for name, task in list(waiting.items()):
+                parents = [parent.name for parent in task.inputs]
+                if any(parent in outcome.failed or parent in outcome.skipped for parent in parents):
+                    outcome.skipped.append(name)
+                    context.reporter.say(f"skipped: {task.label} (an input failed)")
+                    del waiting[name]
+                    moved = True
+                elif name not in active and all(parent in outcome.done for parent in parents):
+                    place = f"[{total - len(waiting) + len(active) + 1}/{total}] {task.label}"
+                    here = replace(
+                        context, label=place, reporter=context.reporter.beside() if at_once > 1 else context.reporter
+                    )
+                    active[name] = _try(task, store, here, outcome)
+                    moved |= turns(room=at_once - 1)
+            if active:
+                moved |= turns(room=len(active) - 1)
+            elif not moved:
+                time.sleep(POLL_SECONDS)  # another worker holds everything that is ready
+    finally:
+        for work in active.values():
+            work.close()
     return outcome
 
 
-def _try(task: Task, store: Store, context: Context, outcome: Outcome) -> None:
+def _try(task: Task, store: Store, context: Context, outcome: Outcome) -> Turns[None]:
     """Note in the outcome what becomes of a task; nothing where another worker holds it."""
     try:
-        done = do(task, store, context)
+        done = yield from in_turns(task, store, context)
     except FailedError as error:
         outcome.failed[task.name] = str(error)
         context.reporter.finish()

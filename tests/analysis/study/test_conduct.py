@@ -2,11 +2,14 @@
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from mixlens import Machine, Study, conduct
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import read_record
+from mixlens.analysis.store.runs import HISTORY, MODEL, Run
 from mixlens.analysis.study.conduct import prepare
+from mixlens.analysis.training.progress import Reporter
 from mixlens.classifier.config import ClassifierConfig
 
 SMALL = ClassifierConfig(model="preact-resnet18(width=2)", epochs=1, batch_size=32)
@@ -61,3 +64,88 @@ def test_what_cannot_be_run_is_named_and_leaves_nothing(values, words, machine, 
     with pytest.raises(InputError, match=words.replace(".", r"\.")):
         conduct(small(**values), machine)
     assert not list(tmp_path.glob("runs/*-*"))
+
+
+# several tasks that take turns
+
+MINE = """
+from torch import nn
+
+
+def forgetful(num_classes):
+    \"\"\"A network that draws from PyTorch's own generator in training.\"\"\"
+    layers = [nn.Conv2d(3, 4, 3, stride=4), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(256, num_classes))
+
+
+def broken():
+    return lambda x, y, generator=None: (x * float("nan"), y)
+"""
+
+
+@pytest.fixture
+def several(mine):
+    classifier = {"model": f"{mine}:forgetful", "epochs": 2, "batch_size": 16}
+    settings = {"classifier": classifier, "vae": {"epochs": 2, "batch_size": 16, "latents": 4, "oracle_samples": 0}}
+    settings["vae"]["critic_steps"] = 20
+
+    def make(*augmentations):
+        listed = augmentations or ("baseline", "mixup", "fmix+mixup")
+        return small(
+            data="patches:few", train_size=None, augmentations=listed, sections=["vae", "classifier"], settings=settings
+        )
+
+    return make
+
+
+def left(folder):
+    """What a study leaves: rows, weights and histories, these without their seconds."""
+    runs = sorted((folder / "runs").glob("*-train-*"))
+    histories = [[{k: v for k, v in e.items() if k != "seconds"} for e in Run(run).read_history()] for run in runs]
+    weights = {run.name: load_file(run / MODEL) for run in runs}
+    assert all((run / HISTORY).exists() for run in runs)
+    return read_record(folder / "small").rows(), weights, histories
+
+
+def assert_alike(first, second):
+    assert first[0] == second[0]
+    assert first[1].keys() == second[1].keys()
+    for name, state in first[1].items():
+        assert all(bool((value == second[1][name][key]).all()) for key, value in state.items()), name
+    assert first[2] == second[2]
+
+
+@pytest.mark.parametrize("at_once", [3, 50])
+def test_tasks_that_take_turns_are_what_they_are_one_by_one(at_once, several, tmp_path):
+    for number in (1, at_once):
+        conduct(several(), Machine(out=tmp_path / str(number), quiet=True, threads=1, at_once=number))
+    assert_alike(left(tmp_path / "1"), left(tmp_path / str(at_once)))
+
+
+def test_turns_that_are_interrupted_go_on_bit_for_bit(several, tmp_path, monkeypatch):
+    conduct(several(), Machine(out=tmp_path / "whole", quiet=True, threads=1))
+    machine = Machine(out=tmp_path / "killed", quiet=True, threads=1, at_once=4)
+    advance, steps = Reporter.advance, iter(range(22))
+
+    def killed(self, detail="", count=1, **options):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        advance(self, detail, count, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reporter, "advance", killed)
+        with pytest.raises(KeyboardInterrupt):
+            conduct(several(), machine)
+    assert len(list((tmp_path / "killed" / "runs").glob("*.partial"))) == 4
+    assert not list((tmp_path / "killed" / "runs").glob("*.lease"))
+    conduct(several(), machine)
+    assert_alike(left(tmp_path / "whole"), left(tmp_path / "killed"))
+
+
+def test_a_training_that_diverges_leaves_those_beside_it_alone(several, tmp_path, mine):
+    study = several("baseline", f"{mine}:broken", "mixup")
+    record = conduct(study, Machine(out=tmp_path, quiet=True, threads=1, at_once=4))
+    failed = [task.label for task in record.tasks if task.state == "failed"]
+    assert all("broken" in label for label in failed)
+    assert len(failed) == 2, "a VAE and a classifier"
+    assert set(record.table("classifier")["augmentation"]) == {"baseline", "mixup"}

@@ -146,3 +146,21 @@ def test_full_precision_is_no_tf32_and_the_switches_are_put_back(precision):
     with backend.session():
         assert [part.fp32_precision for part in parts] == (["ieee"] * 2 if precision == "fp32" else before)
     assert [part.fp32_precision for part in parts] == before
+
+
+def test_global_draws_go_on_when_they_are_entered_again():
+    draws, backend = torch.rand, make_backend("cpu")
+    torch.manual_seed(3)
+    outer = draws(4)
+    torch.manual_seed(3)
+    inner = backend.global_draws("a", 1)
+    with inner:
+        first = draws(2)
+    assert torch.equal(draws(2), outer[:2]), "the draws outside go on as if nothing had been drawn inside"
+    with inner:
+        second = draws(2)
+    assert torch.equal(draws(2), outer[2:])
+    with backend.global_draws("a", 1):
+        assert torch.equal(draws(4), torch.cat([first, second]))
+    with backend.global_draws("a", 2):
+        assert not torch.equal(draws(2), first)

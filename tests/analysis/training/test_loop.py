@@ -33,6 +33,7 @@ from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.loop import fit
 from mixlens.analysis.training.schedules import StepDecay
 from mixlens.analysis.training.progress import Reporter
+from mixlens.analysis.training.turns import whole
 
 EPOCHS = 4
 
@@ -62,9 +63,9 @@ def train(run, *, precision="fp32", epochs=EPOCHS, on_step=None, on_evaluate=Non
         result = {"out": model(torch.ones(2, 3, 8, 8)).sum().item()}
         return on_evaluate(result, model) or result if on_evaluate else result
 
-    return fit(model, torch.optim.Adam(model.parameters(), lr=1e-2, fused=True), step, batches, epochs=epochs,
+    return whole(fit(model, torch.optim.Adam(model.parameters(), lr=1e-2, fused=True), step, batches, epochs=epochs,
                schedule=StepDecay((2, 3)), generators=generators, evaluate=evaluate, run=run,
-               reporter=reporter or Reporter(quiet=True), label="job")
+               reporter=reporter or Reporter(quiet=True), label="job"))
 
 
 if __name__ == "__main__":

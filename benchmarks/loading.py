@@ -15,7 +15,7 @@ from torchvision import transforms
 
 from mixlens.analysis.data.dataset import Dataset
 from mixlens.analysis.data.loader import Batches
-from mixlens.analysis.training.loop import Step
+from mixlens.analysis.training.engine import Step
 
 Source = Iterator[tuple[Tensor, Tensor]]
 

@@ -18,7 +18,7 @@ from torchvision import transforms
 
 from mixlens import FMix
 from mixlens.analysis.data.sources import photos
-from mixlens.analysis.training.loop import Step
+from mixlens.analysis.training.engine import Step
 from mixlens.classifier.config import ClassifierConfig
 from mixlens.classifier.train import make_batches, make_recipe, make_step
 

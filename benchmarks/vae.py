@@ -18,7 +18,7 @@ from torchvision import transforms
 
 from mixlens import FMix
 from mixlens.analysis.data.sources import photos
-from mixlens.analysis.training.loop import Step
+from mixlens.analysis.training.engine import Step
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.model import VAE
 from mixlens.vae.train import make_batches, make_optimizer, make_step

@@ -13,11 +13,12 @@ from ..analysis.data.dataset import Dataset, Split
 from ..analysis.data.loader import Batches, Transforms
 from ..analysis.errors import InputError
 from ..analysis.interface import Augmentation, Mixed
-from ..analysis.masks.policies import Policy
+from ..analysis.masks.policies import Policy, period_of
 from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
 from ..analysis.training.backend import Backend, make_backend
-from ..analysis.training.loop import Step, fit
+from ..analysis.training.engine import Step, training_forward
+from ..analysis.training.loop import fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.recipe import KIND, Recipe, accuracy, changed, cross_entropy, mixed_loss, try_outputs
 from ..analysis.training.schedules import OneCycle, StepDecay
@@ -72,6 +73,7 @@ def train_classifier(
         recipe.optimizer,
         make_step(recipe, mix, generators, backend, settings.size),
         recipe.batches,
+        backend=backend,
         epochs=recipe.epochs,
         schedule=recipe.schedule,
         generators=generators | dropout.generators,
@@ -79,6 +81,7 @@ def train_classifier(
         run=run,
         reporter=reporter,
         label=label,
+        period=period_of(mix),
     )
     yield from within(training, lambda: dropout)
 
@@ -160,7 +163,7 @@ def make_step(
     size: int | None = None,
 ) -> Step:
     """One training step's forward pass: mix the images, and the mean of the recipe's loss, weighted as they are."""
-    forward: Callable[[Tensor], Any] = torch.compile(recipe.network) if backend.compile else recipe.network
+    forward = training_forward(recipe.network, backend, getattr(recipe.batches, "batch_size", None))
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
         mixed: Mixed = (x, y)
@@ -184,8 +187,13 @@ def in_full(outputs: Any) -> Any:
 
 
 def make_optimizer(settings: TrainingSettings, network: nn.Module) -> torch.optim.Optimizer:
+    on_cuda = next(network.parameters()).device.type == "cuda"
     return torch.optim.SGD(
-        network.parameters(), lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+        network.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=on_cuda or None,  # a captured graph takes its rate from the device
     )
 
 

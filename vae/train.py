@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -12,11 +11,12 @@ from ..analysis.data.dataset import Dataset
 from ..analysis.data.loader import Batches, Transforms
 from ..analysis.errors import InputError
 from ..analysis.interface import Augmentation
-from ..analysis.masks.policies import Policy
+from ..analysis.masks.policies import Policy, period_of
 from ..analysis.store.runs import MODEL, Run
 from ..analysis.training.backend import Backend, stream_seed
 from ..analysis.training.checkpoint import load_weights
-from ..analysis.training.loop import Step, fit
+from ..analysis.training.engine import Step, training_forward
+from ..analysis.training.loop import fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.schedules import StepDecay
 from ..analysis.training.turns import Turns
@@ -69,6 +69,7 @@ def train_vae(
         make_optimizer(settings, model, backend),
         step,
         batches,
+        backend=backend,
         epochs=settings.epochs,
         schedule=StepDecay(tuple(max(1, round(fraction * settings.epochs)) for fraction in settings.milestones)),
         generators=generators,
@@ -76,6 +77,7 @@ def train_vae(
         run=run,
         reporter=reporter,
         label=label,
+        period=period_of(mix),
     )
 
 
@@ -102,7 +104,7 @@ def make_step(
     backend: Backend,
 ) -> Step:
     """One training step's forward pass: mix the images, encode, decode, and the mean −ELBO of the mixed images."""
-    forward: Any = torch.compile(model) if backend.compile else model
+    forward = training_forward(model, backend, settings.batch_size)
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
         if mix is not None:

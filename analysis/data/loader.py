@@ -140,24 +140,28 @@ class Batches:
         return (len(self.images) + self.batch_size - 2) // self.batch_size  # one image over makes no batch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = self._order()
+        order = self.order()
         for batch in range(len(self)):
-            start = batch * self.batch_size
-            stop = start + self.batch_size if batch < len(self) - 1 else len(self.images)
-            images, labels = self._take(slice(start, stop), order)
-            x = _unit(images) if self.transforms is None else self.transforms(images, generator=self.generator)
-            yield _standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format), labels
+            rows = self.rows(batch)
+            yield self.take(rows if order is None else order[rows])
 
-    def _order(self) -> Tensor | None:
+    def order(self) -> Tensor | None:
+        """The order of an epoch's images, (N,), drawn anew where they are shuffled; None: as they are."""
         if not self.shuffle:
             return None
         source = self.generator.device if self.generator is not None else self.images.device
         return torch.randperm(len(self.images), generator=self.generator, device=source).to(self.images.device)
 
-    def _take(self, where: slice, order: Tensor | None) -> tuple[Tensor, Tensor]:
-        if order is None:
-            return self.images[where], self.labels[where]
-        return self.images[order[where]], self.labels[order[where]]
+    def rows(self, batch: int) -> slice:
+        """Which places of an epoch's order a batch has."""
+        start = batch * self.batch_size
+        return slice(start, start + self.batch_size if batch < len(self) - 1 else len(self.images))
+
+    def take(self, which: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """The images of these numbers, transformed and normalised, and their labels."""
+        images, labels = self.images[which], self.labels[which]
+        x = _unit(images) if self.transforms is None else self.transforms(images, generator=self.generator)
+        return _standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format), labels
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -172,6 +172,13 @@ class OwnAugmentation:
             )
 
 
+def period_of(mix: Augmentation | None) -> int | None:
+    """After how many steps an augmentation does the same again; None where that is not known."""
+    if isinstance(mix, Alternate):
+        return 2
+    return None if isinstance(mix, OwnAugmentation) and mix.takes_step else 1
+
+
 def parse_policy(text: str) -> Policy:
     """Read ``name``, ``name(key=value, …)`` or ``package.module:factory(key=value, …)``.
 

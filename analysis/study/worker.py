@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import torch
+
 from ..data.dataset import Dataset
 from ..errors import InputError
 from ..interface import Machine, Measurement, Row, Study, Task
@@ -84,7 +86,7 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
             raise InputError(
                 f"{task.label}: data set {context.dataset.name!r} is not the one that this was planned for."
             )
-        backend = replace(context.backend, precision=context.backend.resolve(task.precision or "fp32"))
+        backend = replace(context.backend, precision=context.backend.resolve(task.precision or "fp32")).apart()
         claimed.write_json(ENVIRONMENT, environment(backend, task.packages))
         began = time.perf_counter()
         here = replace(context, backend=backend, label=task.label)
@@ -95,6 +97,8 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
             claimed.write_json(FAILED, {"label": task.label, "reason": str(error)})
             raise FailedError(str(error)) from error
         write_rows(claimed, rows, time.perf_counter() - began)
+        if backend.stream is not None:
+            torch.cuda.empty_cache()  # what a stream has kept, no other can have
     return Done(store.find(task.name), fresh=True)
 
 

@@ -29,11 +29,20 @@ class Backend:
     precision: Precision
     compile: bool = False
     deterministic: bool = False
+    stream: torch.cuda.Stream | None = None  # on which a task's work is queued; None: the device's default
 
     @property
     def channels_last(self) -> bool:
         """Channels-last convolutions: twice as fast on CPUs and with bf16 on CUDA; MPS gains nothing."""
         return self.device.type != "mps"
+
+    def apart(self) -> Backend:
+        """The same on a stream of its own, so that the work of several tasks fills a CUDA device."""
+        if self.device.type != "cuda":
+            return self
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        return replace(self, stream=stream)
 
     def resolve(self, precision: str) -> Precision:
         """What ``auto`` stands for on this device: bf16 where the hardware multiplies it natively, else fp32.
@@ -52,7 +61,12 @@ class Backend:
         return module.to(memory_format=torch.channels_last) if self.channels_last else module
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.precision == "bf16",
+            cache_enabled=self.device.type != "cuda",
+        )
 
     def generator(self, *purpose: object) -> Generator:
         """A generator on the device, seeded by what it is for: ``backend.generator(seed, "noise")``."""
@@ -64,7 +78,7 @@ class Backend:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """Sets the deterministic switch, and fp32 that is no TF32, for the duration of a task, and puts them back."""
+        """Sets stream, deterministic switch and fp32 that is no TF32, for a turn of a task, and puts them back."""
         before = torch.are_deterministic_algorithms_enabled()
         exact = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
         rounding = [part.fp32_precision for part in exact]
@@ -75,7 +89,8 @@ class Backend:
             for part in exact:
                 part.fp32_precision = "ieee"  # by default convolutions round to TF32's ten bits
         try:
-            yield
+            with torch.cuda.stream(self.stream):  # None: nothing changes
+                yield
         finally:
             torch.use_deterministic_algorithms(before)
             for part, value in zip(exact, rounding, strict=True):

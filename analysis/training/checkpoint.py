@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import threading
 import zipfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,30 +87,64 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def save_checkpoint(
-    path: Path,
-    *,
-    model: nn.Module,
-    optimizer: Optimizer,
-    generators: Mapping[str, Generator],
-    history: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write atomically: the old checkpoint stays until the new one is whole."""
-    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
-    state = optimizer.state_dict()
-    scalars: dict[str, Any] = {}
-    for index, slots in state["state"].items():
-        for slot, value in slots.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer/{index}/{slot}"] = value
-            else:
-                scalars[f"{index}/{slot}"] = value
-    tensors |= {f"generator/{name}": generator.get_state() for name, generator in generators.items()}
-    metadata = {
-        "optimizer": {"groups": state["param_groups"], "scalars": scalars},
-        "history": list(history),
-    }
-    _replace(path, tensors, {"mixlens": json.dumps(metadata)})
+class Checkpoints:
+    """The checkpoints of one training: copied where the tensors are, and written in a thread while training goes on.
+
+    The old file stays until the new one is whole. There is one writer at a time: what one raised, the next `save` or
+    `wait` raises.
+    """
+
+    def __init__(self, path: Path, check: Callable[[], None] = lambda: None) -> None:
+        """``check`` is called before a new file takes the old one's place, and may raise."""
+        self.path, self.check = path, check
+        self._writer: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def save(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: Optimizer,
+        generators: Mapping[str, Generator],
+        history: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self.wait()
+        tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+        state = optimizer.state_dict()
+        scalars: dict[str, Any] = {}
+        for index, slots in state["state"].items():
+            for slot, value in slots.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{index}/{slot}"] = value
+                else:
+                    scalars[f"{index}/{slot}"] = value
+        tensors |= {f"generator/{name}": generator.get_state() for name, generator in generators.items()}
+        groups = [
+            {k: v.item() if isinstance(v, Tensor) else v for k, v in one.items()} for one in state["param_groups"]
+        ]
+        metadata = {"optimizer": {"groups": groups, "scalars": scalars}, "history": list(history)}
+        copies = {name: value.detach().clone() for name, value in tensors.items()}
+        copied = torch.cuda.current_stream().record_event() if any(t.is_cuda for t in copies.values()) else None
+        self._writer = threading.Thread(target=self._write, args=(copies, json.dumps(metadata), copied))
+        self._writer.start()
+
+    def wait(self) -> None:
+        """Until what was saved is on the disk. Raises what the writer met."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _write(self, copies: dict[str, Tensor], metadata: str, copied: torch.cuda.Event | None) -> None:
+        try:
+            with torch.cuda.stream(torch.cuda.Stream()) if copied else nullcontext():
+                if copied:
+                    copied.wait()
+                _replace(self.path, copies, {"mixlens": metadata}, self.check)
+        except BaseException as error:
+            self._error = error
 
 
 def load_checkpoint(
@@ -146,12 +181,15 @@ def load_checkpoint(
     return history
 
 
-def _replace(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+def _replace(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str], check: Callable[[], None] = lambda: None
+) -> None:
     # Copies, since tied weights share memory, which the format does not hold.
     tensors = {n: t.detach().to("cpu", memory_format=torch.contiguous_format, copy=True) for n, t in tensors.items()}
     aside = path.with_name(f"{path.name}.tmp")
     try:
         save_file(tensors, aside, metadata)
+        check()
         os.replace(aside, path)
     except SafetensorError as error:  # such as a full disk
         raise OSError(first_line(error)) from error

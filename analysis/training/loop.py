@@ -1,8 +1,8 @@
 """The training loop: epochs over resident batches, a checkpoint after each, a stop when the loss is no longer finite.
 
 Nothing inside an epoch waits for an accelerator: metrics are summed where they are computed and read once per epoch. On
-a CPU, where reading costs nothing, the loss is looked at every few dozen steps. After each step another training may
-take its turn.
+a CPU, where reading costs nothing, the loss is looked at every few dozen steps. A checkpoint is written while the next
+epoch runs. After each step another training may take its turn.
 """
 
 from __future__ import annotations
@@ -10,30 +10,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 from ..store.runs import CHECKPOINT, MODEL, Run
-from .checkpoint import load_checkpoint, save_checkpoint, save_weights
+from .backend import Backend
+from .checkpoint import Checkpoints, load_checkpoint, save_weights
+from .engine import Engine, Epochs, Step, make_engine
 from .progress import Reporter
 from .turns import Turns
 
 CHECK_EVERY = 50
-Step = Callable[[Tensor, Tensor, int], dict[str, Tensor]]
 
 
 class DivergedError(RuntimeError):
     """The loss became NaN or infinite: this training is over, and its reason is recorded."""
-
-
-class Epochs(Protocol):
-    """What a loop iterates over, once per epoch."""
-
-    def __iter__(self) -> Any: ...
-    def __len__(self) -> int: ...
 
 
 def fit(
@@ -42,6 +36,7 @@ def fit(
     step: Step,
     batches: Epochs,
     *,
+    backend: Backend,
     epochs: int,
     schedule: Callable[[float], float],
     generators: Mapping[str, Generator],
@@ -49,6 +44,7 @@ def fit(
     run: Run,
     reporter: Reporter,
     label: str,
+    period: int | None = 1,
 ) -> Turns[list[dict[str, Any]]]:
     """Train for ``epochs``, going on from the run's checkpoint if it has one; leaves the final weights in the run.
 
@@ -56,6 +52,7 @@ def fit(
         step: ``step(x, y, number) → metrics`` with a scalar ``loss``; it does the forward pass, the loop the rest.
         schedule: epoch → factor on the optimiser's initial learning rate, asked at every step with the fraction done.
         generators: every source of randomness that training advances; they are checkpointed too.
+        period: after how many steps the same happens again; None: unknown (`engine.make_engine`).
         evaluate: metrics after an epoch, recorded in the history; called in eval mode, without gradients.
 
     Returns:
@@ -66,35 +63,44 @@ def fit(
         InputError: the checkpoint is damaged.
         LeaseLostError: another worker has taken the run over.
     """
-    rates = [group["lr"] for group in optimizer.param_groups]
-
-    def set_rate(epoch: float) -> None:
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * schedule(epoch)
-
+    initial = [float(group["lr"]) for group in optimizer.param_groups]
     history: list[dict[str, Any]] = []
     if (run / CHECKPOINT).exists():
         history = load_checkpoint(run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators)
+    engine = make_engine(
+        backend,
+        optimizer,
+        step,
+        batches,
+        lambda epoch: [rate * schedule(epoch) for rate in initial],
+        period=period,
+        generators=generators,
+        say=lambda text: reporter.say(f"{label}: {text}"),
+    )
     reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches))
-    for epoch in range(len(history), epochs):
-        began = time.perf_counter()
-        model.train()
-        means = yield from _epoch(optimizer, step, batches, epoch, epochs, set_rate, reporter)
-        model.eval()
-        with torch.no_grad():
-            evaluated = evaluate()
-        for name, value in evaluated.items():
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"the evaluation's {name} became {value} after epoch {epoch + 1}; try a lower learning rate."
-                )
-        record = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"]}
-        record |= {f"train_{name}": value for name, value in means.items()}
-        record |= {f"test_{name}": value for name, value in evaluated.items()}
-        run.check_lease()
-        history.append(record | {"seconds": round(time.perf_counter() - began, 3)})
-        save_checkpoint(run / CHECKPOINT, model=model, optimizer=optimizer, generators=generators, history=history)
-        run.write_history(history)
+    checkpoints = Checkpoints(run / CHECKPOINT, run.check_lease)
+    try:
+        for epoch in range(len(history), epochs):
+            began = time.perf_counter()
+            model.train()
+            means = yield from _epoch(engine, len(batches), epoch, epochs, reporter)
+            model.eval()
+            with torch.no_grad():
+                evaluated = evaluate()
+            for name, value in evaluated.items():
+                if not math.isfinite(value):
+                    raise DivergedError(
+                        f"the evaluation's {name} became {value} after epoch {epoch + 1}; try a lower learning rate."
+                    )
+            record = {"epoch": epoch + 1, "lr": float(optimizer.param_groups[0]["lr"])}
+            record |= {f"train_{name}": value for name, value in means.items()}
+            record |= {f"test_{name}": value for name, value in evaluated.items()}
+            run.check_lease()
+            history.append(record | {"seconds": round(time.perf_counter() - began, 3)})
+            checkpoints.save(model=model, optimizer=optimizer, generators=generators, history=history)
+            run.write_history(history)
+    finally:
+        checkpoints.wait()
     reporter.finish()
     run.write_history(history)
     model.eval()
@@ -102,33 +108,17 @@ def fit(
     return history
 
 
-def _epoch(
-    optimizer: Optimizer,
-    step: Step,
-    batches: Epochs,
-    epoch: int,
-    epochs: int,
-    set_rate: Callable[[float], None],
-    reporter: Reporter,
-) -> Turns[dict[str, float]]:
-    totals: dict[str, Tensor] = {}
-    for number, (x, y) in enumerate(batches):
-        set_rate(epoch + number / len(batches))
-        metrics = step(x, y, epoch * len(batches) + number)
-        optimizer.zero_grad(set_to_none=True)
-        metrics["loss"].backward()
-        optimizer.step()
-        for name, value in metrics.items():
-            detached = value.detach()
-            totals[name] = totals[name] + detached if name in totals else detached
+def _epoch(engine: Engine, count: int, epoch: int, epochs: int, reporter: Reporter) -> Turns[dict[str, float]]:
+    totals: Mapping[str, Tensor] = {}
+    for number, totals in enumerate(engine.epoch(epoch)):
         detail = ""
         waits = totals["loss"].device.type != "cpu"
-        if number == len(batches) - 1 or (number % CHECK_EVERY == CHECK_EVERY - 1 and not waits):
+        if number == count - 1 or (number % CHECK_EVERY == CHECK_EVERY - 1 and not waits):
             mean = _finite(totals["loss"], number + 1, epoch)
             detail = f"epoch {epoch + 1}/{epochs} loss {mean:.4g}"
         reporter.advance(detail)
         yield
-    return {name: total.item() / len(batches) for name, total in totals.items()}
+    return {name: total.item() / count for name, total in totals.items()}
 
 
 def _finite(total: Tensor, count: int, epoch: int) -> float:

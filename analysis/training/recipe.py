@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from ..errors import InputError, first_line
 from ..interface import Mixed, MixedBatch
 from ..spec import call, load_object, read_spec
-from .loop import Epochs
+from .engine import Epochs
 
 KIND = "recipe"
 Loss = Callable[[Any, Tensor], Tensor]  # what a network returns, and the labels of B images → a loss of each, (B,)

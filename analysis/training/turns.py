@@ -20,7 +20,7 @@ def whole(work: Turns[T]) -> T:
         try:
             next(work)
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            return end.value
 
 
 def within(work: Turns[T], setting: Callable[[], AbstractContextManager[object]]) -> Turns[T]:
@@ -31,7 +31,7 @@ def within(work: Turns[T], setting: Callable[[], AbstractContextManager[object]]
                 try:
                     next(work)
                 except StopIteration as end:
-                    return end.value  # type: ignore[no-any-return]
+                    return end.value
             yield
     finally:
         work.close()

@@ -24,7 +24,8 @@ def test_auto_resolves_to_what_is_here():
 
 def test_what_is_asked_for_is_taken():
     backend = make_backend("cpu", "bf16", compile=True, deterministic=True)
-    assert dataclasses.astuple(backend) == (torch.device("cpu"), "bf16", True, True)
+    assert dataclasses.astuple(backend) == (torch.device("cpu"), "bf16", True, True, None)
+    assert backend.apart() is backend, "a CPU has no streams"
     assert make_backend("cpu", "fp32").precision == "fp32"
 
 

@@ -7,7 +7,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from mixlens.analysis.store.lease import LeaseLostError
+from mixlens.analysis.training.checkpoint import Checkpoints, load_checkpoint, load_weights, save_weights
+
+
+def write(path, **state):
+    checkpoints = Checkpoints(path)
+    checkpoints.save(**state)
+    checkpoints.wait()
 
 
 def network(seed=0, width=8):
@@ -40,7 +47,7 @@ def saved(path, kind="fused"):
     optimizer = optimizer_of(model, kind)
     train(model, optimizer, generator)
     history = [{"epoch": 1, "loss": 0.1}]
-    save_checkpoint(path, model=model, optimizer=optimizer, generators={"noise": generator}, history=history)
+    write(path, model=model, optimizer=optimizer, generators={"noise": generator}, history=history)
     return model, optimizer, generator
 
 
@@ -92,7 +99,7 @@ def test_channels_last_is_kept(tmp_path):
 def test_the_optimisers_settings_come_back(tmp_path):
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4, betas=(0.8, 0.9))
-    save_checkpoint(tmp_path / "c", model=model, optimizer=optimizer, generators={}, history=[])
+    write(tmp_path / "c", model=model, optimizer=optimizer, generators={}, history=[])
     other = optimizer_of(model)
     load_checkpoint(tmp_path / "c", model=model, optimizer=other, generators={})
     assert other.param_groups[0]["lr"] == 3e-4
@@ -176,7 +183,7 @@ def test_another_networks_checkpoint_is_refused(tmp_path):
 def test_a_generator_that_is_missing_is_refused(tmp_path):
     model = network()
     optimizer = optimizer_of(model)
-    save_checkpoint(tmp_path / "checkpoint", model=model, optimizer=optimizer, generators={}, history=[])
+    write(tmp_path / "checkpoint", model=model, optimizer=optimizer, generators={}, history=[])
     refused(tmp_path / "checkpoint", kind="adam")
 
 
@@ -215,3 +222,41 @@ def test_nothing_in_a_checkpoint_is_pickled(tmp_path):
     header = json.loads(content[8 : 8 + length])
     assert json.loads(header["__metadata__"]["mixlens"])["history"][0]["epoch"] == 1
     assert {name.partition("/")[0] for name in header} == {"__metadata__", "model", "optimizer", "generator"}
+
+
+def test_what_is_saved_is_what_was_there_then_though_training_goes_on(tmp_path):
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    checkpoints = Checkpoints(tmp_path / "c")
+    before = model.weight.detach().clone()
+    checkpoints.save(model=model, optimizer=optimizer, generators={}, history=[])
+    with torch.no_grad():
+        model.weight.add_(1)
+    checkpoints.wait()
+    load_checkpoint(tmp_path / "c", model=model, optimizer=optimizer, generators={})
+    assert torch.equal(model.weight, before)
+
+
+def test_what_the_writer_meets_is_raised_when_it_is_waited_for(tmp_path):
+    def lost():
+        raise LeaseLostError("another worker took this task over")
+
+    model = nn.Linear(2, 2)
+    state = {"model": model, "optimizer": torch.optim.SGD(model.parameters()), "generators": {}, "history": []}
+    write(tmp_path / "c", **state)
+    old = (tmp_path / "c").read_bytes()
+    checkpoints = Checkpoints(tmp_path / "c", lost)
+    checkpoints.save(**state | {"history": [{"epoch": 1}]})
+    with pytest.raises(LeaseLostError):
+        checkpoints.save(**state)
+    checkpoints.wait()
+    assert (tmp_path / "c").read_bytes() == old
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_rates_in_tensors_are_saved_as_numbers(tmp_path):
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.5))
+    write(tmp_path / "c", model=model, optimizer=optimizer, generators={}, history=[])
+    load_checkpoint(tmp_path / "c", model=model, optimizer=optimizer, generators={})
+    assert optimizer.param_groups[0]["lr"] == 0.5

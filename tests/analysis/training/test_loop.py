@@ -63,9 +63,10 @@ def train(run, *, precision="fp32", epochs=EPOCHS, on_step=None, on_evaluate=Non
         result = {"out": model(torch.ones(2, 3, 8, 8)).sum().item()}
         return on_evaluate(result, model) or result if on_evaluate else result
 
-    return whole(fit(model, torch.optim.Adam(model.parameters(), lr=1e-2, fused=True), step, batches, epochs=epochs,
-               schedule=StepDecay((2, 3)), generators=generators, evaluate=evaluate, run=run,
-               reporter=reporter or Reporter(quiet=True), label="job"))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
+    return whole(fit(model, optimizer, step, batches, backend=backend, epochs=epochs, schedule=StepDecay((2, 3)),
+                     generators=generators, evaluate=evaluate, run=run, reporter=reporter or Reporter(quiet=True),
+                     label="job"))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
         Parameters
         ----------
         study
-            A preset (demo, cpu, paper) or a YAML file.
+            A preset (demo, cpu, gpu, paper) or a YAML file.
         sections
             Only these sections of it, e.g. vae,robustness.
         dry_run
@@ -93,7 +93,7 @@ def _section_command(
     Parameters
     ----------
     config
-        A preset (demo, cpu, paper) or a YAML file to start from. Default: the paper's settings.
+        A preset (demo, cpu, gpu, paper) or a YAML file to start from. Default: the paper's settings.
     """
     return _with_flags(run, [_option("config", Annotated[str | None, Parameter(group=STUDY)])], flags)
 

@@ -19,7 +19,7 @@ from ..schema import from_user
 from ..spec import expand, split_list
 from .sections import with_used
 
-PRESETS = ("demo", "cpu", "paper")
+PRESETS = ("demo", "cpu", "gpu", "paper")
 
 
 def read_study(

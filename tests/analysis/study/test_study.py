@@ -184,7 +184,7 @@ def test_a_file_of_any_name_is_read(tmp_path):
 
 @pytest.mark.parametrize(("given", "nearest"), [("dem", "demo"), ("papr", "paper"), ("CPU", None), ("zzz", None)])
 def test_an_unknown_preset_is_named_with_the_nearest(given, nearest):
-    hint = f"Did you mean '{nearest}'?" if nearest else "Known: cpu, demo, paper"
+    hint = f"Did you mean '{nearest}'?" if nearest else "Known: cpu, demo, gpu, paper"
     with pytest.raises(InputError) as caught:
         read_study(given, SECTIONS)
     assert f"unknown preset '{given}'." in str(caught.value)

@@ -26,7 +26,7 @@ def information(
     k: int = 128,
     unit: Unit = "nats",
     seed: int = 0,
-    critic_steps: int = 2000,
+    critic_steps: int = 600,
     jitter: float = 0.0,
 ) -> int:
     """Estimate mutual information from arrays of your own. (`mixlens oracle` tries the estimators where it is known.)
@@ -66,7 +66,7 @@ def oracle(
     samples: int = 2000,
     unit: Unit = "nats",
     seed: int = 0,
-    critic_steps: int = 2000,
+    critic_steps: int = 600,
 ) -> int:
     """Try every estimator of mutual information on a linear-Gaussian world whose informations are known.
 

@@ -43,7 +43,7 @@ class MeasuringSettings:
         "ours",
         minimum=0,
     )
-    critic_steps: int = setting(2000, "Training steps of each neural critic when measuring.", "ours", minimum=1)
+    critic_steps: int = setting(600, "Training steps of each neural critic when measuring.", "ours", minimum=1)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def estimate_file(
     *,
     k: int = 128,
     seed: int = 0,
-    critic_steps: int = 2000,
+    critic_steps: int = 600,
     jitter: float = 0.0,
 ) -> dict[str, Estimate | InputError]:
     """All estimates that the arrays of a file allow, by name, or why one cannot be had; see `cli.information`.

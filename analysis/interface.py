@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -194,12 +194,23 @@ class Study:
                 object.__setattr__(self, name, tuple(value))
             elif not isinstance(value, tuple):
                 raise InputError(f"{name} must be a list, got {value!r}.")
+        if not isinstance(self.name, str):
+            raise InputError(f"a study's name must be text, got {self.name!r}.")
+        for name in ("augmentations", "sections"):
+            if not all(isinstance(value, str) for value in getattr(self, name)):
+                raise InputError(f"{name} must be texts, got {list(getattr(self, name))}.")
+        if not isinstance(self.settings, Mapping) or not all(
+            isinstance(values, Mapping) or is_dataclass(values) for values in self.settings.values()
+        ):
+            raise InputError(f"settings must map sections to their settings, got {self.settings!r}.")
         reserved = self.name == "runs" or self.name.startswith(".") or not self.name.isprintable()
         if not 1 <= len(self.name) <= 100 or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
             raise InputError(
                 "a study's name becomes a folder beside 'runs': at most 100 letters that can be seen, none of "
                 f'/\\:*?"<>|, no dot at its start; got {self.name!r}. Give another with --name.'
             )
+        if not all(type(seed) is int for seed in self.seeds):
+            raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")
         if not self.sections:

@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -24,7 +25,7 @@ Kind = TypeVar("Kind")
 
 JSON: dict[Any, tuple[type, ...]] = {float: (float, int), Mapping: (dict,), tuple: (list,)}  # if not the type itself
 WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-WORDS |= {dict: "an object", list: "a list", NoneType: "null"}
+WORDS |= {Path: "a path", dict: "an object", list: "a list", NoneType: "null"}
 LARGEST_INTEGER = 2**63 - 1  # what tables and arrays can hold
 
 
@@ -190,6 +191,8 @@ def _converted(expected: _Expected, value: Any, where: str) -> Any:
                 value = float(value)
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{where} must be a number, got {value!r}.")
+    if Path in expected.types and isinstance(value, str | Path):
+        return Path(value)
     if type(value) not in expected.types:
         raise InputError(f"{where} must be {expected.words.removesuffix(' or null')}, got {value!r}.")
     return value

@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from .errors import InputError, unknown
+from .errors import InputError, first_line, unknown
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def read_spec(text: str, kind: str) -> Spec:
             raise ValueError("an argument has no name, or the same name as another")
         values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
         json.dumps(values, allow_nan=False)  # it becomes part of a run's key
-    except (SyntaxError, TypeError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
-            f"cannot read {kind} {text!r}: {error}. Write it as name(key=value, …) with plain numbers or strings."
+            f"cannot read {kind} {text[:200]!r}: {first_line(error)}. Write it as name(key=value, …) with plain "
+            "numbers or strings."
         ) from error
     return Spec(name.strip(), values)
 
@@ -81,9 +84,14 @@ def expand(text: str, kind: str) -> list[str]:
     if not listed:
         return [text]
     return [
-        Spec(spec.use, {**spec.arguments, **dict(zip(listed, values, strict=True))}).text
+        Spec(spec.use, {**spec.arguments, **dict(zip(listed, map(_one_value, values), strict=True))}).text
         for values in product(*listed.values())
     ]
+
+
+def _one_value(value: Any) -> Any:
+    """A value of a list as one that stands for itself: lists in it are tuples, which nothing expands."""
+    return tuple(map(_one_value, value)) if isinstance(value, list | tuple) else value
 
 
 def split_list(text: str) -> list[str]:
@@ -125,6 +133,8 @@ def load_object(use: str, kind: str) -> Any:
             f"{kind} {use!r}: importing {module_name!r} failed with {type(error).__name__}: {error}. It is looked for "
             f"among the installed packages and in {folder}."
         ) from error
+    if module not in _IMPORTED:
+        _IMPORTED[module] = _digest(module)
     try:
         return getattr(module, name)
     except AttributeError as error:
@@ -136,10 +146,37 @@ def source_of(use: str, kind: str) -> str:
     """SHA-256 of the file that ``package.module:name`` comes from: an edit there makes it another object.
 
     A change in what that file imports goes unnoticed.
+
+    Raises:
+        InputError: as `load_object`; there is no such file; it was edited after it was imported here.
     """
     load_object(use, kind)
-    file = getattr(sys.modules[use.partition(":")[0]], "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
+    module = sys.modules[use.partition(":")[0]]
+    digest = _digest(module)
+    if not digest:
+        raise InputError(
+            f"{kind} {use!r}: what a result was made with is known by the file it comes from, and {module.__name__} "
+            "has none. Put it into a .py file."
+        )
+    if digest != _IMPORTED[module]:
+        raise InputError(
+            f"{kind} {use!r}: {module.__file__} was edited after this process imported it, which still has the old "
+            "code. Start anew (in a notebook: restart the kernel)."
+        )
+    return digest
+
+
+# Of each module the SHA-256 of its file when it was first asked for.
+_IMPORTED: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+
+
+def _digest(module: ModuleType) -> str:
+    """SHA-256 of a module's file; empty where there is none."""
+    file = getattr(module, "__file__", None)
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except OSError:
+        return ""
 
 
 def call(factory: Any, arguments: Mapping[str, Any], where: str, **offered: Any) -> Any:

@@ -91,9 +91,9 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     network = make_network(settings, asked.dataset)
     settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
     try_network(settings, asked.dataset, network)
-    if settings.recipe:
+    if settings.recipe or _source(config):
         try_recipe(settings, asked.dataset)
-    recipe_source = source_of(settings.recipe.partition("(")[0], RECIPE) if settings.recipe else ""
+    recipe_source = source_of(read_spec(settings.recipe, RECIPE).use, RECIPE) if settings.recipe else ""
     return [
         Task(
             kind="classifier-train",

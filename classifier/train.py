@@ -11,16 +11,25 @@ from torch import Generator, Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Split
 from ..analysis.data.loader import Batches, Transforms
-from ..analysis.errors import InputError
+from ..analysis.errors import InputError, first_line
 from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy, period_of
 from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
 from ..analysis.training.backend import Backend, make_backend
-from ..analysis.training.engine import Step, training_forward
+from ..analysis.training.engine import Step, take_step, training_forward
 from ..analysis.training.loop import fit
 from ..analysis.training.progress import Reporter
-from ..analysis.training.recipe import KIND, Recipe, accuracy, changed, cross_entropy, mixed_loss, try_outputs
+from ..analysis.training.recipe import (
+    KIND,
+    Recipe,
+    accuracy,
+    changed,
+    cross_entropy,
+    mixed_loss,
+    try_outputs,
+    try_parts,
+)
 from ..analysis.training.schedules import OneCycle, StepDecay
 from ..analysis.training.turns import Turns, within
 from .config import TrainingSettings
@@ -105,7 +114,13 @@ def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generat
         make_batches(settings, dataset, generator, backend),
         settings.epochs,
     )
-    return changed(standard, settings.recipe) if settings.recipe else standard
+    if not settings.recipe:
+        return standard
+    recipe = changed(standard, settings.recipe)
+    longer = type(recipe.epochs) is int and recipe.epochs > 0 and recipe.epochs != standard.epochs
+    if longer and recipe.schedule is standard.schedule:  # the same, stretched
+        recipe = replace(recipe, schedule=make_schedule(replace(settings, epochs=recipe.epochs)))
+    return recipe
 
 
 def recipe_named(settings: TrainingSettings, dataset: Dataset, network: nn.Module) -> str:
@@ -125,20 +140,28 @@ def recipe_named(settings: TrainingSettings, dataset: Dataset, network: nn.Modul
 
 
 def try_recipe(settings: TrainingSettings, dataset: Dataset) -> None:
-    """Train on nothing: make the recipe and its loss of a few images, so that a mistake is known before hours of it.
+    """Train on next to nothing: a step on a few images, so that a mistake is known before hours of it.
 
     Raises:
-        InputError: what `recipe.changed` and `recipe.try_outputs` refuse.
+        InputError: what `recipe.changed`, `recipe.try_parts` and `recipe.try_outputs` refuse; a step that fails.
     """
     few = Split(dataset.train.images[:PROBES], dataset.train.labels[:PROBES])
     backend = make_backend("cpu", "fp32")
     with torch.random.fork_rng(devices=()):
         small = replace(settings, batch_size=len(few))
         recipe = make_recipe(small, replace(dataset, train=few), torch.Generator().manual_seed(0), backend)
+        try_parts(recipe, make_network(settings, dataset))
         x, y = next(iter(recipe.batches))
         recipe.network.eval()
         with torch.no_grad():
             try_outputs(recipe, in_full(recipe.network(resize(x, settings.size))), y)
+        recipe.network.train()
+        try:
+            take_step(recipe.optimizer, make_step(recipe, None, {}, backend, settings.size), x, y, 0)
+        except Exception as error:  # whatever the user's network, loss or optimiser raises
+            raise InputError(
+                f"a training step by the {KIND} failed with {type(error).__name__}: {first_line(error)}"
+            ) from error
 
 
 def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:

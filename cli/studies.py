@@ -14,6 +14,7 @@ from cyclopts.exceptions import CommandCollisionError
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Machine, Section
+from ..analysis.study.sections import with_used
 from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides_of
 from .tools import screen, write_reports
 
@@ -36,7 +37,7 @@ def add_commands(app: App, sections: Mapping[str, Section], typed: Sequence[str]
     command = shlex.join(["mixlens", *typed])
     app.command(_run_command(sections, flags, command))
     for section in sections.values():
-        offered = {name: flags[name] for name in (*section.uses, section.name)}
+        offered = {name: flags[name] for name in with_used([section.name], sections, every=False)}
         try:
             app.command(_section_command(sections, section, offered, command))
         except CommandCollisionError as error:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..analysis.errors import InputError, unknown
 from .config import PREDICTED, TRUE, NormName
 from .layers import tapped
-from .methods import find_method
+from .methods import Method, find_method
 
 
 def normalise(maps: Tensor, norm: NormName = "max") -> Tensor:
@@ -40,7 +40,7 @@ def heatmaps(
     x: Tensor,
     layers: Sequence[str],
     *,
-    method: str = "gradcam",
+    method: str | Method = "gradcam",
     classes: Tensor | None = None,
     upsample: bool = False,
 ) -> tuple[list[Tensor], Tensor]:
@@ -49,7 +49,7 @@ def heatmaps(
     Args:
         model: images → logits (B, classes), in eval mode.
         layers: names of its modules, or of a `Classifier`'s network's.
-        method: see `methods.find_method`.
+        method: see `methods.find_method`, or what it gave.
         classes: (B,) whose logit the maps explain; the predicted ones by default.
         upsample: bilinear, to H × W.
 
@@ -60,7 +60,7 @@ def heatmaps(
         InputError: a layer that is not there, puts out no map or runs twice; the logits do not depend on it, or not by
             differentiable operations; classes that the model does not have; maps that are not finite.
     """
-    how = find_method(method)
+    how = find_method(method) if isinstance(method, str) else method
     gradients: Sequence[Tensor | None] = [None] * len(layers)
     with torch.inference_mode(False), torch.set_grad_enabled(how.follows_gradients):  # whatever the caller is in
         x = x.clone() if x.is_inference() else x
@@ -139,6 +139,7 @@ def heatmap_sums(
     Raises:
         InputError: what `heatmaps` refuses.
     """
+    how = find_method(method)
     sums, zero, predicted = [], [], []
     kept: dict[int, list[Tensor]] = {}
     areas: tuple[int, ...] = ()
@@ -149,7 +150,7 @@ def heatmap_sums(
             classes = labels[start : start + batch_size].long().to(x.device)
         elif target != PREDICTED:
             classes = torch.full((len(x),), int(target), device=x.device)
-        maps, logits = heatmaps(model, x, layers, method=method, classes=classes, upsample=upsample)
+        maps, logits = heatmaps(model, x, layers, method=how, classes=classes, upsample=upsample)
         sums.append(torch.stack([normalise(heat, norm).sum((1, 2)) for heat in maps]))
         zero.append(torch.stack([heat.amax((1, 2)) == 0 for heat in maps]))
         predicted.append(logits.argmax(1))

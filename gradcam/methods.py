@@ -25,17 +25,30 @@ class Method:
     source: str = ""  # of one of the user's own: SHA-256 of the file that makes it
 
     def __call__(self, activations: Tensor, gradients: Tensor | None) -> Tensor:
-        """Raises InputError where a user's own fails, or does not make maps (B, h, w) of at least 0."""
+        """Maps (B, h, w).
+
+        Raises:
+            InputError: a user's own fails, does not make maps (B, h, w) of at least 0, or gives an image another map
+                when it is alone (what depends on the batch, or on chance, no result can rest on).
+        """
+        assert gradients is not None or not self.follows_gradients
         if not self.source:
             return self.map(activations, gradients)  # type: ignore[arg-type]
+        assert gradients is not None
         try:
-            returned = self.map(activations, gradients)  # type: ignore[arg-type]
+            with torch.no_grad():
+                returned, alone = self.map(activations, gradients), self.map(activations[:1], gradients[:1])
         except Exception as error:  # whatever the user's code raises
             raise InputError(f"{KIND} {self.name!r} failed with {type(error).__name__}: {first_line(error)}") from error
         expected = (len(activations), *activations.shape[2:])
         if not isinstance(returned, Tensor) or returned.shape != expected or bool((returned < 0).any()):
             described = f"maps {tuple(returned.shape)}" if isinstance(returned, Tensor) else type(returned).__name__
             raise InputError(f"{KIND} {self.name!r} made {described}; expected maps {expected} of at least 0.")
+        if not torch.allclose(returned[:1], alone, rtol=1e-3, atol=1e-3 * float(alone.max()), equal_nan=True):
+            raise InputError(
+                f"{KIND} {self.name!r} gives an image another map when it is alone: it depends on the batch, "
+                "or on chance."
+            )
         return returned
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,11 +44,7 @@ def compare_studies(first: str, second: str) -> list[Compared]:
             )
     if bool(name_one) != bool(name_two):
         raise InputError("compare two studies (FOLDER FOLDER) or two augmentations (FOLDER:NAME FOLDER:NAME).")
-    pairs = (
-        [(name_one, name_two)]
-        if name_one
-        else [(name, name) for name in one.settings["augmentations"] if name in two.settings["augmentations"]]
-    )
+    pairs = [(name_one, name_two)] if name_one else [(name, name) for name in _names(one) if name in _names(two)]
     for record in (one, two):
         if not record.rows():
             raise InputError(
@@ -78,9 +75,19 @@ def _read(text: str) -> tuple[StudyRecord, str]:
     folder = next((start for start in starts if os.path.exists(os.path.join(start, RECORD))), text.partition(":")[0])
     name = text[len(folder) + 1 :]
     record = read_record(Path(folder))
-    if name and name not in record.settings["augmentations"]:
-        raise unknown("augmentation", name, record.settings["augmentations"])
+    if not name or name in _names(record):
+        return record, name
+    from ..analysis.masks.policies import parse_policy  # and its torch
+
+    with suppress(InputError):
+        name = parse_policy(name).text  # fmix(alpha=5) is fmix(alpha=5.0)
+    if name not in _names(record):
+        raise unknown("augmentation", name, _names(record))
     return record, name
+
+
+def _names(record: StudyRecord) -> list[str]:
+    return [arm.augmentation for arm in record.compared[0]]
 
 
 def _both(first: Measured, a: Arm, second: Measured, b: Arm) -> Measured:

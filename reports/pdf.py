@@ -100,12 +100,12 @@ def _glyphs() -> frozenset[int]:
 
 def _data(content: Content) -> dict[str, Any]:
     record = content.record
-    seeds, counts = record.settings["seeds"], content.counts
+    (arms, seeds), counts = record.compared, content.counts
     return {
         "title": f"{record.name}: a mixlens report",
         "name": record.name,
         "lead": f"What mixed-sample augmentation does to what a network learns: data set {record.settings['data']}, "
-        f"training seeds {', '.join(map(str, seeds))}; {', '.join(map(record.label, record.arms))}.",
+        f"training seeds {', '.join(map(str, seeds))}; {', '.join(map(record.label, arms))}.",
         "warnings": [f"{task.label}: {task.state} {task.reason}".rstrip() for task in content.failed]
         + [f"No installed package has the section {name}: its tables are not here." for name in content.missing],
         "front": _front(content) if content.front.columns else None,

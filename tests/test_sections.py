@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from mixlens.analysis.interface import Section
 from mixlens.analysis.store.record import read_record
 from mixlens.analysis.study import sections
-from mixlens.analysis.study.sections import installed_sections
+from mixlens.analysis.study.sections import installed_sections, with_used
 from mixlens.cli.main import main
 from mixlens.gradcam.config import SECTION, GradCAMConfig
 from mixlens.reports.content import collect
@@ -118,6 +119,8 @@ OTHER = Section("data", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 SEEDS = Section("seeds", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 MACHINE = Section("machine", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures)
 ALONE = Section("alone", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures, uses=("missing",))
+ROUND = Section("round", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures, uses=("and",))
+AND = Section("and", "Theirs.", GradCAMConfig, SECTION.run, SECTION.figures, uses=("round",))
 NOWHERE = Section("nowhere", "Theirs.", GradCAMConfig, "mixlens.nowhere", SECTION.figures)
 
 
@@ -130,6 +133,16 @@ def test_a_section_of_another_package_comes_after_ours(declared):
     assert list(installed_sections()) == ["vae", "theirs"]
 
 
+def test_a_section_may_use_one_that_uses_another():
+    sections = {name: Section(name, "", GradCAMConfig, "", "", uses) for name, uses in USES.items()}
+    sections["d"] = replace(sections["d"], every_study=True)
+    assert with_used(["a", "c"], sections) == ["c", "b", "a", "d"]
+    assert with_used(["a"], sections, every=False) == ["c", "b", "a"]
+
+
+USES = {"a": ("b",), "b": ("c",), "c": (), "d": ()}
+
+
 @pytest.mark.parametrize(
     ("where", "words"),
     [
@@ -140,6 +153,7 @@ def test_a_section_of_another_package_comes_after_ours(declared):
         ({"nowhere": here_is("NOWHERE")}, "names the module mixlens.nowhere, which is not there"),
         ({"data": here_is("OTHER")}, "is called as another command"),
         ({"machine": here_is("MACHINE")}, "cannot be called 'machine', which is an option"),
+        ({"round": here_is("ROUND"), "and": here_is("AND")}, "use each other"),
         ({"alone": here_is("ALONE")}, "uses the section 'missing', which no package has"),
     ],
 )

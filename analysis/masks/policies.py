@@ -151,25 +151,42 @@ class OwnAugmentation:
                 f"augmentation {self.name!r} turned {x.dtype} images {tuple(x.shape)} into {mixed.dtype} "
                 f"{tuple(mixed.shape)}; it must keep shape and type."
             )
-        for labels in (returned.y, returned.y_partner) if both else (returned[1],):
-            self._check_labels(labels, y)
-        if both and (not isinstance(returned.lam, Tensor) or returned.lam.shape != (len(x),)):
+        if not both:
+            return mixed, self._labels(returned[1], y)
+        lam = returned.lam
+        if not isinstance(lam, Tensor) or lam.shape != (len(x),) or not _holds((lam >= 0) & (lam <= 1)):
             raise InputError(
-                f"augmentation {self.name!r}: a MixedBatch's lam must be ({len(x)},), one weight an image."
+                f"augmentation {self.name!r}: a MixedBatch's lam must be ({len(x)},), one weight in [0, 1] an image."
             )
-        return returned
+        return returned._replace(y=self._labels(returned.y, y), y_partner=self._labels(returned.y_partner, y))
 
-    def _check_labels(self, labels: Any, given: Tensor) -> None:
+    def _labels(self, labels: Any, given: Tensor) -> Tensor:
+        """The labels, classes as int64. Their values are looked at on a CPU alone, as in `transform.check_batch`."""
         count = len(given)
-        soft = isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == (count, self.num_classes)
-        hard = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == given.shape
-        if not (soft or hard):
-            described = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-            raise InputError(
-                f"augmentation {self.name!r} returned {described} as labels of {count} images; expected floats "
-                f"({count}, {self.num_classes}), how much of each class is in each image, or integers "
-                f"{tuple(given.shape)}."
-            )
+        if isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == (count, self.num_classes):
+            if not _holds((labels >= 0).all(1) & ((labels.sum(1) - 1).abs() < 1e-3)):
+                raise InputError(
+                    f"augmentation {self.name!r} returned soft labels that are no shares of the classes: each image's "
+                    "must be at least 0 and sum to 1."
+                )
+            return labels
+        if isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == given.shape:
+            if not _holds((labels >= 0) & (labels < self.num_classes)):
+                raise InputError(
+                    f"augmentation {self.name!r} returned labels outside 0..{self.num_classes - 1}, the data's classes."
+                )
+            return labels.long()
+        described = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise InputError(
+            f"augmentation {self.name!r} returned {described} as labels of {count} images; expected floats "
+            f"({count}, {self.num_classes}), how much of each class is in each image, or integers "
+            f"{tuple(given.shape)}."
+        )
+
+
+def _holds(condition: Tensor) -> bool:
+    """Whether it is true throughout, on a CPU; elsewhere the answer would have to be waited for."""
+    return condition.device.type != "cpu" or bool(condition.all())
 
 
 def period_of(mix: Augmentation | None) -> int | None:

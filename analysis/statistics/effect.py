@@ -64,7 +64,7 @@ def effect(measured: Measured, first: Arm, second: Arm) -> Effect | None:
     images; p is where it touches zero. It covers at least its level whichever part is larger, also far in the tail
     where Holm's correction reads it; percentiles of a bootstrap over three seeds would leave out zero a quarter of the
     time where there is nothing (all three differences have one sign), and Satterthwaite's degrees of freedom are too
-    sure in the tail (tests/analysis/test_effect.py).
+    sure in the tail (tests/analysis/statistics/test_effect.py).
     """
     terms = measured.terms
     seeds = [seed for arm, seed in terms if arm == first and (second, seed) in terms]

@@ -71,13 +71,21 @@ class StudyRecord:
 
     @property
     def arms(self) -> list[Arm]:
-        """Every augmentation that the studies list, in their order."""
+        """Every augmentation that the studies list, in their order, and whatever else was measured."""
         listed = [
             Arm(study, name)
             for part, study in zip(self.parts or (self,), _designs(self.parts or (self,)), strict=True)
             for name in part.settings["augmentations"]
         ]
-        return list(dict.fromkeys(listed))
+        measured = [Arm(row.study, row.augmentation) for row in self._rows if row.augmentation]
+        return list(dict.fromkeys([*listed, *measured]))
+
+    @property
+    def compared(self) -> tuple[list[Arm], list[int]]:
+        """The augmentations and training seeds that were measured; before there is any, those that are listed."""
+        arms = {Arm(row.study, row.augmentation) for row in self._rows if row.augmentation}
+        seeds = {row.seed for row in self._rows if row.augmentation and row.seed is not None}
+        return [arm for arm in self.arms if arm in arms] or self.arms, sorted(seeds) or list(self.settings["seeds"])
 
     def label(self, arm: Arm) -> str:
         """An arm's name as people know it; of another study than the first, with that study's."""

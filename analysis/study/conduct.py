@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..errors import InputError
 from ..interface import Machine, Study, Task
+from ..schema import from_user, plain
 from ..store.record import StudyRecord, read_record, write_record
 from ..store.runs import Store
 from ..training.progress import Reporter
@@ -30,7 +32,6 @@ class Prepared:
     context: Context
     folder: Path
     at_once: int = 1
-    outcome: Outcome = field(default_factory=Outcome)
 
     def run(self, command: str = "") -> StudyRecord:
         """Do what is missing, and return the study's record, which holds the rows.
@@ -41,6 +42,7 @@ class Prepared:
         Raises:
             InputError: something in the store is damaged, or cannot be written; the record is there then.
         """
+        outcome = Outcome()
         started = datetime.now(UTC).isoformat(timespec="seconds")
 
         def write_down() -> None:
@@ -51,15 +53,15 @@ class Prepared:
                 settings=self.study.describe(),
                 started=started,
                 runs=self.store.root,
-                tasks=task_records(self.tasks, self.store, self.outcome),
+                tasks=task_records(self.tasks, self.store, outcome),
             )
 
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
         try:
             with self.context.reporter as reporter:
-                execute(self.tasks, self.store, self.context, self.outcome, at_once=self.at_once)
-                stored = len(self.outcome.done) - self.outcome.fresh
-                reporter.say(f"{self.outcome.fresh} tasks run, {stored} taken from {self.store.root}")
+                execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
+                stored = len(outcome.done) - outcome.fresh
+                reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
             write_down()
         return read_record(self.folder)
@@ -71,7 +73,11 @@ def prepare(study: Study, machine: Machine | None = None) -> Prepared:
     Raises:
         InputError: whatever of it cannot be: unknown names, data that are not there, settings that do not fit them.
     """
-    machine, sections = machine or Machine(), installed_sections()
+    if not isinstance(study, Study) or not isinstance(machine, Machine | None):
+        wrong = study if not isinstance(study, Study) else machine
+        raise InputError(f"expected a mixlens.Study and perhaps a mixlens.Machine, got {type(wrong).__name__}.")
+    given = {name: plain(value) for name, value in vars(machine or Machine()).items()}
+    machine, sections = from_user(Machine, given, "Machine"), installed_sections()
     study = read_study(None, sections, study.describe())  # with every setting that was not given, and all of them tried
     out = Path(machine.out)
     store = Store(out / "runs")

@@ -37,7 +37,7 @@ def forecast(tasks: Sequence[Task], store: Store) -> list[Planned]:
                 continue  # of another version: nothing to go by
     planned = []
     for task in in_order(tasks):
-        begun = "begun" if (store.root / f"{task.name}.partial").is_dir() else "to do"
+        begun = "begun" if store.partial(task.name).path.is_dir() else "to do"
         known = taken.get(_alike(task.settings))
         planned.append(
             Planned(

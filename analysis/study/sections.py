@@ -43,11 +43,28 @@ def installed_sections() -> dict[str, Section]:
         for name in section.uses:
             if name not in found:
                 raise InputError(f"the section {section.name!r} uses the section {name!r}, which no package has.")
+            if _leads_to(section.name, name, found):
+                raise InputError(f"the sections {section.name!r} and {name!r} use each other; uninstall one.")
     return found
 
 
-def with_used(listed: Iterable[str], sections: Mapping[str, Section]) -> list[str]:
-    """The listed sections, each after those that it uses, and those that belong to every study at the end."""
-    every = [name for name, section in sections.items() if section.every_study]
-    known = [(*sections[name].uses, name) if name in sections else (name,) for name in [*listed, *every]]
-    return list(dict.fromkeys(name for names in known for name in names))
+def _leads_to(goal: str, name: str, sections: Mapping[str, Section], passed: tuple[str, ...] = ()) -> bool:
+    """Whether a section uses another, itself or by those that it uses."""
+    if name == goal:
+        return True
+    others = sections[name].uses if name in sections and name not in passed else ()
+    return any(_leads_to(goal, other, sections, (*passed, name)) for other in others)
+
+
+def with_used(listed: Iterable[str], sections: Mapping[str, Section], *, every: bool = True) -> list[str]:
+    """The listed sections, each after those that it uses, and with ``every`` last those that belong to every study."""
+    ordered: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        for other in sections[name].uses if name in sections else ():
+            add(other)
+        ordered.setdefault(name)
+
+    for name in [*listed, *(name for name, section in sections.items() if every and section.every_study)]:
+        add(name)
+    return list(ordered)

@@ -5,7 +5,7 @@ What a study is stands in `mixlens.analysis.interface.Study`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -52,21 +52,24 @@ def read_study(
         if name not in sections:
             raise unknown("section", name, sections)
     augmentations = [text for listed in study.augmentations for text in expand(listed, "augmentation")]
-    study = replace(study, augmentations=tuple(augmentations))
-    _check_augmentations(study)
+    study = replace(study, augmentations=_canonical(augmentations))
     given = {name: _mapping(values.get(name), name) for name in with_used(study.sections, sections)}
+    for name in sections:  # a mistake in the settings of a section that is not asked for is one too
+        if name not in given:
+            from_user(sections[name].config, _mapping(values.get(name), name), name)
     settings: dict[str, Any] = {name: from_user(sections[name].config, chosen, name) for name, chosen in given.items()}
     return replace(study, settings=settings)
 
 
-def _check_augmentations(study: Study) -> None:
-    """Raises InputError for an augmentation that is unknown, has unknown arguments, or is listed twice."""
+def _canonical(augmentations: Sequence[str]) -> tuple[str, ...]:
+    """Augmentations as rows name them. Raises InputError for one that is unknown, misspelt, or listed twice."""
     from ..masks.policies import parse_policy  # and its torch
 
-    texts = [parse_policy(text).text for text in study.augmentations]
+    texts = [parse_policy(text).text for text in augmentations]
     for place, text in enumerate(texts):
         if text in texts[:place]:
-            raise InputError(f"augmentation {study.augmentations[place]!r} is listed twice.")
+            raise InputError(f"augmentation {augmentations[place]!r} is listed twice.")
+    return tuple(texts)
 
 
 def _spelt_out(key: str, value: Any) -> Any:

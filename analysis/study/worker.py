@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -13,8 +14,9 @@ from typing import Any, NamedTuple, cast
 import torch
 
 from ..data.dataset import Dataset
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..interface import Machine, Measurement, Row, Study, Task
+from ..store.lease import LeaseLostError
 from ..store.results import FACTS, write_rows
 from ..store.runs import ENVIRONMENT, FAILED, Run, Store
 from ..training.backend import Backend, environment, make_backend
@@ -93,9 +95,14 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
         try:
             measured = yield from within(_worked(task, claimed, inputs, here), backend.session)
             rows = [_stamped(measurement, task, context) for measurement in measured or ()]
-        except DivergedError as error:
-            claimed.write_json(FAILED, {"label": task.label, "reason": str(error)})
-            raise FailedError(str(error)) from error
+        except (InputError, LeaseLostError, OSError):
+            raise  # of the store, the data or the machine: the next task would meet it too
+        except Exception as error:  # the work's own: it diverged, or whatever a user's network or augmentation raises
+            ours = isinstance(error, DivergedError)
+            reason = str(error) if ours else f"{type(error).__name__}: {first_line(error)}"
+            trace = "" if ours else "".join(traceback.format_exception(error))
+            claimed.write_json(FAILED, {"label": task.label, "reason": reason, "traceback": trace})
+            raise FailedError(reason if ours else f"{reason} (traceback in {claimed / FAILED})") from error
         write_rows(claimed, rows, time.perf_counter() - began)
         if backend.stream is not None:
             torch.cuda.empty_cache()  # what a stream has kept, no other can have

@@ -12,6 +12,7 @@ A user names it as ``--classifier.recipe "my_code.training:adam(lr=0.01)"``, a d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,33 @@ def changed(standard: Recipe, text: str) -> Recipe:
             f"{KIND} {spec.text!r} returned {type(returned).__name__}; expected the Recipe it got, or another."
         )
     return returned
+
+
+def try_parts(recipe: Recipe, measured: nn.Module) -> None:
+    """Raises InputError where a recipe trains what is not ``measured`` afterwards, or its parts are of other kinds."""
+
+    def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+
+    if shapes(recipe.network) != shapes(measured):
+        raise InputError(
+            f"the {KIND}'s network is another than the model that is measured: its weights have other names or shapes. "
+            "Change what trains the network, and give another network with --model."
+        )
+    parameters = {id(parameter) for parameter in recipe.network.parameters()}
+    if not any(id(one) in parameters for group in recipe.optimizer.param_groups for one in group["params"]):
+        raise InputError(f"the {KIND}'s optimiser has none of the network's parameters.")
+    if type(recipe.epochs) is not int or recipe.epochs < 1:
+        raise InputError(f"the {KIND}'s epochs must be a whole number of at least 1, got {recipe.epochs!r}.")
+    try:
+        count, factor = len(recipe.batches), float(recipe.schedule(0.0))
+    except Exception as error:  # whatever the user's schedule or batches raise
+        raise InputError(
+            f"the {KIND}'s schedule must give a number for an epoch, and its batches have a length: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
+    if count < 1 or not math.isfinite(factor):
+        raise InputError(f"the {KIND} has {count} batches, and its schedule begins at {factor}.")
 
 
 def try_outputs(recipe: Recipe, outputs: Any, y: Tensor) -> None:

@@ -1,9 +1,10 @@
 import sys
+from types import ModuleType
 
 import pytest
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.spec import Spec, call, expand, load_object, read_spec, split_list, without_defaults
+from mixlens.analysis.spec import Spec, call, expand, load_object, read_spec, source_of, split_list, without_defaults
 
 
 def test_finds_an_installed_object():
@@ -221,3 +222,43 @@ def test_arguments_at_their_defaults_are_left_out():
     assert type(kept["alpha"]) is float, "alpha=2 and alpha=2.0 are the same"
     with pytest.raises(InputError, match=r"thing: unknown argument 'alpa'. Did you mean 'alpha'"):
         without_defaults({"alpa": 1}, defaults, "thing")
+
+
+# the file that something comes from
+
+
+def test_a_file_that_was_edited_after_its_import_is_refused(here):
+    """What runs is the old code; under the edited file's key its result would be taken for the new one's."""
+    file = here / "mixlens_tests_edited.py"
+    file.write_text("def make():\n    return 1\n")
+    before = source_of("mixlens_tests_edited:make", "thing")
+    assert before == source_of("mixlens_tests_edited:make", "thing")
+    file.write_text("def make():\n    return 2\n")
+    with pytest.raises(InputError, match=r"mixlens_tests_edited\.py was edited after this process imported it"):
+        source_of("mixlens_tests_edited:make", "thing")
+    del sys.modules["mixlens_tests_edited"]
+    assert source_of("mixlens_tests_edited:make", "thing") != before
+
+
+def test_what_comes_from_no_file_has_no_name(monkeypatch):
+    module = ModuleType("mixlens_tests_cell")
+    module.make = lambda: 1
+    monkeypatch.setitem(sys.modules, "mixlens_tests_cell", module)
+    for file in (None, "<stdin>"):
+        module.__file__ = file
+        with pytest.raises(InputError, match=r"mixlens_tests_cell has none\. Put it into a \.py file"):
+            source_of("mixlens_tests_cell:make", "thing")
+
+
+def test_what_was_expanded_once_stays():
+    """A study is read again where it is run."""
+    (first, second) = expand("make(sizes=[[1,2],[3,[4]]])", "thing")
+    assert (first, second) == ("make(sizes=(1, 2))", "make(sizes=(3, (4,)))")
+    assert expand(first, "thing") == [first]
+
+
+def test_a_text_of_many_levels_is_one_message():
+    for count in (3_000, 200_000):
+        with pytest.raises(InputError) as caught:
+            read_spec(f"f(a={'-' * count}1)", "thing")
+        assert len(str(caught.value)) < 500

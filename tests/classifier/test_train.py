@@ -571,6 +571,38 @@ def nothing(recipe):
     return None
 
 
+def another(recipe):
+    network = nn.Linear(3, 4)
+    return replace(recipe, network=network, optimizer=torch.optim.SGD(network.parameters(), 0.1))
+
+
+def elsewhere(recipe):
+    return replace(recipe, optimizer=torch.optim.SGD(nn.Linear(1, 1).parameters(), 0.1))
+
+
+def epochs(recipe, count):
+    return replace(recipe, epochs=count)
+
+
+def schedule(recipe):
+    return replace(recipe, schedule=lambda epoch: "fast")
+
+
+def endless(recipe):
+    return replace(recipe, batches=iter(recipe.batches))
+
+
+def closure(recipe):
+    return replace(recipe, optimizer=torch.optim.LBFGS(recipe.network.parameters()))
+
+
+def in_training(recipe):
+    def loss(outputs, y):
+        return F.cross_entropy(outputs @ 3 if outputs.requires_grad else outputs, y, reduction="none")
+
+    return replace(recipe, loss=loss)
+
+
 class Named(nn.Module):
     recipe = "mixlens_tests_recipes:adam(lr=0.01)"
 
@@ -623,11 +655,26 @@ def test_what_was_asked_for_comes_before_the_networks_and_that_before_the_data_s
         ("nothing", "returned NoneType; expected the Recipe it got, or another"),
         ("adam(rate=3)", "unexpected keyword argument 'rate'"),
         ("adma", "Did you mean 'adam'"),
+        ("another", "network is another than the model that is measured"),
+        ("elsewhere", "optimiser has none of the network's parameters"),
+        ("epochs(count=0)", "epochs must be a whole number of at least 1, got 0"),
+        ("epochs(count=1.5)", "epochs must be a whole number of at least 1, got 1.5"),
+        ("schedule", "schedule must give a number for an epoch"),
+        ("endless", "its batches have a length"),
+        ("closure", "a training step by the recipe failed with TypeError"),
+        ("in_training", "a training step by the recipe failed with TypeError"),
     ],
 )
 def test_a_recipe_that_trains_nothing_is_named_before_training(recipes, name, words):
     with pytest.raises(InputError, match=words):
         try_recipe(replace(CONFIG, recipe=f"{recipes}:{name}"), dataset())
+
+
+def test_a_schedule_is_over_the_recipes_epochs(train, recipes):
+    config = replace(CONFIG, schedule="one-cycle", epochs=2)
+    longer = train(config=replace(config, recipe=f"{recipes}:epochs(count=3)")).read_history()
+    asked = train(config=replace(config, epochs=3)).read_history()
+    assert [epoch["lr"] for epoch in longer] == [epoch["lr"] for epoch in asked]
 
 
 def test_a_name_alone_is_no_recipe():

@@ -25,6 +25,16 @@ def failing():
 
 def none():
     return None
+
+def by_batch():
+    return lambda activations, gradients: activations.sum(1) / activations.sum(1).max()
+
+def by_chance():
+    return lambda activations, gradients: torch.rand(len(activations), *activations.shape[2:])
+
+def learned():
+    scale = torch.nn.Parameter(torch.ones(()))
+    return lambda activations, gradients: activations.sum(1) * scale
 """
 
 
@@ -111,3 +121,15 @@ def test_ones_own_makes_the_map_of_each_layer(mine):
 def test_ones_own_that_makes_no_maps_is_named(mine, name, words):
     with pytest.raises(InputError, match=rf"heatmap method '{mine}:{name}'.* {words}"):
         find_method(f"{mine}:{name}")(torch.ones(2, 4, 3, 3), torch.ones(2, 4, 3, 3))
+
+
+def test_ones_own_map_of_an_image_is_its_own(mine):
+    """Batches are cut anew when a GPU has more room; a result may not depend on it."""
+    activations = (
+        torch.rand(3, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1, 2, 3.0])[:, None, None, None]
+    )
+    for name in ("by_batch", "by_chance"):
+        with pytest.raises(InputError, match="gives an image another map when it is alone"):
+            find_method(f"{mine}:{name}")(activations, activations)
+    assert not find_method(f"{mine}:learned")(activations, activations).requires_grad

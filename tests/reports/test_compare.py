@@ -36,6 +36,12 @@ def test_two_studies_augmentation_by_augmentation(make_record, rates, tmp_path):
     assert all(line.effect.value == pytest.approx(1, abs=1e-4) for line in lines if "nats" in line.quantity)
 
 
+def test_an_augmentation_may_be_written_as_it_was_asked_for(record):
+    """Rows know it by its canonical name."""
+    lines = compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix( alpha = 1 )")
+    assert lines == compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix")
+
+
 def test_the_command_prints_them(record, capsys):
     assert main(["compare", f"{record.folder}:baseline", f"{record.folder}:mixup"]) == 0
     assert re.search(r"I\(Z_A;X\) \(nats\) +−10\.00 \[−10\.25, −9\.75\] ↓ +3 +1,000", capsys.readouterr().out)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -179,7 +181,17 @@ BATCH = MixUp(num_classes=6).pairs(X, Y)
     ids=["classes", "soft labels", "both classes", "both soft labels"],
 )
 def test_what_ones_own_may_return(made):
-    assert OwnAugmentation("mine", lambda x, y, *, generator: made, False, 6).pairs(X, Y) is made
+    returned = OwnAugmentation("mine", lambda x, y, *, generator: made, False, 6).pairs(X, Y)
+    assert type(returned) is type(made)
+    assert all(one is other for one, other in zip(returned, made, strict=True))
+
+
+def test_classes_of_any_integers_are_what_losses_take():
+    narrow = Y.to(torch.int32)
+    for made in ((X, narrow), BATCH._replace(y=narrow, y_partner=narrow)):
+        returned = OwnAugmentation("mine", lambda x, y, *, generator, made=made: made, False, 6).pairs(X, Y)
+        assert torch.equal(returned[1], Y)
+        assert returned[1].dtype == torch.int64
 
 
 @pytest.mark.parametrize(
@@ -195,6 +207,12 @@ def test_what_ones_own_may_return(made):
         (BATCH._replace(y_partner=None), "NoneType as labels"),
         (BATCH._replace(lam=torch.tensor(0.5)), r"a MixedBatch's lam must be \(6,\)"),
         (BATCH._replace(lam=0.5), r"a MixedBatch's lam must be \(6,\)"),
+        (BATCH._replace(lam=torch.full((6,), 7.0)), r"one weight in \[0, 1\]"),
+        (BATCH._replace(lam=torch.full((6,), math.nan)), r"one weight in \[0, 1\]"),
+        ((X, Y + 6), r"labels outside 0\.\.5"),
+        (BATCH._replace(y_partner=-Y - 1), r"labels outside 0\.\.5"),
+        ((X, torch.ones(6, 6)), "at least 0 and sum to 1"),
+        ((X, torch.eye(6) * math.nan), "at least 0 and sum to 1"),
     ],
 )
 def test_what_it_may_not(made, words):

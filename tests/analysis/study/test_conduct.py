@@ -66,6 +66,43 @@ def test_what_cannot_be_run_is_named_and_leaves_nothing(values, words, machine, 
     assert not list(tmp_path.glob("runs/*-*"))
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"name": 3}, "a study's name must be text, got 3"),
+        ({"seeds": ("a",)}, "seeds must be different whole numbers"),
+        ({"seeds": ([0],)}, "seeds must be different whole numbers"),
+        ({"seeds": (True,)}, "seeds must be different whole numbers"),
+        ({"augmentations": (1,)}, "augmentations must be texts"),
+        ({"settings": None}, "settings must map sections to their settings"),
+        ({"settings": {"vae": 3}}, "settings must map sections to their settings"),
+    ],
+)
+def test_a_study_that_cannot_be_is_named_when_it_is_made(values, words):
+    with pytest.raises(InputError, match=words):
+        small(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"threads": 2.5}, "Machine.threads must be a whole number"),
+        ({"device": 0}, "Machine.device must be text"),
+        ({"out": None}, "Machine.out must be a path"),
+        ({"data_root": 3}, "Machine.data_root must be a path"),
+    ],
+)
+def test_a_machine_that_cannot_be_is_named(values, words):
+    with pytest.raises(InputError, match=words):
+        prepare(small(), Machine(**values))
+
+
+@pytest.mark.parametrize(("study", "machine"), [("demo", None), ({"name": "x"}, None), (small(), {"threads": 1})])
+def test_what_is_no_study_or_machine_is_named(study, machine):
+    with pytest.raises(InputError, match=r"expected a mixlens\.Study and perhaps a mixlens\.Machine"):
+        prepare(study, machine)
+
+
 # several tasks that take turns
 
 MINE = """

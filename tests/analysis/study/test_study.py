@@ -57,7 +57,7 @@ def test_nothing_given_is_the_papers_table(study_of):
 
 def test_text_lists_and_counts(study_of):
     study = study_of("augmentations: baseline, fmix(alpha=0.2,decay_power=2), mixup\nsections: vae\nseeds: 2\n")
-    assert study.augmentations == ("baseline", "fmix(alpha=0.2,decay_power=2)", "mixup")
+    assert study.augmentations == ("baseline", "fmix(alpha=0.2,decay_power=2.0)", "mixup")
     assert study.sections == ("vae",)
     assert study.seeds == (0, 1)
 
@@ -273,3 +273,9 @@ def test_a_study_made_in_python_gets_every_setting_that_it_does_not_give():
         assert read_again(Study(settings={"vae": given})).settings["vae"] == VAEConfig(epochs=3)
     with pytest.raises(InputError, match=r"unknown section 'robustnes'\. Did you mean 'robustness'"):
         read_again(Study(sections=("robustnes",)))
+
+
+def test_augmentations_are_named_as_rows_name_them():
+    study = read_study(None, SECTIONS, {"augmentations": ["fmix(alpha=[1, 5])", "my.mixes:make( strength = 0.5 )"]})
+    assert study.augmentations == ("fmix", "fmix(alpha=5.0)", "my.mixes:make(strength=0.5)")
+    assert read_study(None, SECTIONS, study.describe()) == study

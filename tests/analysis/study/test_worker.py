@@ -18,7 +18,7 @@ from mixlens import Machine, Study
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Estimate, Interval, Measurement, Network
 from mixlens.analysis.store.results import read_rows
-from mixlens.analysis.store.runs import ENVIRONMENT, RESULT, Store
+from mixlens.analysis.store.runs import ENVIRONMENT, FAILED, RESULT, Store
 from mixlens.analysis.study.conduct import prepare
 from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import plan
@@ -130,6 +130,16 @@ def test_versions_of_a_tasks_packages_and_its_precision_are_noted(store, context
     assert "foolbox" not in do(jobs.task("b"), store, context).run.read_json(ENVIRONMENT)
 
 
+def test_work_that_raises_fails_alone_with_its_reason(store, context):
+    jobs.fails["a"] = RuntimeError("expected scalar type Long\nbut found Int")
+    with pytest.raises(FailedError, match="RuntimeError: expected scalar type Long"):
+        do(jobs.task("a"), store, context)
+    noted = store.partial(jobs.task("a").name).read_json(FAILED)
+    assert noted["reason"] == "RuntimeError: expected scalar type Long"
+    assert "Traceback" in noted["traceback"]
+    assert not list(store.root.glob("*.lease"))
+
+
 # What it refuses
 
 
@@ -161,5 +171,5 @@ def test_a_number_that_is_none_fails_its_task(store, context, value):
 
 def test_a_param_cannot_be_called_as_a_fact(store, context, monkeypatch):
     monkeypatch.setattr(jobs, "work", lambda *_: [Measurement("q", Estimate(1.0, None, 1, "none"), {"seed": 3})])
-    with pytest.raises(AssertionError, match="params are called as columns of every row"):
+    with pytest.raises(FailedError, match="params are called as columns of every row"):
         do(jobs.task("a"), store, context)

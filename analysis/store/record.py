@@ -114,7 +114,8 @@ class StudyRecord:
                 for number, row in enumerate(read_rows(run), 1):
                     if row.run != task.name:
                         raise run.damaged(RESULT, ValueError(f"rows, number {number}: of the run {shown(row.run)}"))
-                    rows.append(replace(row, study=study))
+                    # A run may have been made for another study, and on the same data by another name.
+                    rows.append(replace(row, study=study, dataset=row.dataset and str(self.settings["data"])))
         return rows
 
     def table(self, section: str) -> pd.DataFrame:

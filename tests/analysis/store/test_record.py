@@ -158,3 +158,9 @@ def test_an_older_record_says_what_to_do(study):
         InputError, match="Run the study again: that writes it anew and takes what is done from its runs"
     ):
         read_record(path.parent)
+
+
+def test_rows_are_of_the_data_as_their_study_names_it(study):
+    """A run is taken over from a study whose data were the same by another name."""
+    record = study("mine", data="my_code.data:load")
+    assert {(row.study, row.dataset) for row in record.rows()} == {("mine", "my_code.data:load")}

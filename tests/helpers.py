@@ -9,13 +9,20 @@ from mixlens.analysis.store.runs import Store
 from mixlens.analysis.study.conduct import Prepared
 from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import plan
-from mixlens.analysis.study.sections import installed_sections
+from mixlens.analysis.study.sections import installed_sections, with_used
 from mixlens.analysis.study.study import read_study
 from mixlens.analysis.study.worker import Context
 from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.progress import Reporter
 
 BACKEND = make_backend("cpu", "fp32")
+NARROW = {  # settings of classifiers that learn something in seconds
+    "model": "preact-resnet18(width=4)",
+    "epochs": 12,
+    "learning_rate": 0.05,
+    "batch_size": 16,
+    "precision": "fp32",
+}
 
 
 def tiny_study(section, **values):
@@ -27,7 +34,7 @@ def tiny_study(section, **values):
 def sections_of(section):
     """The section and those that it uses, by name, and none that belongs to every study."""
     installed = installed_sections()
-    return {name: installed[name] for name in (*installed[section].uses, section)}
+    return {name: installed[name] for name in with_used([section], installed, every=False)}
 
 
 def tasks_of(study, dataset, *, backend=BACKEND, root=None):

@@ -111,9 +111,8 @@ class Captured:
         generators: Sequence[Generator],
         say: Callable[[str], None],
     ) -> None:
-        self.optimizer, self.step, self.batches, self.rates, self.period, self.say = (
-            optimizer, step, batches, rates, period, say,
-        )  # fmt: skip
+        self.optimizer, self.step, self.batches, self.rates = optimizer, step, batches, rates
+        self.period, self.say = period, say
         device = batches.images.device
         self.captures = device.type == "cuda"
         self.generators = [one for one in generators if one.device == device]

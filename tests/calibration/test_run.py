@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import context_of, tasks_of, tiny_study, work
+from helpers import NARROW, context_of, tasks_of, tiny_study, work
 from judged import CLASSES, TEST_IMAGES, dataset, shares, votes
 from scipy.optimize import brentq
 from scipy.special import log_softmax, rel_entr
@@ -40,13 +40,7 @@ def file_of(human):
 
 
 def study(human=None, **values):
-    classifier = {
-        "model": "preact-resnet18(width=4)",
-        "epochs": 12,
-        "learning_rate": 0.05,
-        "batch_size": 16,
-        "precision": "fp32",
-    }
+    classifier = dict(NARROW)
     calibration = {"resamples": RESAMPLES, "smoothing": SMOOTHING, "bins": 10} | values.pop("calibration", {})
     calibration |= {} if human is None else {"counts": file_of(human)}
     settings = {"classifier": classifier | {"crop": 0, "flip": False}, "calibration": calibration}

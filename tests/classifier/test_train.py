@@ -603,6 +603,31 @@ def in_training(recipe):
     return replace(recipe, loss=loss)
 
 
+class Heads(nn.Module):
+    # Two heads in training, the first alone when it is measured.
+
+    recipe = "mixlens_tests_recipes:both"
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.first, self.second = nn.Linear(3 * 8 * 8, num_classes), nn.Linear(3 * 8 * 8, num_classes)
+
+    def forward(self, x):
+        first = self.first(x.flatten(1))
+        return (first, self.second(x.flatten(1))) if self.training else first
+
+
+def both(recipe):
+    def loss(outputs, y):
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        return sum(F.cross_entropy(head, y, reduction="none") for head in heads)
+
+    def score(outputs, y):
+        return (outputs[0] if isinstance(outputs, tuple) else outputs).argmax(1) == y
+
+    return replace(recipe, loss=loss, score=score)
+
+
 class Named(nn.Module):
     recipe = "mixlens_tests_recipes:adam(lr=0.01)"
 
@@ -635,6 +660,14 @@ def test_another_loss_by_its_name(train, same, recipes):
     history = train("fmix", config=config).read_history()
     assert history[0]["train_loss"] == pytest.approx(math.log(2), abs=0.2)
     assert history[0]["test_loss"] == pytest.approx(math.log(2), abs=0.2)
+
+
+def test_several_heads_are_trained_and_the_first_is_measured(train, recipes):
+    config = replace(CONFIG, model=f"{recipes}:Heads", recipe=f"{recipes}:both", epochs=2, learning_rate=0.05)
+    try_recipe(config, dataset())
+    history = train("mixup", config=config).read_history()
+    assert history[0]["train_loss"] > history[0]["test_loss"], "of two heads, and of one"
+    assert history[1]["test_loss"] < history[0]["test_loss"]
 
 
 def test_what_was_asked_for_comes_before_the_networks_and_that_before_the_data_sets(recipes):

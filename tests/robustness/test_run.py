@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import BACKEND, checkerboards, tasks_of, tiny_dataset, tiny_study, work
+from helpers import BACKEND, NARROW, checkerboards, tasks_of, tiny_dataset, tiny_study, work
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.statistics.proportion import proportion
@@ -28,13 +28,7 @@ def dataset():
 
 
 def study(**values):
-    classifier = {
-        "model": "preact-resnet18(width=4)",
-        "epochs": 12,
-        "learning_rate": 0.05,
-        "batch_size": 16,
-        "precision": "fp32",
-    }
+    classifier = dict(NARROW)
     classifier |= {"crop": 0, "flip": False} | values.pop("classifier", {})
     robustness = {"epsilons": EPSILONS, "attacks": ["uniform-noise", "pgd(steps=3)", "fgsm", "deepfool"]}
     robustness |= values.pop("robustness", {})

@@ -93,7 +93,7 @@ def assert_alike(first, second, sums, others, tolerance=0.0):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("mix", MIXES)
 def test_what_is_captured_is_the_step_itself(mix, optimizer):
-    """Its code without a graph is bit for bit what runs step by step: order, transforms, mixing, rates and sums."""
+    """Its code without a graph does what runs step by step: order, transforms, mixing, rates and sums."""
     first, second = Training(mix, optimizer), Training(mix, optimizer)
     sums = first.run(first.eager())
     others = second.run(second.captured(period=2 if mix == "fmix+mixup" else 1))

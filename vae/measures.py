@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from ..analysis.errors import InputError
 from ..analysis.information.encodings import Encoding
 from ..analysis.information.gaussian import gaussian
 from ..analysis.information.marginal_gap import gap_between
-from ..analysis.information.neural import neural
+from ..analysis.information.neural import neural_together
 from ..analysis.information.rate import rate, rate_per_sample
 from ..analysis.information.rate_gaussian import rate_gaussian
 from ..analysis.information.sandwich import sandwich
@@ -122,16 +121,15 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     gap = gap_between(prior, estimates["rate_gaussian"], bounds.lower)
     estimates |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
     estimates["latents_upper"] = smallest_rate((own, fit.own), (test.reference, fit.reference))
-    critic = partial(neural, steps=critic_steps, generator=generator)
-    optional: dict[str, Callable[[], Estimate]] = {
-        "latents_canonical": partial(gaussian, own.z, test.reference.z),
-        "paired_canonical": partial(gaussian, own.z, again.mean),
-        "latents_infonce": partial(critic, own.z, test.reference.z, fit=(fit.own.z, fit.reference.z)),
-        "paired_infonce": partial(critic, own.z, again.mean, fit=(fit.own.z, fit.again.mean)),
-    }
-    for name, estimate in optional.items():
+    with_latents, paired = (own.z, test.reference.z), (own.z, again.mean)
+    for name, pair in (("latents_canonical", with_latents), ("paired_canonical", paired)):
         with suppress(InputError):
-            estimates[name] = estimate()
+            estimates[name] = gaussian(*pair)
+    fits = ((fit.own.z, fit.reference.z), (fit.own.z, fit.again.mean))
+    with suppress(InputError):
+        estimates["latents_infonce"], estimates["paired_infonce"] = neural_together(
+            (with_latents, paired), ("infonce", "infonce"), fits=fits, steps=critic_steps, generator=generator
+        )
     return estimates
 
 

@@ -26,7 +26,7 @@ def oracle_task(samples: int) -> Task:
     """All estimators on so many samples of each world; nothing of a study's data or seeds enters it."""
     return Task(
         kind="vae-oracle",
-        version=3,
+        version=4,
         work=f"{__name__}:measure",
         config=Trying(samples),
         section=SECTION.name,

@@ -104,7 +104,7 @@ def _measurement(asked: Asked, policy: Policy, reference: Task, trained: Task) -
     seed = reference.config.seed
     return Task(
         kind="vae-measure",
-        version=3,
+        version=4,
         work=f"{__name__}:measure",
         config=Measuring(narrowed(MeasuringSettings, asked.config), seed, asked.config.latents, pair),
         section=SECTION.name,

@@ -1,11 +1,11 @@
 """Estimators and bounds of mutual information."""
 
-from .critics import SeparableCritic, fit_critic
+from .critics import SeparableCritic, fit_critic, fit_critics
 from .encodings import Encoding
 from .gaussian import gaussian, gaussian_bias
 from .ksg import ksg
 from .marginal_gap import marginal_gap
-from .neural import evaluate_critic, neural
+from .neural import evaluate_critic, neural, neural_together
 from .rate import rate
 from .rate_defensive import rate_defensive
 from .rate_gaussian import rate_gaussian
@@ -20,6 +20,7 @@ __all__ = [
     "SeparableCritic",
     "evaluate_critic",
     "fit_critic",
+    "fit_critics",
     "gaussian",
     "gaussian_bias",
     "index_code",
@@ -29,6 +30,7 @@ __all__ = [
     "marginal_gap",
     "mmse_decoder",
     "neural",
+    "neural_together",
     "rate",
     "rate_defensive",
     "rate_gaussian",

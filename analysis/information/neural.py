@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import torch
@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from ..errors import InputError, unknown
 from ..interface import Estimate
 from ..statistics.uncertainty import from_influence
-from .critics import Estimator, SeparableCritic, fit_critic
+from .critics import Estimator, SeparableCritic, fit_critics
 from .encodings import check_apart
 from .pairs import MEMORY, rows_within
 from .samples import check_samples, joined
@@ -31,12 +31,30 @@ def neural(
 ) -> Estimate:
     """I(X; Y) of pairs x (N, d_x), y (N, d_y) by a critic trained on other pairs, ``fit`` = (x, y); nats.
 
-    See `evaluate_critic` for the estimators and which of them bound anything, `critics.fit_critic` for ``training``.
+    See `evaluate_critic` for the estimators and which of them bound anything, `critics.fit_critics` for ``training``.
 
     Raises:
         InputError: see both; the fit set overlaps the evaluated pairs.
     """
-    x, y = check_samples(x, y)
+    return neural_together([(x, y)], [estimator], fits=[fit], generator=generator, **training)[0]
+
+
+def neural_together(
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    estimators: Sequence[Estimator],
+    *,
+    fits: Sequence[tuple[Tensor, Tensor]],
+    generator: Generator | None = None,
+    **training: Any,
+) -> list[Estimate]:
+    """`neural` of several pairs (x, y), all of the same shapes, whose critics are trained side by side."""
+    for (x, y), fit in zip(pairs, fits, strict=True):
+        _check_fit(*check_samples(x, y), fit)
+    critics = fit_critics(fits, estimators, generator=generator, **training)
+    return [evaluate_critic(*each) for each in zip(critics, *zip(*pairs, strict=True), estimators, strict=True)]
+
+
+def _check_fit(x: Tensor, y: Tensor, fit: tuple[Tensor, Tensor]) -> None:
     if not isinstance(fit, tuple | list) or len(fit) != 2:
         raise InputError("fit must be two tensors: x (M, d_x) and y (M, d_y) of other pairs.")
     x_fit, y_fit = check_samples(*fit)
@@ -46,8 +64,6 @@ def neural(
             f"and {y.shape[1]}; they must be alike."
         )
     check_apart(joined(x, y), joined(x_fit, y_fit), "pairs")
-    critic = fit_critic(x_fit, y_fit, objective=estimator, generator=generator, **training)
-    return evaluate_critic(critic, x, y, estimator)
 
 
 @torch.no_grad()

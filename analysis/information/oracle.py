@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from torch import Generator
@@ -15,7 +16,7 @@ from ..interface import Estimate
 from .critics import Estimator
 from .gaussian import gaussian
 from .ksg import ksg
-from .neural import neural
+from .neural import neural_together
 from .rate import rate
 from .rate_defensive import rate_defensive
 from .rate_gaussian import rate_gaussian
@@ -86,24 +87,15 @@ def _of_latents(world: GaussianWorld, sample: Sample, fit: Sample, seed: int, st
         for variant in (1, 2):
             estimate = ksg(sample.z_a, sample.z_x, variant=variant)
             yield Comparison(LATENTS, f"KSG {variant}", estimate, truth)
-    for estimator in CRITICS:
-        generator = Generator().manual_seed(seed)
-        estimate = neural(
-            sample.z_a, sample.z_x, estimator, fit=(fit.z_a, fit.z_x), generator=generator, steps=steps, batch_size=256
-        )
+    critics = partial(neural_together, steps=steps, generator=Generator().manual_seed(seed))
+    pair, fitted = (sample.z_a, sample.z_x), (fit.z_a, fit.z_x)
+    together = critics([pair] * len(CRITICS), CRITICS, fits=[fitted] * len(CRITICS))
+    for estimator, estimate in zip(CRITICS, together, strict=True):
         yield Comparison(LATENTS, f"critic, {estimator}", estimate, truth)
     encoders = (world.encoder_a, world.encoder_x)
     smallest = smallest_rate(*((encoder(sample.x), encoder(fit.x)) for encoder in encoders))
     yield Comparison(LATENTS, "smallest of the rates", smallest, truth)
-    generator = Generator().manual_seed(seed)
-    paired = neural(
-        sample.z_a,
-        sample.reconstruction,
-        fit=(fit.z_a, fit.reconstruction),
-        generator=generator,
-        steps=steps,
-        batch_size=256,
-    )
+    (paired,) = critics([(sample.z_a, sample.reconstruction)], ["infonce"], fits=[(fit.z_a, fit.reconstruction)])
     yield Comparison(PAIRED, "critic, infonce", paired, world.information_paired())
 
 

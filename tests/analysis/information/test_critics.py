@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import softplus
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.critics import SeparableCritic, fit_critic, objective_of
+from mixlens.analysis.information.critics import SeparableCritic, _Ensemble, fit_critic, fit_critics, objective_of
 from mixlens.analysis.information.neural import evaluate_critic
 
 OBJECTIVES = ("infonce", "nwj", "mine", "smile")
@@ -43,7 +43,7 @@ def random_critic(d_x=3, d_y=2):
 def test_scores_are_products_of_features_plus_a_bias_of_y():
     critic = random_critic()
     x, y = torch.randn(4, 3, generator=generator()), torch.randn(6, 2, generator=generator(1))
-    left, right = critic.x(x), critic.y(y)
+    left, right = critic.networks.x(x), critic.networks.y(y)
     scores = critic(x, y)
     assert scores.shape == (4, 6)
     for i in range(4):
@@ -67,7 +67,7 @@ def test_a_new_critic_scores_all_pairs_alike(level):
     critic = SeparableCritic(3, 2)
     critic.initialise(x, y, level, generator())
     assert torch.equal(critic(x, y), torch.full((9, 9), level))
-    assert critic.x(x).std() > 0.1, "x is embedded at random, so that there is a gradient"
+    assert critic.networks.x(x).std() > 0.1, "x is embedded at random, so that there is a gradient"
 
 
 # what training maximises
@@ -162,7 +162,7 @@ def test_weights_come_from_the_generator():
     torch.manual_seed(1)
     same, other = fitted(steps=20).state_dict(), fitted(steps=20, generator=generator(5)).state_dict()
     assert all(torch.equal(first[name], same[name]) for name in first)
-    assert not torch.equal(first["x.last.weight"], other["x.last.weight"])
+    assert not torch.equal(first["networks.x.last.weight"], other["networks.x.last.weight"])
 
 
 def test_no_other_draws_than_the_generators():
@@ -208,6 +208,52 @@ def test_the_pairs_are_left_alone():
     fit_critic(x, y, steps=3, generator=generator())
     assert torch.equal(x, before[0])
     assert torch.equal(y, before[1])
+
+
+@pytest.mark.parametrize(("steps", "tolerance"), [(1, 1e-6), (20, 1e-4), (1500, 0.02)])
+def test_critics_trained_together_are_those_trained_alone(steps, tolerance):
+    # At 1,500 steps on little data some stop long before others, and are left as they were; rounding grows meanwhile.
+    pairs = [bivariate(rho, 200, seed) for seed, rho in enumerate((0.9, 0.0, 0.6))]
+    objectives = ["infonce", "smile", "mine"]
+    options = SMALL | {"steps": steps}
+    together = fit_critics(pairs, objectives, generator=generator(), **options)
+    turned = fit_critics(pairs[::-1], objectives[::-1], generator=generator(), **options)[::-1]
+    u, v = bivariate(0.6, 50, 20)
+    for critic, other, pair, objective in zip(together, turned, pairs, objectives, strict=True):
+        alone = fit_critic(*pair, objective=objective, generator=generator(), **options)
+        expected = evaluate_critic(alone, u, v, objective).value
+        assert evaluate_critic(critic, u, v, objective).value == pytest.approx(expected, abs=tolerance)
+        assert evaluate_critic(other, u, v, objective).value == pytest.approx(expected, abs=tolerance)
+
+
+def test_a_critic_that_has_stopped_stays_as_it_was():
+    # Found by a search: alone, the second stops at step 100; trained on beside the first it would have learned more.
+    pairs, options = [bivariate(0.9, 200, 99), bivariate(0.3, 200, 3)], SMALL | {"steps": 200, "learning_rate": 1e-2}
+    together = fit_critics(pairs, ["infonce", "infonce"], generator=generator(), **options)
+    alone = fit_critic(*pairs[1], generator=generator(), **options)
+    u, v = bivariate(0.6, 50, 20)
+    assert evaluate_critic(alone, u, v).value == 0
+    assert evaluate_critic(together[1], u, v).value == 0
+    assert evaluate_critic(together[0], *bivariate(0.9, 50, 20)).value > 0.1
+
+
+def test_a_gradient_is_clipped_for_each_critic_by_itself():
+    networks = [random_critic().networks for _ in range(2)]
+    ensemble = _Ensemble(networks, ["infonce", "infonce"])
+    gradient = torch.randn(ensemble.flat.shape, generator=generator()) * torch.tensor([[1e-3], [5.0]])
+    ensemble.flat.grad = gradient.clone()
+    ensemble.clip(1.0)
+    for row, before in zip(ensemble.flat.grad, gradient, strict=True):
+        parameter = torch.nn.Parameter(torch.zeros_like(before))
+        parameter.grad = before.clone()
+        torch.nn.utils.clip_grad_norm_([parameter], 1.0)
+        assert torch.allclose(row, parameter.grad, rtol=1e-6)
+
+
+def test_a_gaussian_pair_of_other_shapes_is_not_trained_along():
+    x, y = bivariate(0.5, 100)
+    with pytest.raises(InputError, match=r"same shapes, got \(100, 1\), \(100, 1\) and \(100, 2\), \(100, 1\)"):
+        fit_critics([(x, y), (x.repeat(1, 2), y)], ["infonce", "infonce"])
 
 
 # what is refused

@@ -32,6 +32,12 @@ class SweepSettings:
         None, "Attack so many test images, evenly spaced; none: all.", "all: published code", minimum=2
     )
     seed: int = setting(0, "Of random starts and noise, drawn for each image by itself.", minimum=0)
+    precision: Literal["fp32", "tf32"] = setting(
+        "fp32",
+        "Of the passes under attack: fp32, or on a recent NVIDIA GPU tf32, several times faster and what PyTorch's "
+        "convolutions do there by default.",
+        "ours",
+    )
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,12 @@ class RobustnessConfig(SweepSettings):
         "pgd(steps=[40,100]), LinfAdamPGD(steps=20). All of one norm.",
         "published code",
     )
-    batch_size: int = setting(500, "Images attacked at once; results do not depend on it.", minimum=1)
+    batch_size: int | None = setting(
+        None,
+        "Images attacked at once; none: as many as memory holds. Results do not depend on it, but for those of attacks "
+        "that draw or stop for a batch as a whole: with them none is 500.",
+        minimum=1,
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)

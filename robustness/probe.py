@@ -14,30 +14,30 @@ from foolbox.attacks.deepfool import DeepFoolAttack
 from foolbox.attacks.gradient_descent_base import BaseGradientDescent
 from foolbox.criteria import Misclassification
 from foolbox.models import PyTorchModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..analysis.errors import InputError
 from .attacks import Attack
 from .deepfool import deepfool
 from .draws import Draws
 from .measures import NOT_RUN
+from .passes import Passes
 
 
 class Block:
     """A few hundred images on the device, with what their attacks share: predictions, and the loss's first gradient."""
 
     def __init__(
-        self, model: nn.Module, x: Tensor, labels: Tensor, numbers: np.ndarray[Any, Any], batch_size: int
+        self, passes: Passes, x: Tensor, labels: Tensor, numbers: np.ndarray[Any, Any], batch_size: int
     ) -> None:
-        self.model, self.x, self.labels, self.numbers = model, x, labels, numbers  # numbers in their data set
+        self.passes, self.x, self.labels, self.numbers = passes, x, labels, numbers  # numbers in their data set
         self._batch_size = batch_size
         self._gradient: Tensor | None = None
         self.correct = torch.cat([self.predict(part) for part in x.split(batch_size)]) == labels
 
     def predict(self, x: Tensor) -> Tensor:
         """The model's classes. Raises InputError where its logits are not finite: a comparison would not notice."""
-        with torch.no_grad():
-            logits = self.model(x)
+        logits = self.passes.logits(x)
         if not logits.isfinite().all():
             bad = int((~logits.isfinite()).any(1).sum())
             raise InputError(f"the model returns NaN or infinity on {bad} of {len(x)} images under attack.")
@@ -49,9 +49,7 @@ class Block:
         if self._gradient is None:
             self._gradient = torch.zeros_like(self.x)
             for rows in _batches(self.correct.nonzero().squeeze(1), self._batch_size):
-                x = self.x[rows].requires_grad_()
-                loss = nn.functional.cross_entropy(self.model(x), self.labels[rows], reduction="sum")
-                self._gradient[rows] = torch.autograd.grad(loss, x)[0]
+                self._gradient[rows] = self.passes.loss_gradient(self.x[rows], self.labels[rows])
             if not self._gradient.isfinite().all():
                 raise InputError(
                     "the loss's gradient by the images is NaN or infinite, which no gradient attack can follow: every "
@@ -76,9 +74,8 @@ class Probe:
         self.attack, self._block, self._batch_size = attack, block, batch_size
         self._foolbox = copy.copy(attack.foolbox)  # its hooks become this probe's
         self._draws = Draws(self._foolbox, "attack", seed, attack.name)
-        self._model = PyTorchModel(block.model, bounds=(0, 1), device=block.x.device)
+        self._model = PyTorchModel(block.passes.model, bounds=(0, 1), device=block.x.device)
         if _plain_loss(attack.foolbox):
-            self._later_gradient = attack.foolbox.value_and_grad  # type: ignore[attr-defined]
             self._foolbox.value_and_grad = self._value_and_grad  # type: ignore[attr-defined]
         self._batch: tuple[Tensor, Tensor] | None = None  # images under attack, and their rows in the block
         # Of a minimising attack, once it has run on an image: the perturbed image and its distance.
@@ -119,7 +116,7 @@ class Probe:
             x, labels = self._block.x[part], self._block.labels[part]
             with self._refusals():
                 if isinstance(self._foolbox, DeepFoolAttack):
-                    perturbed, fooled = deepfool(self._foolbox, self._block.model, x, labels)
+                    perturbed, fooled = deepfool(self._foolbox, self._block.passes, x, labels)
                 else:
                     perturbed = self._start_from_anywhere(part).to(x.dtype)
                     fooled = self._block.predict(perturbed) != labels
@@ -155,10 +152,12 @@ class Probe:
             raise InputError(f"attack {self.attack.name!r} failed: {type(error).__name__}: {error}") from error
 
     def _value_and_grad(self, loss: Callable[..., ep.Tensor], x: ep.Tensor) -> tuple[Any, ep.Tensor]:
-        """Foolbox's hook: at the images themselves, the gradient that all attacks share."""
-        if self._batch is not None and x.raw is self._batch[0]:
-            return None, ep.astensor(self._block.gradient[self._batch[1]])
-        return self._later_gradient(loss, x)
+        """Foolbox's hook: the gradient alone; at the images themselves that which all attacks share."""
+        assert self._batch is not None
+        images, rows = self._batch
+        if x.raw is images:
+            return None, ep.astensor(self._block.gradient[rows])
+        return None, ep.astensor(self._block.passes.loss_gradient(x.raw, self._block.labels[rows]))
 
 
 def _plain_loss(attack: Any) -> bool:

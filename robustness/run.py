@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from ..classifier.model import load_classifier
 from .attacks import Attack, parse_attacks
 from .config import SECTION, ProtocolName, RobustnessConfig, SweepSettings
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
+from .passes import IMAGES
 from .state import ARRAYS, Swept
 from .sweep import compile_for_attacks, sweep
 
@@ -32,7 +34,7 @@ class Sweeping:
     attacks: tuple[str, ...]
     settings: SweepSettings
     network: NetworkSettings = setting(keyed=False)  # as the input says too
-    at_once: int = setting(keyed=False)
+    at_once: int | None = setting(keyed=False)
     batch_size: int | None = None  # the same, where results depend on it
     sources: tuple[str, ...] = ()  # of attacks of the user's own: SHA-256 of the files that make them
 
@@ -53,7 +55,9 @@ def tasks(asked: Asked) -> Sequence[Task]:
     if config.images == len(asked.dataset.test):
         settings = replace(settings, images=None)  # all of them, which is the default
     sources = tuple(attack.source for attack in attacks if attack.source)
-    together = None if all(attack.by_image for attack in attacks) else config.batch_size
+    together = None if all(attack.by_image for attack in attacks) else config.batch_size or IMAGES
+    if config.precision == "tf32":
+        asked.backend.check_tf32()
     network_settings = narrowed(NetworkSettings, asked.study.settings["classifier"])
     measured = []
     for classifier in asked.used["classifier"]:
@@ -94,19 +98,21 @@ def attack(config: Sweeping, run: Run, inputs: Sequence[Run], context: Context) 
         model = compile_for_attacks(model)
     chosen = evenly_spaced(len(dataset.test), settings.images, "robustness.images")
     context.reporter.start(context.label, len(config.attacks) * len(chosen))
-    swept = sweep(
-        model,
-        dataset.test.images[chosen],
-        dataset.test.labels[chosen],
-        attacks=config.attacks,
-        epsilons=settings.epsilons,
-        protocol=settings.protocol,
-        seed=settings.seed,
-        batch_size=config.at_once,
-        numbers=chosen.tolist(),
-        checkpoint=run / CHECKPOINT,
-        progress=partial(_advance, run, context),
-    )
+    with context.backend.tf32() if settings.precision == "tf32" else nullcontext():
+        swept = sweep(
+            model,
+            dataset.test.images[chosen],
+            dataset.test.labels[chosen],
+            attacks=config.attacks,
+            epsilons=settings.epsilons,
+            protocol=settings.protocol,
+            seed=settings.seed,
+            batch_size=config.batch_size or config.at_once,
+            numbers=chosen.tolist(),
+            checkpoint=run / CHECKPOINT,
+            progress=partial(_advance, run, context),
+            say=lambda text: context.reporter.say(f"{context.label}: {text}"),
+        )
     context.reporter.finish()
     run.write_arrays({name: getattr(swept, name) for name in ARRAYS} | {"images": chosen.numpy()})
 
@@ -124,24 +130,25 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
         swept,
         parse_attacks(config.attacks),
         protocol=config.settings.protocol,
+        precision=config.settings.precision,
         classes=len(context.dataset.classes),
     )
 
 
 def measurements_of(
-    swept: Swept, attacks: Sequence[Attack], *, protocol: ProtocolName, classes: int
+    swept: Swept, attacks: Sequence[Attack], *, protocol: ProtocolName, classes: int, precision: str = "fp32"
 ) -> list[Measurement]:
     """Clean accuracy; accuracy at each ε and median ε of each attack and the worst case; distances; signs of masking.
 
-    ``params`` of each: protocol, norm, attack, and epsilon where there is one.
+    ``params`` of each: protocol, norm, attack, and epsilon where there is one; the precision, if it is not fp32.
     """
     measured: list[Measurement] = []
     norm = f"L{attacks[0].norm.p}".replace("inf", "∞")
+    common = {"protocol": protocol, "norm": norm} | ({} if precision == "fp32" else {"precision": precision})
 
     def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
         if math.isfinite(estimate.value):  # a median that no ε of the sweep reaches is no row
-            params = {"protocol": protocol, "norm": norm, **params}
-            measured.append(Measurement(quantity, estimate, params, note))
+            measured.append(Measurement(quantity, estimate, {**common, **params}, note))
 
     add("clean_accuracy", proportion(int(swept.correct.sum()), len(swept.correct)))
     for name in (*swept.attacks, WORST):

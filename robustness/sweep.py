@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..analysis.errors import InputError, unknown
+from ..analysis.errors import InputError, first_line, unknown
 from ..classifier.model import check_classifier
-from .attacks import parse_attacks
+from .attacks import Attack, parse_attacks
 from .config import ATTACKS, EPSILONS, ProtocolName, check_epsilons
 from .measures import BROKEN, HELD, NOT_RUN
+from .passes import IMAGES, Passes
 from .probe import Block, Probe
 from .state import State, Swept, identity_of
 
@@ -41,10 +42,11 @@ def sweep(
     epsilons: Sequence[float] = EPSILONS,
     protocol: ProtocolName = "paper",
     seed: int = 0,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     numbers: Sequence[int] | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[int], None] = lambda images: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Swept:
     """Attack ``model`` (images in [0, 1] → logits) and say which images each attack breaks at each ε.
 
@@ -54,15 +56,17 @@ def sweep(
         attacks: names as `parse_attacks` reads them.
         epsilons: ascending, in the norm of the attacks (L∞: pixel units).
         seed: of random starts and noise, which are drawn for each (attack, ε, image) by itself.
-        batch_size: images attacked at once; results do not depend on it but for rounding, except those of attacks
-            whose draws or stops are the batch's (`Attack.by_image`).
+        batch_size: images attacked at once; None: as many as the device's memory holds. Results do not depend on it
+            but for rounding, except those of attacks whose draws or stops are the batch's (`Attack.by_image`): with
+            them None is 500. Where memory does not hold that many, fewer are taken.
         numbers: the images' numbers in their data set, which seed their draws; their positions by default.
         checkpoint: a file that keeps what is done; a sweep that finds it goes on from there.
         progress: called with the number of images of each finished (attack, block).
+        say: told in one line where fewer images fit than asked for, or passes cannot be captured as CUDA graphs.
 
     Raises:
         InputError: what `parse_attacks`, `check_epsilons` and `check_classifier` refuse; images outside [0, 1]; labels
-            that do not fit; a checkpoint of another sweep.
+            that do not fit; a checkpoint of another sweep; memory that does not hold the images.
     """
     if protocol not in get_args(ProtocolName):
         raise unknown("protocol", protocol, get_args(ProtocolName))
@@ -74,30 +78,64 @@ def sweep(
     if known.shape != (len(images),):
         raise InputError(f"numbers must be {len(images)} integers, one for each image, got {known.shape}.")
     chosen = parse_attacks(attacks)
+    together = [attack for attack in chosen if not attack.by_image]
+    if together and batch_size is None:
+        batch_size = IMAGES
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}.")
     state = State([attack.name for attack in chosen], tuple(float(value) for value in epsilons), len(images))
     if checkpoint is not None:
         state.keep_in(checkpoint, identity_of(model, images, labels, known, protocol, seed))
     size = BLOCK.get(device.type, BLOCK["cuda"])
     with frozen(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        passes = Passes(model, device, say)
+        at_once = batch_size or passes.most_images(_unit(images[:8], device), labels[:8].long().to(device))
         for start in range(0, len(images), size):
             rows = np.arange(start, min(start + size, len(images)))
-            todo = [index for index in range(len(chosen)) if not state.done[index, rows].all()]
-            if len(todo) < len(chosen):  # a resumed sweep
-                progress(len(rows) * (len(chosen) - len(todo)))
-            if not todo:
-                continue
-            block = Block(model, _unit(images[rows], device), labels[rows].long().to(device), known[rows], batch_size)
-            probes = {index: Probe(chosen[index], block, seed, batch_size) for index in todo}
-            if protocol == "nested-worst":
-                _nested_worst(state, rows, probes, block)
-                state.finish(rows, probes, block)
-                progress(len(rows) * len(todo))
-                continue
-            for index, probe in probes.items():
-                _each_epsilon(state, rows, index, probe, block, nested=protocol == "nested")
-                state.finish(rows, {index: probe}, block)
-                progress(len(rows))
+            if resumed := int(state.done[:, rows].all(1).sum()):
+                progress(len(rows) * resumed)
+            while todo := [index for index in range(len(chosen)) if not state.done[index, rows].all()]:
+                try:
+                    block = Block(
+                        passes, _unit(images[rows], device), labels[rows].long().to(device), known[rows], at_once
+                    )
+                    probes = {index: Probe(chosen[index], block, seed, at_once) for index in todo}
+                    _attack(state, rows, probes, block, protocol, progress)
+                except torch.OutOfMemoryError as error:
+                    block, probes = None, {}  # what they hold goes first
+                    at_once, passes = _fewer(at_once, together, error), Passes(model, device, say)
+                    say(f"{at_once} images are attacked at once: memory does not hold more")
     return state.result()
+
+
+def _fewer(at_once: int, together: Sequence[Attack], error: torch.OutOfMemoryError) -> int:
+    """Half as many images at once. Raises InputError where that would change results, or one is too many."""
+    if at_once > 1 and not together:
+        return at_once // 2
+    why = f"{together[0].name} draws or stops for a batch as a whole" if together else "there is no smaller batch"
+    raise InputError(
+        f"memory does not hold a batch of {at_once} under attack ({first_line(error)}), and {why}. Free "
+        "memory, or give another batch_size."
+    ) from error
+
+
+def _attack(
+    state: State,
+    rows: np.ndarray[Any, Any],
+    probes: Mapping[int, Probe],
+    block: Block,
+    protocol: ProtocolName,
+    progress: Callable[[int], None],
+) -> None:
+    if protocol == "nested-worst":
+        _nested_worst(state, rows, probes, block)
+        state.finish(rows, probes, block)
+        progress(len(rows) * len(probes))
+        return
+    for index, probe in probes.items():
+        _each_epsilon(state, rows, index, probe, block, nested=protocol == "nested")
+        state.finish(rows, {index: probe}, block)
+        progress(len(rows))
 
 
 def compile_for_attacks(model: nn.Module) -> nn.Module:

@@ -80,21 +80,39 @@ class Backend:
     def session(self) -> Iterator[None]:
         """Sets stream, deterministic switch and fp32 that is no TF32, for a turn of a task, and puts them back."""
         before = torch.are_deterministic_algorithms_enabled()
-        exact = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
-        rounding = [part.fp32_precision for part in exact]
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-        if self.precision == "fp32" and self.device.type == "cuda":
-            for part in exact:
-                part.fp32_precision = "ieee"  # by default convolutions round to TF32's ten bits
+        exact = self.precision == "fp32" and self.device.type == "cuda"
         try:
-            with torch.cuda.stream(self.stream):  # None: nothing changes
+            with torch.cuda.stream(self.stream), _fp32("ieee" if exact else None):  # None: nothing changes
                 yield
         finally:
             torch.use_deterministic_algorithms(before)
-            for part, value in zip(exact, rounding, strict=True):
-                part.fp32_precision = value
+
+    def check_tf32(self) -> None:
+        """Raises InputError where the device has no TF32."""
+        if self.device.type != "cuda" or torch.cuda.get_device_capability(self.device)[0] < 8:
+            raise InputError(f"tf32 is a precision of NVIDIA GPUs from Ampere on, not of {self.device.type}. Use fp32.")
+
+    def tf32(self) -> contextlib.AbstractContextManager[None]:
+        """fp32 products rounded to TF32's ten bits meanwhile. Raises InputError where the device has none."""
+        self.check_tf32()
+        return _fp32("tf32")
+
+
+@contextlib.contextmanager
+def _fp32(rounding: str | None) -> Iterator[None]:
+    """How a CUDA device multiplies fp32: ``ieee`` or ``tf32``; by default convolutions round to TF32's ten bits."""
+    parts = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+    before = [part.fp32_precision for part in parts]
+    for part in parts:
+        part.fp32_precision = rounding or part.fp32_precision
+    try:
+        yield
+    finally:
+        for part, value in zip(parts, before, strict=True):
+            part.fp32_precision = value
 
 
 class GlobalDraws:

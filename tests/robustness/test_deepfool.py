@@ -9,6 +9,7 @@ from torch import nn
 
 from mixlens.analysis.data.sources import photos
 from mixlens.robustness.deepfool import deepfool
+from mixlens.robustness.passes import Passes
 
 CLASSES = 10
 ATTACKS = [LinfDeepFoolAttack, L2DeepFoolAttack]
@@ -80,7 +81,7 @@ def test_perturbations_are_foolboxs(trained, kind, batch):
     network, images, labels = trained
     attack = kind()
     for x, y in zip(images.split(batch), labels.split(batch), strict=True):
-        ours, fooled = deepfool(attack, network, x, y)
+        ours, fooled = deepfool(attack, Passes(network, x.device), x, y)
         theirs, success = foolbox_run(attack, network, x, y)
         torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=0)
         assert torch.equal(fooled, success)
@@ -107,7 +108,7 @@ def test_perturbations_are_foolboxs(trained, kind, batch):
 def test_arguments_mean_what_they_mean_to_foolbox(trained, kind, arguments):
     network, images, labels = trained
     attack = kind(**arguments)
-    ours, fooled = deepfool(attack, network, images, labels)
+    ours, fooled = deepfool(attack, Passes(network, images.device), images, labels)
     theirs, success = foolbox_run(attack, network, images, labels)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     assert torch.equal(fooled, success)
@@ -119,20 +120,22 @@ def test_arguments_mean_what_they_mean_to_foolbox(trained, kind, arguments):
 def test_arguments_matter(trained, kind):
     """Or the parity above would hold of arguments that nobody reads."""
     network, images, labels = trained
-    plain, _ = deepfool(kind(), network, images, labels)
+    plain, _ = deepfool(kind(), Passes(network, images.device), images, labels)
     for arguments in ({"candidates": 2}, {"steps": 1}, {"overshoot": 0.5}):
-        other, _ = deepfool(kind(**arguments), network, images, labels)
+        other, _ = deepfool(kind(**arguments), Passes(network, images.device), images, labels)
         assert (other - plain).abs().max() > 1e-4
 
 
 def test_images_that_are_wrong_as_they_are_come_back_untouched(trained):
     network, images, labels = trained
     wrong = network(images).argmax(1) != labels
-    ours, fooled = deepfool(LinfDeepFoolAttack(), network, images, labels)
+    ours, fooled = deepfool(LinfDeepFoolAttack(), Passes(network, images.device), images, labels)
     assert torch.equal(ours[wrong], images[wrong])
     assert fooled[wrong].all()
     assert (ours[~wrong] != images[~wrong]).flatten(1).any(1).all()
-    untouched, all_fooled = deepfool(LinfDeepFoolAttack(), Counting(network), images[wrong], labels[wrong])
+    untouched, all_fooled = deepfool(
+        LinfDeepFoolAttack(), Passes(Counting(network), images.device), images[wrong], labels[wrong]
+    )
     assert torch.equal(untouched, images[wrong])
     assert all_fooled.all()
 
@@ -140,7 +143,7 @@ def test_images_that_are_wrong_as_they_are_come_back_untouched(trained):
 def test_results_are_images_and_the_inputs_stay(trained):
     network, images, labels = trained
     before = images.clone()
-    ours, fooled = deepfool(LinfDeepFoolAttack(), network, images, labels)
+    ours, fooled = deepfool(LinfDeepFoolAttack(), Passes(network, images.device), images, labels)
     assert ours.min() >= 0
     assert ours.max() <= 1
     assert (ours.shape, ours.dtype) == (images.shape, images.dtype)
@@ -156,7 +159,7 @@ def test_the_number_of_passes(trained, candidates):
     network, images, labels = trained
     taken = steps_taken(lambda **k: LinfDeepFoolAttack(candidates=candidates, **k), network, images, labels)
     counting = Counting(network)
-    deepfool(LinfDeepFoolAttack(candidates=candidates), counting, images, labels)
+    deepfool(LinfDeepFoolAttack(candidates=candidates), Passes(counting, images.device), images, labels)
     assert counting.forwards == int((1 + 2 * taken).sum())
     assert counting.backwards == int(((candidates - 1) * taken).sum())
     assert counting.calls == 1 + 2 * int(taken.max())
@@ -166,7 +169,10 @@ def test_the_number_of_passes(trained, candidates):
 def test_what_foolbox_refuses_is_refused(trained, arguments):
     network, images, labels = trained
     attack = LinfDeepFoolAttack(**arguments)
-    for refused in (lambda: deepfool(attack, network, images, labels), lambda: foolbox_run(attack, *trained)):
+    for refused in (
+        lambda: deepfool(attack, Passes(network, images.device), images, labels),
+        lambda: foolbox_run(attack, *trained),
+    ):
         with pytest.raises(ValueError, match="expected"):
             refused()
 
@@ -174,7 +180,7 @@ def test_what_foolbox_refuses_is_refused(trained, arguments):
 def test_far_fewer_passes_than_foolbox(trained):
     network, images, labels = trained
     ours, theirs = Counting(network), Counting(network)
-    deepfool(LinfDeepFoolAttack(), ours, images, labels)
+    deepfool(LinfDeepFoolAttack(), Passes(ours, images.device), images, labels)
     LinfDeepFoolAttack().run(PyTorchModel(theirs, bounds=(0, 1), device="cpu"), images, Misclassification(labels))
     assert ours.forwards < theirs.forwards / 5
     assert ours.backwards < theirs.backwards / 2

@@ -100,6 +100,7 @@ def test_what_belongs_to_a_tasks_key():
 
 
 def test_the_batch_size_is_in_the_key_of_attacks_that_work_on_a_batch_as_a_whole():
+    assert key(attacks=["LInfFMNAttack"], batch_size=500) == key(attacks=["LInfFMNAttack"]), "what none is with them"
     for attack, matters in (("LInfFMNAttack", True), ("HopSkipJumpAttack", True), ("LinfAdamPGD", False)):
         assert (key(attacks=[attack], batch_size=3) != key(attacks=[attack])) == matters, attack
 
@@ -122,6 +123,8 @@ def test_the_key_names_all_attacks_and_the_data():
         ({"attacks": ["fgsm", "L2PGD"]}, "one ε cannot mean both"),
         ({"attacks": []}, "robustness: attacks is empty"),
         ({"epsilons": [0.2, 0.1]}, "robustness: epsilons must ascend"),
+        ({"precision": "tf32"}, "tf32 is a precision of NVIDIA GPUs from Ampere on, not of cpu. Use fp32"),
+        ({"precision": "bf16"}, "robustness.precision: 'bf16'. Known: fp32, tf32"),
     ],
 )
 def test_mistakes_are_known_before_anything_is_trained(robustness, words):
@@ -280,6 +283,13 @@ def facts(found, protocol="paper"):
         return SimpleNamespace(**vars(estimate), **own)
 
     return [row(*one) for one in measured]
+
+
+def test_rows_say_a_precision_that_is_not_fp32():
+    found = swept_of(np.zeros((1, 2, 9)), ["fgsm"], [0.0, 0.05])
+    for precision, said in (("fp32", None), ("tf32", "tf32")):
+        measured = measurements_of(found, parse_attacks(["fgsm"]), protocol="paper", classes=10, precision=precision)
+        assert {one.params.get("precision") for one in measured} == {said}
 
 
 def test_medians_of_images_that_are_wrong_as_they_are():

@@ -783,3 +783,46 @@ def test_an_attack_that_finds_no_start_leaves_the_image_unbroken(images):
     found = sweep(constant, images[:4], labels, attacks=("HopSkipJumpAttack(steps=1)",), epsilons=(0.1,))
     assert (found.bits == HELD).all()
     assert np.isinf(found.distance).all()
+
+
+# memory
+
+
+class Small(nn.Module):
+    """A network of which the device holds the gradients of only so many images at once."""
+
+    def __init__(self, network, most):
+        super().__init__()
+        self.network, self.most = network, most
+        self.train(network.training)
+
+    def forward(self, x):
+        if x.requires_grad and len(x) > self.most:
+            raise torch.OutOfMemoryError(f"tried to hold {len(x)} images")
+        return self.network(x)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_fewer_images_are_attacked_at_once_where_memory_does_not_hold_more(model, images, labels, protocol):
+    options = {"attacks": ("fgsm", "pgd(steps=2)", "deepfool(steps=5)"), "epsilons": EPSILONS, "protocol": protocol}
+    said, done = [], []
+    found = sweep(Small(model, 9), images, labels, **options, batch_size=20, progress=done.append, say=said.append)
+    assert np.array_equal(found.bits, sweep(model, images, labels, **options).bits)
+    assert said == [f"{n} images are attacked at once: memory does not hold more" for n in (10, 5)]
+    assert sum(done) == 3 * len(images)
+
+
+def test_memory_that_does_not_hold_one_image(model, images, labels):
+    with pytest.raises(InputError, match=r"a batch of 1 under attack \(tried to hold 1 images\), and there is no sm"):
+        sweep(Small(model, 0), images, labels, attacks=("fgsm",), epsilons=(0.01,))
+
+
+def test_attacks_by_batch_keep_theirs(model, images, labels):
+    attack = "LinfAdditiveUniformNoiseAttack", "LInfFMNAttack(steps=2)"
+    with pytest.raises(InputError, match=r"LInfFMNAttack\(steps=2\) draws or stops for a batch as a whole"):
+        sweep(Small(model, 5), images, labels, attacks=attack, epsilons=(0.01,))
+
+
+def test_no_images_at_once(model, images, labels):
+    with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):
+        sweep(model, images, labels, attacks=("fgsm",), epsilons=(0.01,), batch_size=0)

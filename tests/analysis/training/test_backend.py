@@ -149,6 +149,23 @@ def test_full_precision_is_no_tf32_and_the_switches_are_put_back(precision):
     assert [part.fp32_precision for part in parts] == before
 
 
+def test_tf32_holds_for_as_long_as_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    backend = Backend(torch.device("cuda"), "fp32")
+    parts = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    with backend.session():
+        with backend.tf32():
+            assert [part.fp32_precision for part in parts] == ["tf32"] * 2
+        assert [part.fp32_precision for part in parts] == ["ieee"] * 2
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps", "cuda"])
+def test_tf32_is_refused_where_there_is_none(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    with pytest.raises(InputError, match=f"from Ampere on, not of {device}"):
+        Backend(torch.device(device), "fp32").tf32()
+
+
 def test_global_draws_go_on_when_they_are_entered_again():
     draws, backend = torch.rand, make_backend("cpu")
     torch.manual_seed(3)

@@ -1,0 +1,78 @@
+"""The passes against plain autograd, and against themselves padded."""
+
+import pytest
+import torch
+from torch import nn
+
+from mixlens.analysis.models.preact_resnet import PreActResNet18
+from mixlens.analysis.training.replay import Replayed
+from mixlens.robustness import passes as module
+from mixlens.robustness.passes import IMAGES, Passes
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return PreActResNet18(10, width=4).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def images():
+    draw = torch.Generator().manual_seed(1)
+    x = torch.rand(13, 3, 32, 32, generator=draw).contiguous(memory_format=torch.channels_last)
+    return x, torch.randint(10, (13,), generator=draw)
+
+
+def passes_of(network, padded, monkeypatch):
+    if padded:
+        monkeypatch.setattr(module, "replayed", Replayed)
+    return Passes(network, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_they_are_what_autograd_gives_image_by_image(network, images, padded, monkeypatch):
+    x, labels = images
+    passes = passes_of(network, padded, monkeypatch)
+    ranked = torch.stack([labels, (labels + 3) % 10, (labels + 5) % 10], 1)
+    logits, gradient = passes.logits(x), passes.loss_gradient(x, labels)
+    differences, gradients = passes.class_gradients(x, ranked)
+    assert not logits.requires_grad
+    assert gradients.shape == (13, 2, 3, 32, 32)
+    for i in range(len(x)):
+        one = x[i : i + 1].clone().requires_grad_()
+        alone = network(one)
+        assert torch.allclose(logits[i], alone[0], atol=1e-5)
+        loss = nn.functional.cross_entropy(alone, labels[i : i + 1])
+        (expected,) = torch.autograd.grad(loss, one, retain_graph=True)
+        assert torch.allclose(gradient[i], expected[0], atol=1e-5)
+        for k in (0, 1):
+            difference = alone[0, ranked[i, k + 1]] - alone[0, ranked[i, 0]]
+            (expected,) = torch.autograd.grad(difference, one, retain_graph=True)
+            assert differences[i, k].item() == pytest.approx(difference.item(), abs=1e-5)
+            assert torch.allclose(gradients[i, k], expected[0], atol=1e-5)
+
+
+def test_gradients_are_there_whatever_the_caller_is_in(network, images):
+    x, labels = images
+    passes = Passes(network, x.device)
+    expected = passes.loss_gradient(x, labels)
+    with torch.no_grad():
+        assert torch.equal(passes.loss_gradient(x, labels), expected)
+
+
+def test_a_cpu_takes_a_fixed_number_of_images(network, images):
+    assert Passes(network, torch.device("cpu")).most_images(*images) == IMAGES
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_as_many_images_as_fit_do_fit(network, images):
+    x, labels = (part.cuda() for part in images)
+    passes = Passes(network.cuda(), x.device)
+    most = passes.most_images(x, labels)
+    assert most > IMAGES
+    some = min(most, 4096)
+    rows = torch.arange(some, device=x.device) % len(x)
+    gradient = passes.loss_gradient(x[rows], labels[rows])
+    assert torch.allclose(gradient[: len(x)], passes.loss_gradient(x, labels), atol=1e-5)

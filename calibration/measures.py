@@ -7,14 +7,13 @@ distribution is zero and the first is not: nothing is clamped.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Generator, Tensor
+from torch.nn.functional import one_hot, pad
 
 from ..analysis.errors import InputError
 
@@ -151,24 +150,23 @@ def nll(log_p: Tensor, labels: Tensor) -> Tensor:
 def brier(log_p: Tensor, labels: Tensor) -> Tensor:
     """Σ_c (p_c − [c = label])², in [0, 2] (Brier 1950)."""
     p = log_p.exp()
-    hard = torch.nn.functional.one_hot(labels.long(), p.shape[1])
+    hard = one_hot(labels.long(), p.shape[1])
     return (p - hard).square().sum(1)
 
 
 @dataclass(frozen=True)
 class Bins:
-    """A reliability diagram: for each bin its mean confidence, its accuracy and its number of images."""
+    """A reliability diagram: for each bin its mean confidence, its accuracy and its number of images; (…, bins)."""
 
     confidence: Tensor
     accuracy: Tensor
     count: Tensor
 
     @property
-    def error(self) -> float:
-        """Expected calibration error: the mean of |accuracy − confidence|, weighted by the bins' images."""
-        filled = self.count > 0
-        gaps = (self.accuracy - self.confidence).abs()[filled]
-        return float((gaps * self.count[filled]).sum() / self.count.sum())
+    def error(self) -> Tensor:
+        """Expected calibration error (…): the mean of |accuracy − confidence|, weighted by the bins' images."""
+        gaps = torch.where(self.count > 0, (self.accuracy - self.confidence).abs() * self.count, 0.0)
+        return gaps.sum(-1) / self.count.sum(-1)
 
 
 def reliability(log_p: Tensor, labels: Tensor, bins: int = 15, *, adaptive: bool = False) -> Bins:
@@ -181,18 +179,36 @@ def reliability(log_p: Tensor, labels: Tensor, bins: int = 15, *, adaptive: bool
     return bins_of(confidence, (predicted == labels).double(), bins, adaptive=adaptive)
 
 
-def bins_of(confidence: Tensor, right: Tensor, bins: int, *, adaptive: bool = False) -> Bins:
-    """The same from confidences (N,) and whether each image is right (N,), float64."""
+def bins_of(
+    confidence: Tensor, right: Tensor, bins: int, *, adaptive: bool = False, weights: Tensor | None = None
+) -> Bins:
+    """The same from confidences (N,) and whether each image is right (N,), float64.
+
+    ``weights`` (…, N), whole numbers, are how often each image is there: a diagram for each row, as of the images
+    repeated. Where a bin of equal numbers ends among images of one confidence, those that come first fill it first.
+    """
     if bins < 1:
         raise InputError(f"bins must be at least 1, got {bins}.")
+    weights = torch.ones_like(confidence) if weights is None else weights
+    order = confidence.argsort(stable=True)
+    confidence, right, weights = confidence[order], right[order], weights.gather(-1, order.expand_as(weights))
+    # In this order a bin is a stretch of the repeated images, of either kind; only its ends differ.
+    upto = weights.cumsum(-1)
+    steps = torch.arange(bins + 1, dtype=confidence.dtype, device=confidence.device)
     if adaptive:
-        where = torch.empty(len(confidence), dtype=torch.long)
-        where[confidence.argsort(stable=True)] = torch.arange(len(confidence)) * bins // len(confidence)
+        ends = (steps * upto[..., -1:] / bins).ceil()
     else:
-        where = torch.bucketize(confidence, torch.arange(1, bins, dtype=confidence.dtype) / bins)
-    count = torch.zeros(bins, dtype=torch.float64).index_add(0, where, torch.ones_like(confidence))
-    sums = [torch.zeros(bins, dtype=torch.float64).index_add(0, where, values) for values in (confidence, right)]
-    return Bins(sums[0] / count, sums[1] / count, count)
+        within = torch.searchsorted(confidence, steps / bins, right=True)
+        within[0], within[-1] = 0, len(confidence)  # also a confidence that rounding takes out of (0, 1]
+        ends = pad(upto, (1, 0))[..., within]
+    at = torch.searchsorted(upto, ends)  # the image on which a bin ends
+    beyond = upto.gather(-1, at) - ends  # so many of its repeats are the next bin's
+
+    def sums(values: Tensor) -> Tensor:
+        return ((weights * values).cumsum(-1).gather(-1, at) - beyond * values[at]).diff()
+
+    count = ends.diff()
+    return Bins(sums(confidence) / count, sums(right) / count, count)
 
 
 def against_labels(log_p: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
@@ -222,8 +238,21 @@ def against_people(
     return found
 
 
-def rank_correlation(first: Tensor, second: Tensor, rows: Tensor) -> float:
-    """Spearman's, of those images; NaN where one of the two is the same for all."""
-    if any(len(values[rows].unique()) == 1 for values in (first, second)):
-        return math.nan  # all the same: no order to compare
-    return float(spearmanr(first[rows].numpy(), second[rows].numpy()).statistic)
+def rank_correlation(first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
+    """Spearman's (R,), of images of which each row of weights (R, N), whole numbers, holds so many.
+
+    Ties have their mean rank. NaN where one of the two is the same for all images of a row.
+    """
+    x, y = (_centred_ranks(values, weights) for values in (first, second))
+    return (weights * x * y).sum(1) / ((weights * x * x).sum(1) * (weights * y * y).sum(1)).sqrt()
+
+
+def _centred_ranks(values: Tensor, weights: Tensor) -> Tensor:
+    """Twice the rank of each image among the repeated ones (R, N), less twice the mean rank: whole numbers, so exact.
+
+    Images that equal it hold the ranks below + 1 … upto, whose mean is (below + upto + 1) / 2.
+    """
+    ordered, order = values.sort()
+    held = pad(weights.gather(-1, order.expand_as(weights)).cumsum(-1), (1, 0))
+    below, upto = (torch.searchsorted(ordered, values, right=right).expand_as(weights) for right in (False, True))
+    return held.gather(-1, below) + held.gather(-1, upto) - held[:, -1:]

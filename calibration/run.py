@@ -63,7 +63,7 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     votes = read_votes(config.counts, context.dataset, context.root) if config.people else None
     if votes is not None and fingerprint(votes) != config.people:
         raise InputError(f"the votes of {config.counts} changed while the study ran; run it again.")
-    drawn = resamples(len(labels), settings.resamples, _generator(settings, "resamples"))
+    weights = resamples(len(labels), settings.resamples, _generator(settings, "resamples"))
     measured: list[Measurement] = []
 
     def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
@@ -80,12 +80,12 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     for name, log_p in softness.items():
         for quantity, terms in measures.against_labels(log_p, labels).items():
             arrays[f"{name}:{quantity}"] = terms.float().numpy()
-            add(quantity, bootstrap_mean(terms, drawn, measures.UNITS.get(quantity, "nats")), temperature=name)
+            add(quantity, bootstrap_mean(terms, weights, measures.UNITS.get(quantity, "nats")), temperature=name)
         confidence, predicted = log_p.exp().max(1)
         right = (predicted == labels).double()
         for quantity, adaptive in (("ece", False), ("adaptive_ece", True)):
             error = partial(_calibration_error, confidence, right, settings.bins, adaptive)
-            add(quantity, bootstrap(error, drawn, "fraction", least=0.0), temperature=name, bins=settings.bins)
+            add(quantity, bootstrap(error, weights, "fraction", least=0.0), temperature=name, bins=settings.bins)
         bins = measures.bins_of(confidence, right, settings.bins)
         arrays |= {f"{name}:{part}": getattr(bins, part).numpy() for part in ("confidence", "accuracy", "count")}
         if votes is not None:
@@ -93,27 +93,27 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
                 params: dict[str, Any] = {"temperature": name, **extra}
                 infinite = terms.isinf()
                 if infinite.any():
-                    share = bootstrap_mean(infinite.double(), drawn, "fraction")
+                    share = bootstrap_mean(infinite.double(), weights, "fraction")
                     add(f"{quantity}_infinite", share, "images on which it is infinite", **params)
                 else:
-                    add(quantity, bootstrap_mean(terms, drawn, measures.UNITS.get(quantity, "nats")), **params)
+                    add(quantity, bootstrap_mean(terms, weights, measures.UNITS.get(quantity, "nats")), **params)
                     if extra.get("smoothing", 0) == 0:
                         arrays[f"{name}:{quantity}"] = terms.float().numpy()
             pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(votes, 0)))
-            correlation = bootstrap(partial(measures.rank_correlation, *pair), drawn, "")
+            correlation = bootstrap(partial(measures.rank_correlation, *pair), weights, "")
             add("entropy_correlation", correlation, temperature=name)
     if votes is not None:
         arrays |= curves(logits, votes, smoothing)
-        add("entropy_people", bootstrap_mean(measures.entropy(measures.smoothed(votes, 0)), drawn, "nats"))
+        add("entropy_people", bootstrap_mean(measures.entropy(measures.smoothed(votes, 0)), weights, "nats"))
         for pseudo in smoothing if votes.sum(1).min() >= 2 else ():
             floor = measures.split_half(votes, pseudo, _generator(settings, "votes"))
-            add("split_half", bootstrap_mean(floor, drawn, "nats"), "D(half‖other half) of people", smoothing=pseudo)
+            add("split_half", bootstrap_mean(floor, weights, "nats"), "D(half‖other half) of people", smoothing=pseudo)
     run.write_arrays(arrays)
     return measured
 
 
-def _calibration_error(confidence: Tensor, right: Tensor, bins: int, adaptive: bool, rows: Tensor) -> float:
-    return measures.bins_of(confidence[rows], right[rows], bins, adaptive=adaptive).error
+def _calibration_error(confidence: Tensor, right: Tensor, bins: int, adaptive: bool, weights: Tensor) -> Tensor:
+    return measures.bins_of(confidence, right, bins, adaptive=adaptive, weights=weights).error
 
 
 def _generator(settings: MeasuringSettings, purpose: str) -> Generator:

@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 from scipy.stats import entropy as scipy_entropy
+from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV, calibration_curve
 from sklearn.metrics import log_loss
@@ -27,6 +28,7 @@ from mixlens.calibration.measures import (
     jensen_shannon,
     log_probabilities,
     nll,
+    rank_correlation,
     reliability,
     second_best,
     smoothed,
@@ -190,7 +192,7 @@ def test_order_of_images_changes_nothing():
     p, labels = log_probabilities(draws()), torch.randint(0, 5, (200,), generator=torch.Generator().manual_seed(2))
     order = torch.randperm(200, generator=torch.Generator().manual_seed(3))
     for adaptive in (False, True):
-        mine, permuted = (reliability(p[o], labels[o], adaptive=adaptive).error for o in (slice(None), order))
+        mine, permuted = (reliability(p[o], labels[o], adaptive=adaptive).error.item() for o in (slice(None), order))
         assert mine == pytest.approx(permuted, abs=1e-12)
 
 
@@ -425,18 +427,82 @@ def test_a_reliability_diagram_is_sklearns_calibration_curve(bins, strategy):
     assert found.accuracy[~filled].isnan().all()
 
 
+def calibration_error(confidence, right, bins, adaptive):
+    """A plain loop over bins and images."""
+    n = len(confidence)
+    if adaptive:
+        order = confidence.argsort(kind="stable")
+        parts = [order[[i for i in range(n) if i * bins // n == k]] for k in range(bins)]
+    else:
+        parts = [np.flatnonzero((confidence > k / bins) & (confidence <= (k + 1) / bins)) for k in range(bins)]
+    return sum(len(part) / n * abs(right[part].mean() - confidence[part].mean()) for part in parts if len(part))
+
+
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_the_calibration_error_is_a_plain_loop(adaptive):
     p = log_probabilities(draws(n=107))
     labels = torch.randint(0, 5, (107,), generator=torch.Generator().manual_seed(2))
     confidence, right = p.exp().max(1).values.numpy(), (p.argmax(1) == labels).numpy()
-    if adaptive:
-        order = confidence.argsort()
-        parts = [order[[i for i in range(107) if i * 9 // 107 == k]] for k in range(9)]
-    else:
-        parts = [np.flatnonzero((confidence > k / 9) & (confidence <= (k + 1) / 9)) for k in range(9)]
-    gaps = [len(part) / 107 * abs(right[part].mean() - confidence[part].mean()) for part in parts if len(part)]
-    assert reliability(p, labels, 9, adaptive=adaptive).error == pytest.approx(sum(gaps))
+    expected = calibration_error(confidence, right, 9, adaptive)
+    assert reliability(p, labels, 9, adaptive=adaptive).error == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("bins", [1, 7, 15, 150])
+def test_the_calibration_error_of_weights_is_that_of_images_repeated(bins, adaptive, ties):
+    """Each resample as its images in a loop; without ties in any order, with ties in that of their numbers."""
+    generator = torch.Generator().manual_seed(0)
+    n = 107
+    confidence, chance = torch.rand(2, n, generator=generator, dtype=torch.float64)
+    confidence = (7 * confidence).ceil() / 7 if ties else confidence
+    right = (chance < confidence).double()
+    drawn = torch.randint(n, (50, n), generator=generator)
+    weights = torch.nn.functional.one_hot(drawn, n).sum(1).double()
+    found = bins_of(confidence, right, bins, adaptive=adaptive, weights=weights)
+    assert found.error.shape == (50,)
+    assert (found.count.sum(1) == n).all()
+    for rows, error in zip(drawn.sort(1).values if ties else drawn, found.error, strict=True):
+        expected = calibration_error(confidence[rows].numpy(), right[rows].numpy(), bins, adaptive)
+        assert error.item() == pytest.approx(expected, rel=1e-12)
+    alone = bins_of(confidence[rows], right[rows], bins, adaptive=adaptive)
+    for part in ("confidence", "accuracy", "count"):
+        mine, plain = getattr(found, part)[-1].numpy(), getattr(alone, part).numpy()
+        assert mine == pytest.approx(plain, rel=1e-12, nan_ok=True)
+
+
+# rank correlation
+
+
+@pytest.mark.parametrize("levels", [2, 9, None])
+def test_the_rank_correlation_of_weights_is_scipys_of_images_repeated(levels):
+    """Values of few levels are tied before any image is repeated."""
+    generator = torch.Generator().manual_seed(0)
+    first, noise = torch.rand(2, 60, generator=generator, dtype=torch.float64)
+    second = first + noise
+    if levels is not None:
+        first, second = (first * levels).floor(), (second * levels).floor()
+    drawn = torch.randint(60, (100, 60), generator=generator)
+    found = rank_correlation(first, second, torch.nn.functional.one_hot(drawn, 60).sum(1).double())
+    for rows, mine in zip(drawn, found.tolist(), strict=True):
+        assert mine == pytest.approx(spearmanr(first[rows], second[rows]).statistic, abs=1e-12)
+
+
+def test_what_is_the_same_for_all_images_that_are_there_has_no_rank_correlation():
+    first, second = torch.tensor([[1.0, 1, 2], [0.1, 0.2, 0.3]], dtype=torch.float64)
+    weights = torch.tensor([[2.0, 1, 0], [0, 3, 0], [1, 1, 1], [0, 2, 1]], dtype=torch.float64)
+    expected = [math.nan, math.nan, math.sqrt(3) / 2, 1]
+    assert rank_correlation(first, second, weights).tolist() == pytest.approx(expected, nan_ok=True)
+    assert rank_correlation(second, -second, weights).tolist() == pytest.approx([-1, math.nan, -1, -1], nan_ok=True)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_measures_of_weights_leave_the_device_alone(adaptive):
+    """The meta device refuses whatever lies on another and whatever is read back."""
+    with torch.device("meta"):
+        confidence, right, weights = torch.rand(9).double(), torch.rand(9).double(), torch.rand(4, 9).double()
+    assert bins_of(confidence, right, 5, adaptive=adaptive, weights=weights).error.shape == (4,)
+    assert rank_correlation(confidence, right, weights).shape == (4,)
 
 
 def test_with_one_bin_the_calibration_error_is_the_gap_of_the_means():

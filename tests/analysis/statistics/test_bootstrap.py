@@ -8,6 +8,7 @@ import torch
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
+from mixlens.analysis.statistics import bootstrap as module
 from mixlens.analysis.statistics.bootstrap import LEVEL, bootstrap, bootstrap_mean, resamples
 from mixlens.calibration.measures import bins_of
 
@@ -20,20 +21,28 @@ def normal(n, seed=0):
     return torch.randn(n, generator=generator(seed), dtype=torch.float64)
 
 
+def held(drawn):
+    """The weights of resamples whose rows list their images."""
+    return torch.stack([rows.bincount(minlength=len(rows)) for rows in torch.as_tensor(drawn)]).double()
+
+
+def repeated(terms, weights):
+    """The terms that each resample holds, one resample after the other."""
+    return [np.repeat(terms.numpy(), row.long().numpy()) for row in weights]
+
+
 # resamples
 
 
-def test_resamples_are_rows_of_images_drawn_with_replacement():
-    drawn = resamples(7, 300, generator())
-    assert drawn.shape == (300, 7)
-    assert (drawn.min(), drawn.max()) == (0, 6)
-    assert any(len(set(rows)) < 7 for rows in drawn.tolist())
-    assert torch.equal(drawn, resamples(7, 300, generator()))
-    assert not torch.equal(drawn, resamples(7, 300, generator(1)))
+def test_resamples_count_images_drawn_with_replacement():
+    weights = resamples(7, 300, generator())
+    assert torch.equal(weights, held(torch.randint(7, (300, 7), generator=generator())))
+    assert (weights == 0).any()
+    assert not torch.equal(weights, resamples(7, 300, generator(1)))
 
 
 def test_every_image_is_drawn_equally_often():
-    counts = resamples(20, 5000, generator()).flatten().bincount(minlength=20).double()
+    counts = resamples(20, 5000, generator()).sum(0)
     statistic = ((counts - 5000).square() / 5000).sum().item()
     assert chi2.sf(statistic, 19) > 1e-4
 
@@ -41,7 +50,7 @@ def test_every_image_is_drawn_equally_often():
 def test_an_image_is_left_out_as_often_as_it_should_be():
     """(1 − 1/n)ⁿ of the resamples have no first image."""
     n, count = 30, 4000
-    without = (resamples(n, count, generator()) != 0).all(1).double().mean().item()
+    without = (resamples(n, count, generator())[:, 0] == 0).double().mean().item()
     p = (1 - 1 / n) ** n
     assert abs(without - p) / math.sqrt(p * (1 - p) / count) < 4
 
@@ -51,8 +60,8 @@ def test_an_image_is_left_out_as_often_as_it_should_be():
 
 def test_a_mean_and_its_percentiles_by_hand():
     """Two images and resamples (0, 0), (0, 1), (1, 1), (1, 0): means 0, 1, 2 and 1."""
-    drawn = torch.tensor([[0, 0], [0, 1], [1, 1], [1, 0]])
-    found = bootstrap_mean(torch.tensor([0.0, 2.0], dtype=torch.float64), drawn, "nats")
+    weights = held([[0, 0], [0, 1], [1, 1], [1, 0]])
+    found = bootstrap_mean(torch.tensor([0.0, 2.0], dtype=torch.float64), weights, "nats")
     assert (found.value, found.n, found.unit, found.bound) == (1.0, 2, "nats", "none")
     assert found.stderr == pytest.approx(math.sqrt(2 / 3))
     # sorted 0, 1, 1, 2: the 2.5% point lies 0.075 of the way from the first to the second
@@ -62,9 +71,9 @@ def test_a_mean_and_its_percentiles_by_hand():
 
 
 def test_the_means_are_numpys():
-    terms, drawn = normal(40), resamples(40, 200, generator(1))
-    found = bootstrap_mean(terms, drawn, "")
-    means = terms.numpy()[drawn.numpy()].mean(1)
+    terms, weights = normal(40), resamples(40, 200, generator(1))
+    found = bootstrap_mean(terms, weights, "")
+    means = np.array([values.mean() for values in repeated(terms, weights)])
     assert found.value == pytest.approx(terms.numpy().mean())
     assert found.stderr == pytest.approx(means.std(ddof=1))
     assert found.interval[:2] == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
@@ -96,17 +105,17 @@ def test_intervals_hold_the_truth_as_often_as_they_should():
 
 
 def test_a_shift_shifts_and_a_factor_stretches():
-    terms, drawn = normal(50), resamples(50, 100, generator(1))
-    found, other = bootstrap_mean(terms, drawn, ""), bootstrap_mean(5 + 2 * terms, drawn, "")
+    terms, weights = normal(50), resamples(50, 100, generator(1))
+    found, other = bootstrap_mean(terms, weights, ""), bootstrap_mean(5 + 2 * terms, weights, "")
     assert other.value == pytest.approx(5 + 2 * found.value)
     assert other.stderr == pytest.approx(2 * found.stderr)
     assert other.interval[:2] == pytest.approx([5 + 2 * end for end in found.interval[:2]])
 
 
 def test_permuting_images_and_resamples_together_changes_nothing():
-    terms, drawn = normal(50), resamples(50, 100, generator(1))
+    terms, weights = normal(50), resamples(50, 100, generator(1))
     order = torch.randperm(50, generator=generator(2))
-    found, other = bootstrap_mean(terms, drawn, ""), bootstrap_mean(terms[order], order.argsort()[drawn], "")
+    found, other = bootstrap_mean(terms, weights, ""), bootstrap_mean(terms[order], weights[:, order], "")
     assert other.interval[:2] == pytest.approx(found.interval[:2])
     assert (other.value, other.stderr) == pytest.approx((found.value, found.stderr))
 
@@ -119,9 +128,9 @@ def test_equal_terms_have_no_error():
 def test_images_that_say_nothing_are_left_out_of_every_resample():
     terms = normal(40)
     terms[::4] = torch.nan
-    drawn = resamples(40, 150, generator(1))
-    found = bootstrap_mean(terms, drawn, "fraction")
-    means = np.nanmean(terms.numpy()[drawn.numpy()], axis=1)
+    weights = resamples(40, 150, generator(1))
+    found = bootstrap_mean(terms, weights, "fraction")
+    means = np.array([np.nanmean(values) for values in repeated(terms, weights)])
     assert found.n == 30
     assert found.value == pytest.approx(np.nanmean(terms.numpy()))
     assert found.stderr == pytest.approx(means.std(ddof=1))
@@ -147,7 +156,7 @@ def test_a_mean_that_is_not_finite_has_no_interval(terms, value, n):
 
 
 def ece(confidence, right, bins=15):
-    return lambda rows: bins_of(confidence[rows], right[rows], bins).error
+    return lambda weights: bins_of(confidence, right, bins, weights=weights).error
 
 
 def calibrated(n, seed):
@@ -158,18 +167,17 @@ def calibrated(n, seed):
 
 
 def test_a_statistic_that_is_a_mean_has_the_error_of_the_mean():
-    terms, drawn = normal(60), resamples(60, 200, generator(1))
-    mine, theirs = bootstrap(lambda rows: terms[rows].mean().item(), drawn, ""), bootstrap_mean(terms, drawn, "")
+    terms, weights = normal(60), resamples(60, 200, generator(1))
+    mine, theirs = bootstrap(lambda w: w @ terms / w.sum(1), weights, ""), bootstrap_mean(terms, weights, "")
     assert (mine.value, mine.stderr, mine.n) == pytest.approx((theirs.value, theirs.stderr, theirs.n))
-    shift = terms[drawn].mean().item() - mine.value  # of the resamples' mean: chance alone
+    shift = (weights @ terms).mean().item() / 60 - mine.value  # of the resamples' mean: chance alone
     assert mine.interval[:2] == pytest.approx([end - shift for end in theirs.interval[:2]])
 
 
 def test_the_interval_of_a_statistic_by_hand():
     """The largest of 1 and 3 on resamples (0, 0), (0, 1), (1, 1), (1, 0): 1, 3, 3, 3, whose mean 2.5 moves to 3."""
-    drawn = torch.tensor([[0, 0], [0, 1], [1, 1], [1, 0]])
-    terms = torch.tensor([1.0, 3.0])
-    found = bootstrap(lambda rows: terms[rows].max().item(), drawn, "fraction")
+    terms, weights = torch.tensor([1.0, 3.0]).double(), held([[0, 0], [0, 1], [1, 1], [1, 0]])
+    found = bootstrap(lambda w: torch.where(w > 0, terms, 0.0).amax(1), weights, "fraction")
     assert (found.value, found.n, found.unit, found.bound) == (3.0, 2, "fraction", "none")
     assert found.stderr == pytest.approx(1.0)
     # moved 1.5, 3.5, 3.5, 3.5: the 2.5% point lies 0.075 of the way from the first to the second
@@ -182,10 +190,10 @@ def test_the_interval_of_a_calibration_error_always_holds_it():
     left_out = 0
     for world in range(60):
         confidence, right = calibrated(100, world)
-        statistic, drawn = ece(confidence, right), resamples(100, 100, generator(1000 + world))
-        found = bootstrap(statistic, drawn, "fraction")
+        statistic, weights = ece(confidence, right), resamples(100, 100, generator(1000 + world))
+        found = bootstrap(statistic, weights, "fraction")
         assert found.interval.low <= found.value <= found.interval.high, world
-        values = np.array([statistic(rows) for rows in drawn])
+        values = statistic(weights).numpy()
         assert values.mean() > found.value
         assert found.stderr == pytest.approx(values.std(ddof=1))
         left_out += np.percentile(values, 2.5) > found.value
@@ -204,8 +212,35 @@ def test_with_one_bin_the_error_of_the_calibration_error_is_that_of_its_gap():
     assert abs(found.stderr / exact - 1) * math.sqrt(2 * count) < 4
 
 
-def test_the_statistic_is_asked_for_every_resample_and_once_for_all_images():
+def test_the_statistic_is_asked_for_every_resample_and_once_for_all_images(monkeypatch):
+    monkeypatch.setattr(module, "ELEMENTS", 17)  # of 5 images: three resamples at once
     asked = []
-    drawn = resamples(5, 100, generator())
-    bootstrap(lambda rows: asked.append(rows.tolist()) or 0.0, drawn, "")
-    assert asked == [*drawn.tolist(), [0, 1, 2, 3, 4]]
+    weights = resamples(5, 100, generator())
+    bootstrap(lambda part: asked.append(part) or part[:, 0], weights, "")
+    assert [len(part) for part in asked] == [*[3] * 33, 1, 1]
+    assert torch.equal(torch.cat(asked), torch.cat([weights, torch.ones(1, 5)]))
+
+
+def test_how_many_resamples_are_taken_at_once_changes_nothing(monkeypatch):
+    statistic, weights = ece(*calibrated(100, 0)), resamples(100, 150, generator(1))
+    whole = bootstrap(statistic, weights, "fraction")
+    for elements in (1, 700, 14_999):
+        monkeypatch.setattr(module, "ELEMENTS", elements)
+        found = bootstrap(statistic, weights, "fraction")
+        assert (found.value, found.stderr) == pytest.approx((whole.value, whole.stderr), rel=1e-12)
+        assert found.interval[:2] == pytest.approx(whole.interval[:2], rel=1e-12)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_same():
+    (confidence, right), terms, weights = calibrated(100, 0), normal(100), resamples(100, 150, generator(1))
+    terms[::4] = torch.nan
+    here = bootstrap(ece(confidence, right), weights, ""), bootstrap_mean(terms, weights, "")
+    there = (
+        bootstrap(ece(confidence.cuda(), right.cuda()), weights.cuda(), ""),
+        bootstrap_mean(terms.cuda(), weights.cuda(), ""),
+    )
+    for mine, theirs in zip(there, here, strict=True):
+        assert (mine.value, mine.stderr) == pytest.approx((theirs.value, theirs.stderr))
+        assert mine.interval[:2] == pytest.approx(theirs.interval[:2])

@@ -45,6 +45,10 @@ class FailedError(RuntimeError):
     """A task failed for its own reason, which is recorded; the rest of its study goes on."""
 
 
+class NoMemoryError(FailedError):
+    """The device's memory did not hold a task beside the others at work there; it may hold it alone."""
+
+
 def make_context(study: Study, machine: Machine, reporter: Reporter) -> Context:
     """What this process does a study's tasks with: its data, loaded, and the machine's device.
 
@@ -74,7 +78,8 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
 
     Raises:
         FailedError: the work failed for its own reason.
-        InputError: a run directory or checkpoint is damaged or foreign; the data are not those of the plan.
+        InputError: a run directory or checkpoint is damaged or foreign; the data are not those of the plan; the device
+            has failed.
         LeaseLostError: another worker has taken the task over.
     """
     if (run := store.find(task.name)) is not None:
@@ -102,7 +107,14 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
             reason = str(error) if ours else f"{type(error).__name__}: {first_line(error)}"
             trace = "" if ours else "".join(traceback.format_exception(error))
             claimed.write_json(FAILED, {"label": task.label, "reason": reason, "traceback": trace})
-            raise FailedError(reason if ours else f"{reason} (traceback in {claimed / FAILED})") from error
+            if not _answers(backend.device):
+                raise InputError(
+                    f"{task.label} stopped: {backend.device} does not answer any more ({reason}). What is done stays; "
+                    "run the same command again to go on. Should it fail there again, the cause may lie in that task: "
+                    "--device cpu shows it."
+                ) from error
+            kind = NoMemoryError if isinstance(error, torch.OutOfMemoryError) else FailedError
+            raise kind(reason if ours else f"{reason} (traceback in {claimed / FAILED})") from error
         write_rows(claimed, rows, time.perf_counter() - began)
         if backend.stream is not None:
             torch.cuda.empty_cache()  # what a stream has kept, no other can have
@@ -113,6 +125,14 @@ def _worked(task: Task, run: Run, inputs: Sequence[Run], context: Context) -> Tu
     """What a task's work measured: in one turn, or where it is a generator in as many as that takes."""
     measured = _work_of(task)(task.config, run, inputs, context)
     return (yield from measured) if isinstance(measured, Generator) else measured
+
+
+def _answers(device: torch.device) -> bool:
+    """Whether the device still computes: after some errors a process cannot use it any more."""
+    try:
+        return torch.zeros(1, device=device).add(1).item() == 1
+    except RuntimeError as error:
+        return isinstance(error, torch.OutOfMemoryError)
 
 
 def _whole(store: Store, task: Task) -> Run:

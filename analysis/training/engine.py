@@ -170,6 +170,8 @@ class Captured:
             # thread_local: a checkpoint may be on its way to the disk in another thread.
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
                 self._full(branch)
+        except torch.OutOfMemoryError:
+            raise  # the study tries it again with fewer trainings beside it
         except Exception as error:  # whatever cannot be captured, such as an augmentation that waits for the device
             self.captures = False
             self.say(f"steps run one by one, not as a CUDA graph: {first_line(error)}")

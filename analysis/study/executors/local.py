@@ -7,7 +7,7 @@ what another is doing.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,7 +18,7 @@ from ...store.record import TaskRecord
 from ...store.runs import Run, Store
 from ...training.turns import Turns
 from ..plan import in_order
-from ..worker import Context, FailedError, in_turns
+from ..worker import Context, FailedError, NoMemoryError, in_turns
 
 POLL_SECONDS = 2.0
 
@@ -31,6 +31,7 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     fresh: int = 0
+    at_once: int = 1  # so many tasks took turns in the end
 
 
 def execute(
@@ -40,12 +41,14 @@ def execute(
 
     Args:
         outcome: filled as tasks end, for a caller that wants to know of them even when this raises.
-        at_once: how many tasks take turns, those first whose output others wait for; results do not depend on it.
+        at_once: how many tasks take turns, those first whose output others wait for; results do not depend on it. Fewer
+            do once the device's memory does not hold them; what it did not hold beside others is then tried again.
 
     Raises:
         InputError: a run directory or checkpoint in the store is damaged or foreign, or cannot be written.
     """
     outcome = Outcome() if outcome is None else outcome
+    outcome.at_once = at_once
     waiting = {task.name: task for task in in_order(tasks)}
     total = len(waiting)
     if at_once > 1:
@@ -80,8 +83,9 @@ def execute(
                     here = replace(
                         context, label=place, reporter=context.reporter.beside() if at_once > 1 else context.reporter
                     )
-                    active[name] = _try(task, store, here, outcome)
-                    moved |= turns(room=at_once - 1)
+                    moved |= turns(room=outcome.at_once - 1)  # fewer may have been found to fit
+                    active[name] = _try(task, store, here, outcome, lambda: len(active) - 1)
+                    moved |= turns(room=outcome.at_once - 1)
             if active:
                 moved |= turns(room=len(active) - 1)
             elif not moved:
@@ -92,11 +96,18 @@ def execute(
     return outcome
 
 
-def _try(task: Task, store: Store, context: Context, outcome: Outcome) -> Turns[None]:
-    """Note in the outcome what becomes of a task; nothing where another worker holds it."""
+def _try(task: Task, store: Store, context: Context, outcome: Outcome, beside: Callable[[], int]) -> Turns[None]:
+    """Note in the outcome what becomes of a task; nothing where another worker holds it, or it was one too many."""
     try:
         done = yield from in_turns(task, store, context)
     except FailedError as error:
+        if isinstance(error, NoMemoryError) and (others := beside()):
+            outcome.at_once = others
+            context.reporter.finish()
+            context.reporter.say(
+                f"{task.label}: the device's memory does not hold it now; {others} at once from here on"
+            )
+            return
         outcome.failed[task.name] = str(error)
         context.reporter.finish()
         context.reporter.say(f"failed: {task.label}: {error}")

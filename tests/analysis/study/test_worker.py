@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import jobs
 import pytest
+import torch
 from helpers import BACKEND, checkerboards, context_of, stand_in, tiny_dataset, tiny_study
 
 from mixlens import Machine, Study
@@ -19,6 +21,7 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Estimate, Interval, Measurement, Network
 from mixlens.analysis.store.results import read_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, FAILED, RESULT, Store
+from mixlens.analysis.study import worker
 from mixlens.analysis.study.conduct import prepare
 from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import plan
@@ -173,3 +176,22 @@ def test_a_param_cannot_be_called_as_a_fact(store, context, monkeypatch):
     monkeypatch.setattr(jobs, "work", lambda *_: [Measurement("q", Estimate(1.0, None, 1, "none"), {"seed": 3})])
     with pytest.raises(FailedError, match="params are called as columns of every row"):
         do(jobs.task("a"), store, context)
+
+
+def test_a_device_that_has_failed_ends_the_study_and_what_it_was_is_kept(store, context, monkeypatch):
+    jobs.fails["a"] = RuntimeError("CUDA error: unspecified launch failure")
+    monkeypatch.setattr(worker, "_answers", lambda device: False)
+    with pytest.raises(InputError, match=r"work on a stopped: cpu does not answer any more \(RuntimeError: CUDA error"):
+        do(jobs.task("a"), store, context)
+    assert "unspecified launch failure" in store.partial(jobs.task("a").name).read_json(FAILED)["reason"]
+    assert not list(store.root.glob("*.lease"))
+    monkeypatch.undo()
+    assert do(jobs.task("a"), store, context).fresh, "it goes on once there is a device again"
+
+
+def test_a_device_answers_or_not(monkeypatch):
+    assert worker._answers(torch.device("cpu"))
+
+    for error, answers in ((RuntimeError("CUDA error: gone"), False), (torch.OutOfMemoryError("full"), True)):
+        monkeypatch.setattr(torch, "zeros", Mock(side_effect=error))
+        assert worker._answers(torch.device("cpu")) == answers

@@ -3,11 +3,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from types import SimpleNamespace
 
 import jobs
 import pytest
+import torch
 from jobs import task
 
 from mixlens.analysis.errors import InputError
@@ -335,3 +337,50 @@ def test_a_full_disk_stops_with_one_message_and_is_gone_on_from(store, monkeypat
     outcome = execute([second], store, context())
     assert set(outcome.done) == {first.name, second.name}
     assert [kind for kind, _ in jobs.worked] == ["first", "second", "second"]
+
+
+# memory
+
+
+class Crowded:
+    """Work of a few turns on a device that holds ``most`` tasks at once."""
+
+    def __init__(self, most):
+        self.most, self.inside, self.largest, self.done = most, 0, 0, []
+
+    def __call__(self, config, run, inputs, context):
+        self.inside += 1
+        self.largest = max(self.largest, self.inside)
+        try:
+            for _ in range(4):
+                yield
+                if self.inside > self.most:
+                    raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+            self.done.append(run.read_json(CONFIG)["kind"])
+            return []
+        finally:
+            self.inside -= 1
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_fewer_tasks_take_turns_where_memory_does_not_hold_them(store, monkeypatch, capsys, most):
+    crowded = Crowded(most)
+    monkeypatch.setattr(jobs, "work", crowded)
+    tasks = [task(kind) for kind in "abcdefg"]
+    outcome = execute(tasks, store, replace(context(), reporter=Reporter()), at_once=4)
+    assert sorted(crowded.done) == list("abcdefg")
+    assert crowded.largest == 4
+    assert outcome.at_once == most
+    assert (outcome.failed, outcome.skipped, outcome.fresh) == ({}, [], 7)
+    assert not list(store.root.glob("*.lease"))
+    said = capsys.readouterr().err
+    for number in range(3, most - 1, -1):
+        assert f"the device's memory does not hold it now; {number} at once from here on" in said
+
+
+def test_a_task_that_memory_does_not_hold_alone_fails(store, monkeypatch):
+    monkeypatch.setattr(jobs, "work", Crowded(0))
+    outcome = execute([task("a"), task("b"), task("c", task("a"))], store, context(), at_once=2)
+    assert set(outcome.failed) == {task("a").name, task("b").name}
+    assert all(reason.startswith("OutOfMemoryError: tried to allocate 2 GiB") for reason in outcome.failed.values())
+    assert outcome.skipped == [task("c", task("a")).name]

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError
-from .transform import Mix, as_size, check_lam, draw_device
+from .transform import Mix, as_size, check_lam, source
 
 
 def cutmix_mask(
@@ -43,7 +43,7 @@ def _cutmix_mask(
 ) -> Tensor:
     dims = len(size)
     if centre is None:
-        uniform = torch.rand(len(lam), dims, generator=generator, device=draw_device(generator, lam.device))
+        uniform = torch.rand(len(lam), dims, **source(generator, lam.device))
         centre = torch.stack([(uniform[:, i] * side).long().clamp(max=side - 1) for i, side in enumerate(size)], dim=1)
     elif tuple(centre.shape) != (len(lam), dims):
         raise InputError(f"centre must have shape ({len(lam)}, {dims}), got {tuple(centre.shape)}.")

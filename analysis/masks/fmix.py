@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
 from .threshold import count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
-from .transform import Mix, as_size, check_lam, draw_device
+from .transform import Mix, as_size, check_lam, source
 
 Variant = Literal["paper", "official"]
 # Masks made at a time on a CPU: few enough that spectrum, image and sorted copy stay in a core's cache.
@@ -64,7 +64,7 @@ def low_frequency_image(
     _check_spectrum(decay_power, variant)
     shape = noise_shape(n, dims, variant)
     if noise is None:
-        noise = torch.randn(shape, generator=generator, device=draw_device(generator, device))
+        noise = torch.randn(shape, **source(generator, device))
         noise = noise.to(device) if device is not None else noise
     elif tuple(noise.shape) != shape:
         raise InputError(f"noise for {n} images of size {dims} must have shape {shape}, got {tuple(noise.shape)}.")
@@ -182,9 +182,9 @@ def _fmix_mask(
 ) -> Tensor:
     n, pixels, device = len(lam), math.prod(size), lam.device
     scale = _scale(size, float(decay_power), variant, device)
-    where = draw_device(generator, device)
+    drawn = source(generator, device)
     if rounding is None:
-        rounding = torch.rand(n, generator=generator, device=where)
+        rounding = torch.rand(n, **drawn)
     rounding = rounding.to(device)
     on_cpu = device.type == "cpu" and not torch.compiler.is_compiling()
     chunks = _chunks(n, size, variant) if on_cpu else [slice(0, n)]
@@ -193,7 +193,7 @@ def _fmix_mask(
         shape = noise_shape(rows.stop - rows.start, size, variant)
         first = rows.start // 2 if variant == "paper" else rows.start
         white = (
-            torch.randn(shape, generator=generator, device=where).to(device)
+            torch.randn(shape, **drawn).to(device)
             if noise is None
             else noise[first : first + shape[0]].to(device, copy=True)
         )

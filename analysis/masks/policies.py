@@ -15,7 +15,7 @@ from ..spec import Spec, call, load_object, parameters_of, read_spec, source_of,
 from .cutmix import CutMix
 from .fmix import FMix
 from .mixup import MixUp
-from .transform import Mix, draw_device
+from .transform import Mix, source
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Alternate:
 
     def _choose(self, generator: Generator | None, step: int | None) -> Mix:
         if step is None:
-            step = int(torch.randint(2, (), generator=generator, device=draw_device(generator, None)))
+            step = int(torch.randint(2, (), **source(generator, None)))
         return self.second if step % 2 else self.first
 
 

@@ -23,11 +23,14 @@ _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 ALPHA_MIN, ALPHA_MAX = 1e-6, 1e6  # beyond, λ is 0 or 1, or ½, in float32
 
 
-def draw_device(generator: Generator | None, device: torch.device | str | None) -> torch.device:
-    """Where random numbers are drawn: on the generator's device, so that a CPU seed means the same on every machine."""
+def source(generator: Generator | None, device: torch.device | str | None) -> dict[str, Any]:
+    """Arguments of a draw: made on the generator's device, so that a CPU seed means the same on every machine.
+
+    Without ``generator=None``, with which PyTorch compiles no draw whose size varies.
+    """
     if generator is not None:
-        return generator.device
-    return torch.device(device if device is not None else "cpu")
+        return {"generator": generator, "device": generator.device}
+    return {"device": torch.device(device if device is not None else "cpu")}
 
 
 def sample_lam(
@@ -47,14 +50,14 @@ def sample_lam(
         InputError: α is not a positive finite number.
     """
     check_alpha(alpha)
-    where = draw_device(generator, device)
+    drawn = source(generator, device)
     if alpha == 1.0 and not reformulate:
-        lam = torch.rand(n, generator=generator, device=where)
+        lam = torch.rand(n, **drawn)
     else:
         # log Gamma(a) = log Gamma(a+1) + log(U)/a, in distribution (Marsaglia & Tsang 2000).
         first, second = (
-            torch._standard_gamma(torch.full((n,), a + 1, device=where), generator=generator).log()
-            + (1 - torch.rand(n, generator=generator, device=where)).log() / a  # U in (0, 1]
+            torch._standard_gamma(torch.full((n,), a + 1, device=drawn["device"]), generator=generator).log()
+            + (1 - torch.rand(n, **drawn)).log() / a  # U in (0, 1]
             for a in (float(alpha) + 1 if reformulate else float(alpha), float(alpha))
         )
         lam = torch.sigmoid(first - second)
@@ -201,9 +204,9 @@ class Mix:
                 lam = sample_lam(groups, self.alpha, reformulate=self.reformulate, generator=generator, device=device)
             mask = self.draw_mask(lam, size, generator=generator)
         if index is None:
-            index = torch.randperm(n, generator=generator, device=draw_device(generator, device))
+            index = torch.randperm(n, **source(generator, device))
         if applied is None and self.p < 1:
-            applied = torch.rand(groups, generator=generator, device=draw_device(generator, device)) < self.p
+            applied = torch.rand(groups, **source(generator, device)) < self.p
         if applied is not None:
             mask = torch.where(applied.to(device).view(-1, *[1] * (mask.ndim - 1)), mask, 1.0)
 

@@ -350,6 +350,28 @@ def test_compiles_in_one_graph(kind):
     assert not torch.equal(fresh[0], got[0])
 
 
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
+@pytest.mark.parametrize("mode", ["elem", "batch"])
+def test_compiles_for_batches_of_any_size(kind, mode):
+    torch.compiler.reset()
+    mix, traced = kind(num_classes=5, mode=mode, p=0.5, alpha=0.3), []
+
+    def backend(graph, inputs):
+        traced.append(graph)
+        return graph
+
+    compiled = torch.compile(lambda x, y: mix(x, y), fullgraph=True, backend=backend)
+    for count in (6, 9, 10, 3):
+        x, y = batch(count)
+        torch.manual_seed(0)
+        expected = mix(x, y)
+        torch.manual_seed(0)
+        got = compiled(x, y)
+        assert torch.allclose(got[0], expected[0], atol=1e-6)
+        assert torch.allclose(got[1], expected[1], atol=1e-6)
+    assert len(traced) == 2  # for the first size, then for any
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiles_in_one_graph_with_draws_handed_in(kind):
     torch.compiler.reset()

@@ -32,7 +32,7 @@ def cutmix_mask(
         centre: (B, d) integer pixel coordinates, in place of a draw.
 
     Raises:
-        InputError: λ outside [0, 1], a bad size, centres of another shape.
+        InputError: λ (on a CPU) outside [0, 1], a bad size, centres of another shape.
     """
     check_lam(lam)
     return _cutmix_mask(lam, as_size(size), generator, centre).to(lam.dtype)

@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
 from .threshold import count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
-from .transform import Mix, as_size, check_lam, source
+from .transform import Mix, as_size, check_lam, readable, source
 
 Variant = Literal["paper", "official"]
 # Masks made at a time on a CPU: few enough that spectrum, image and sorted copy stay in a core's cache.
@@ -111,7 +111,7 @@ def fmix_mask(
             rounds either way with equal chance, as published.
 
     Raises:
-        InputError: λ outside [0, 1]; a bad size, decay power, softness, variant, salience or draw.
+        InputError: λ (on a CPU) outside [0, 1]; a bad size, decay power, softness, variant, salience or draw.
     """
     check_lam(lam)
     dims = as_size(size)
@@ -186,10 +186,9 @@ def _fmix_mask(
     if rounding is None:
         rounding = torch.rand(n, **drawn)
     rounding = rounding.to(device)
-    on_cpu = device.type == "cpu" and not torch.compiler.is_compiling()
-    chunks = _chunks(n, size, variant) if on_cpu else [slice(0, n)]
-    masks = torch.empty(n if len(chunks) > 1 else 0, pixels, device=device)  # one chunk is thresholded in place
-    for rows in chunks:
+    on_host = readable(lam)
+    masks = torch.empty(n, pixels, device=device)
+    for rows in _chunks(n, size, variant) if on_host else [slice(0, n)]:
         shape = noise_shape(rows.stop - rows.start, size, variant)
         first = rows.start // 2 if variant == "paper" else rows.start
         white = (
@@ -198,19 +197,18 @@ def _fmix_mask(
             else noise[first : first + shape[0]].to(device, copy=True)
         )
         image = _images(white, rows.stop - rows.start, size, scale, variant).flatten(1)
-        if len(chunks) == 1:
-            masks = image
-        part = masks[rows]
-        if salience is not None:
-            part.copy_(top_by_salience(image, lam[rows], salience.to(device)))
-            continue
         share, uniform, unbiased = lam[rows].float(), rounding[rows], variant == "paper"
-        if on_cpu and max_soft == 0:
+        if salience is not None:
+            top_by_salience(image, lam[rows], salience.to(device), masks[rows])
+        elif on_host and max_soft == 0:
             ones = count_ones(share.numpy(), pixels, uniform.numpy(), unbiased=unbiased)
-            top_by_value(image, ones.astype(np.int64), part)
-            continue
-        count = count_ones(share, pixels, uniform, unbiased=unbiased).long()
-        part.copy_(soft_top(image, count, lam[rows], max_soft) if max_soft > 0 else top_by_rank(image, count))
+            top_by_value(image, ones.astype(np.int64), masks[rows])
+        else:
+            count = count_ones(share, pixels, uniform, unbiased=unbiased).long()
+            if max_soft > 0:
+                soft_top(image, count, lam[rows], max_soft, masks[rows])
+            else:
+                top_by_rank(image, count, masks[rows])
     return masks.view(n, 1, *size)
 
 
@@ -306,7 +304,7 @@ def check_salience(salience: Tensor | None, size: tuple[int, ...]) -> None:
         return
     if tuple(salience.shape) != size:
         raise InputError(f"salience must have the images' size {size}, got {tuple(salience.shape)}.")
-    if torch.compiler.is_compiling():
+    if not readable(salience):
         return
     if not bool(((salience >= 0) & salience.isfinite()).all()) or not bool(salience.sum() > 0):
         raise InputError("salience must be non-negative, finite and not zero everywhere.")

@@ -72,17 +72,17 @@ def check_alpha(alpha: float, name: str = "alpha") -> None:
         )
 
 
-def check_lam(lam: Tensor) -> None:
-    """λ must be a float vector inside [0, 1].
+def readable(values: Tensor) -> bool:
+    """Whether values can be looked at for little: on a CPU, and not by a compiler. Elsewhere they are waited for."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
-    Reads the values, for which an accelerator must be waited for; not under compilation.
-    """
+
+def check_lam(lam: Tensor) -> None:
+    """λ must be a float vector inside [0, 1]; its values are read where they are `readable`."""
     if not isinstance(lam, Tensor) or lam.ndim != 1 or not lam.is_floating_point():
         given = f"{lam.dtype} of shape {tuple(lam.shape)}" if isinstance(lam, Tensor) else repr(lam)
         raise InputError(f"lam must be a float tensor of shape (B,), got {given}.")
-    if torch.compiler.is_compiling():
-        return
-    if lam.numel() == 0:
+    if lam.numel() == 0 or not readable(lam):
         return
     low, high = torch.aminmax(lam)
     if not (low.item() >= 0 and high.item() <= 1):  # NaN comes through as both
@@ -249,8 +249,8 @@ class Mix:
 def check_batch(x: Tensor, y: Tensor, num_classes: int | None) -> None:
     """A batch that can be mixed: two or more float images without NaN, and as many labels, in range.
 
-    Values are read on a CPU only, where that costs little: elsewhere the answer would have to be waited for. There an
-    impossible label fails in ``scatter_``, and a NaN image in the loss.
+    Values are read where they are `readable`. Elsewhere an impossible label fails in ``scatter_``, and a NaN image in
+    the loss.
     """
     if not isinstance(x, Tensor) or not isinstance(y, Tensor):
         raise InputError(f"images and labels must be tensors, got {type(x).__name__} and {type(y).__name__}.")
@@ -265,7 +265,7 @@ def check_batch(x: Tensor, y: Tensor, num_classes: int | None) -> None:
         raise InputError(f"{len(x)} images need labels (B,) or (B, classes), got shape {tuple(y.shape)}.")
     if y.ndim == 1 and y.dtype not in _INTEGERS:
         raise InputError(f"class labels must be int8 to int64 or uint8, got {y.dtype}; soft labels are (B, classes).")
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    if not readable(x):
         return
     if bool(x.detach().sum().isnan()):
         bad = x.detach().isnan().flatten(1).any(1).sum().item()

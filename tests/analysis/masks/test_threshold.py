@@ -33,7 +33,9 @@ def test_all_ways_to_take_the_top_agree_bit_for_bit(values, select, monkeypatch)
     by_value = torch.empty_like(image)
     monkeypatch.setattr(threshold, "SELECT_PIXELS", select)
     threshold.top_by_value(image, count.numpy(), by_value)
-    assert torch.equal(by_value, threshold.top_by_rank(image, count))
+    by_rank = torch.full_like(image, torch.nan)
+    threshold.top_by_rank(image, count, by_rank)
+    assert torch.equal(by_value, by_rank)
     for row, k in enumerate(count.tolist()):
         top = sorted(range(pixels), key=lambda i: (-image[row, i].item(), i))[:k]
         assert by_value[row].nonzero().flatten().tolist() == sorted(top)

@@ -6,9 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..analysis.training.backend import Backend
-
-BATCH = 500  # images of a forward pass without gradients
+from ..analysis.training.backend import Backend, images_at_once
 
 
 def to_unit(images: Tensor, backend: Backend) -> Tensor:
@@ -17,10 +15,11 @@ def to_unit(images: Tensor, backend: Backend) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if backend.channels_last else x
 
 
-def predict(model: nn.Module, images: Tensor, backend: Backend, batch_size: int = BATCH) -> Tensor:
+def predict(model: nn.Module, images: Tensor, backend: Backend, batch_size: int | None = None) -> Tensor:
     """Logits (N, classes), float32 on the device, of uint8 images (N, C, H, W), in batches and without gradients."""
+    parts = images.split(batch_size or images_at_once(backend.device))
     with torch.no_grad():
-        return torch.cat([model(to_unit(part, backend)).float() for part in images.split(batch_size)])
+        return torch.cat([model(to_unit(part, backend)).float() for part in parts])
 
 
 def right_and_nll(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

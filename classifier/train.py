@@ -16,7 +16,7 @@ from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy, period_of
 from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
-from ..analysis.training.backend import Backend, make_backend
+from ..analysis.training.backend import Backend, images_at_once, make_backend
 from ..analysis.training.engine import Step, take_step, training_forward
 from ..analysis.training.loop import fit
 from ..analysis.training.progress import Reporter
@@ -33,7 +33,6 @@ from ..analysis.training.recipe import (
 from ..analysis.training.schedules import OneCycle, StepDecay
 from ..analysis.training.turns import Turns, within
 from .config import TrainingSettings
-from .measures import BATCH
 from .model import PROBES, make_network, resize, scaling
 
 EVALUATED_IMAGES = 2000  # of the test split after each epoch, for the training curves
@@ -63,7 +62,7 @@ def train_classifier(
     held_out = Batches(
         Split(dataset.test.images[:EVALUATED_IMAGES], dataset.test.labels[:EVALUATED_IMAGES]),
         *scaling(settings, dataset),
-        min(BATCH, len(dataset.test)),
+        min(images_at_once(backend.device), len(dataset.test)),
         device=backend.device,
         channels_last=backend.channels_last,
     )

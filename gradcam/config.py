@@ -39,7 +39,11 @@ class GradCAMConfig(HeatmapSettings):
         "stage of networks whose stages are known (ours, torchvision's and timm's ResNets).",
         "Fig. 4: the first convolution",
     )
-    batch_size: int = setting(500, "Images of one forward and backward pass; results do not depend on it.", minimum=1)
+    batch_size: int | None = setting(
+        None,
+        "Images of one pass; none: as the device likes. Results do not depend on it.",
+        minimum=1,
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError, unknown
+from ..analysis.training.backend import images_at_once
 from .config import PREDICTED, TRUE, NormName
 from .layers import tapped
 from .methods import Method, find_method
@@ -125,7 +126,7 @@ def heatmap_sums(
     norm: NormName = "max",
     upsample: bool = False,
     target: str = PREDICTED,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     shown: Sequence[int] = (),
     progress: Callable[[int], None] = lambda images: None,
 ) -> Sums:
@@ -140,6 +141,7 @@ def heatmap_sums(
         InputError: what `heatmaps` refuses.
     """
     how = find_method(method)
+    batch_size = batch_size or images_at_once(next((p.device for p in model.parameters()), torch.device("cpu")))
     sums, zero, predicted = [], [], []
     kept: dict[int, list[Tensor]] = {}
     areas: tuple[int, ...] = ()

@@ -30,7 +30,7 @@ class Measuring:
     layers: tuple[str, ...]
     settings: HeatmapSettings
     source: str = ""  # of a method of the user's own: SHA-256 of the file that makes it
-    at_once: int = setting(500, keyed=False)  # images
+    at_once: int | None = setting(None, keyed=False)  # images
     network: NetworkSettings = setting(NetworkSettings(), keyed=False)  # as the input says too
 
 

@@ -12,6 +12,7 @@ from ..analysis.schema import check_ranges, setting
 ATTACKS = ("fgsm", "pgd", "bim", "uniform-noise", "deepfool")
 # The published script's; the paper prints no list.
 EPSILONS = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.1, 0.3, 0.5, 1.0)
+TOGETHER = 500  # images of a batch, for attacks whose results depend on it
 ProtocolName = Literal["paper", "nested", "nested-worst"]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..analysis.training.backend import images_at_once
 from ..analysis.training.replay import replayed
 
-IMAGES = 500  # at once on a CPU, which more do not help
 TRIED_IMAGES = 64
 MEMORY_SHARE = 0.5  # of what is free: other tasks work beside this one, and DeepFool keeps a gradient for each class
 
@@ -42,7 +42,7 @@ class Passes:
     def most_images(self, x: Tensor, labels: Tensor) -> int:
         """How many images like these fit on the device at once, from the memory that a few of them take."""
         if self.device.type != "cuda":
-            return IMAGES
+            return images_at_once(self.device)
         tried = [part[torch.arange(TRIED_IMAGES, device=part.device) % len(part)] for part in (x, labels)]
         self._loss_gradient(*tried)
         torch.cuda.reset_peak_memory_stats(self.device)

@@ -22,9 +22,8 @@ from ..analysis.study.worker import Context
 from ..classifier.config import NetworkSettings
 from ..classifier.model import load_classifier
 from .attacks import Attack, parse_attacks
-from .config import SECTION, ProtocolName, RobustnessConfig, SweepSettings
+from .config import SECTION, TOGETHER, ProtocolName, RobustnessConfig, SweepSettings
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
-from .passes import IMAGES
 from .state import ARRAYS, Swept
 from .sweep import compile_for_attacks, sweep
 
@@ -55,7 +54,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
     if config.images == len(asked.dataset.test):
         settings = replace(settings, images=None)  # all of them, which is the default
     sources = tuple(attack.source for attack in attacks if attack.source)
-    together = None if all(attack.by_image for attack in attacks) else config.batch_size or IMAGES
+    together = None if all(attack.by_image for attack in attacks) else config.batch_size or TOGETHER
     if config.precision == "tf32":
         asked.backend.check_tf32()
     network_settings = narrowed(NetworkSettings, asked.study.settings["classifier"])

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from ..analysis.errors import InputError, first_line, unknown
 from ..classifier.model import check_classifier
 from .attacks import Attack, parse_attacks
-from .config import ATTACKS, EPSILONS, ProtocolName, check_epsilons
+from .config import ATTACKS, EPSILONS, TOGETHER, ProtocolName, check_epsilons
 from .measures import BROKEN, HELD, NOT_RUN
-from .passes import IMAGES, Passes
+from .passes import Passes
 from .probe import Block, Probe
 from .state import State, Swept, identity_of
 
@@ -80,7 +80,7 @@ def sweep(
     chosen = parse_attacks(attacks)
     together = [attack for attack in chosen if not attack.by_image]
     if together and batch_size is None:
-        batch_size = IMAGES
+        batch_size = TOGETHER
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}.")
     state = State([attack.name for attack in chosen], tuple(float(value) for value in epsilons), len(images))

@@ -23,7 +23,6 @@ from mixlens.analysis.study.sections import installed_sections
 from mixlens.analysis.study.study import PRESETS, read_study
 from mixlens.analysis.training.backend import make_backend
 from mixlens.cli.main import main
-from mixlens.vae import oracle
 
 GOLDEN = Path(__file__).parent / "golden"
 EXACT = {"vae": {"precision": "fp32"}, "classifier": {"precision": "fp32"}}  # whatever this machine would choose
@@ -79,10 +78,8 @@ def golden(tmp_path_factory):
 
 
 def made(out):
-    """The folder of the tiny study, run whole; its critics are trained for a moment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(oracle, "STEPS", 20)
-        assert main([*STUDY, "--out", str(out)]) == 0
+    """The folder of the tiny study, run whole."""
+    assert main([*STUDY, "--out", str(out)]) == 0
     return out / "golden"
 
 

@@ -43,7 +43,9 @@ class MeasuringSettings:
         "ours",
         minimum=0,
     )
-    critic_steps: int = setting(600, "Training steps of each neural critic when measuring.", "ours", minimum=1)
+    critic_steps: int = setting(
+        600, "Training steps of each neural critic, when measuring and where the truth is known.", "ours", minimum=1
+    )
 
 
 @dataclass(frozen=True)

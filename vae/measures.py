@@ -20,10 +20,8 @@ from ..analysis.information.rate_gaussian import rate_gaussian
 from ..analysis.information.sandwich import sandwich
 from ..analysis.information.smallest_rate import smallest_rate
 from ..analysis.interface import Estimate
-from ..analysis.training.backend import Backend
+from ..analysis.training.backend import Backend, images_at_once
 from .model import VAE
-
-CHUNK = 1000
 
 
 class Coded(NamedTuple):
@@ -57,7 +55,8 @@ def encode_all(
 ) -> Coded:
     """Encode and reconstruct uint8 images (N, 3, 32, 32) in chunks; one latent draw per image from ``generator``."""
     return _concatenate(
-        _code(model, normalise(part.to(backend.device), mean, std), backend, generator) for part in images.split(CHUNK)
+        _code(model, normalise(part.to(backend.device), mean, std), backend, generator)
+        for part in images.split(images_at_once(backend.device))
     )
 
 
@@ -68,7 +67,8 @@ def reencode(
     """Encode normalised reconstructions (N, 3, 32, 32), with Gaussian noise of that scale added if asked for."""
 
     return _concatenate(
-        _code(model, _noisy(part, noise, generator), backend, generator) for part in reconstructions.split(CHUNK)
+        _code(model, _noisy(part, noise, generator), backend, generator)
+        for part in reconstructions.split(images_at_once(backend.device))
     )
 
 
@@ -94,7 +94,7 @@ def encode_chain(
 ) -> Chain:
     """The chain of uint8 images (N, 3, 32, 32); images and reconstructions are not kept, so a training set streams."""
     links: tuple[list[Encoding], ...] = ([], [], [])
-    for part in images.split(CHUNK):
+    for part in images.split(images_at_once(backend.device)):
         x = normalise(part.to(backend.device), mean, std)
         own, real = _encode(trained, x, backend, generator), _code(reference, x, backend, generator)
         again = _encode(trained, _noisy(real.reconstruction, noise, generator), backend, generator)

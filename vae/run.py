@@ -78,7 +78,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
                 tasks.append(_measurement(asked, policy, reference, reference))
             tasks.append(_measurement(asked, policy, reference, _training(asked, policy, seed, TRAINED)))
     if config.oracle_samples:
-        tasks.append(oracle_task(config.oracle_samples))
+        tasks.append(oracle_task(config.oracle_samples, config.critic_steps))
     return tasks
 
 

@@ -149,6 +149,11 @@ class GlobalDraws:
         return before
 
 
+def images_at_once(device: torch.device) -> int:
+    """Images of one pass where results do not depend on it: few, for a CPU's caches, or many, for a GPU's cores."""
+    return 128 if device.type == "cpu" else 1000
+
+
 def stream_seed(*purpose: object) -> int:
     """A 63-bit seed from a description, so that no two purposes share a random stream by accident."""
     digest = hashlib.sha256("\x1f".join(map(str, purpose)).encode()).digest()

@@ -389,7 +389,7 @@ def test_the_last_evaluation_is_that_of_the_saved_weights(train):
 
 def test_the_curves_are_on_the_first_test_images(train, monkeypatch):
     monkeypatch.setattr(module, "EVALUATED_IMAGES", 10)
-    monkeypatch.setattr(module, "BATCH", 4)  # the last batch has two
+    monkeypatch.setattr(module, "images_at_once", lambda device: 4)  # the last batch has two
     run, data = train(), dataset()
     logits = predict(load_classifier(run, CONFIG, data, BACKEND), data.test.images[:10], BACKEND)
     nll = F.cross_entropy(logits, data.test.labels[:10]).item()

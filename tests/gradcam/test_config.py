@@ -8,7 +8,7 @@ from mixlens.gradcam.config import PREDICTED, TRUE, GradCAMConfig
 def test_the_defaults():
     config = GradCAMConfig()
     assert (config.layers, config.method, config.norm, config.upsample) == ((), "gradcam", "max", False)
-    assert (config.target, config.images, config.batch_size, config.shown) == (PREDICTED, None, 500, 6)
+    assert (config.target, config.images, config.batch_size, config.shown) == (PREDICTED, None, None, 6)
     assert not changed(config)
 
 

@@ -133,7 +133,7 @@ def test_draws_come_from_the_generator(vae, images):
 def test_the_chunk_size_does_not_matter(vae, images, monkeypatch, chunk):
     whole = code(vae, images)
     again = reencode(vae, whole.reconstruction, BACKEND, generator=generator())
-    monkeypatch.setattr(measures, "CHUNK", chunk)
+    monkeypatch.setattr(measures, "images_at_once", lambda device: chunk)
     assert torch.allclose(code(vae, images).rate, whole.rate, rtol=1e-4)
     parts = reencode(vae, whole.reconstruction, BACKEND, generator=generator())
     assert torch.allclose(parts.rate, again.rate, rtol=1e-4)
@@ -170,7 +170,7 @@ def test_the_chain_is_both_networks_on_the_same_images(vae, other, images):
 
 def test_a_training_set_streams(vae, other, images, monkeypatch):
     whole = encode_chain(vae, other, images, MEAN, STD, BACKEND, generator=generator())
-    monkeypatch.setattr(measures, "CHUNK", 7)
+    monkeypatch.setattr(measures, "images_at_once", lambda device: 7)
     parts = encode_chain(vae, other, images, MEAN, STD, BACKEND, generator=generator())
     assert torch.allclose(parts.own.mean, whole.own.mean, atol=1e-5)
     assert parts.again.z.shape == whole.again.z.shape

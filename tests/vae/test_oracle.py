@@ -11,8 +11,7 @@ from mixlens.vae import oracle
 def test_every_estimator_on_every_world(tmp_path, monkeypatch):
     worlds = ((1, 2), (40, 8))
     monkeypatch.setattr(oracle, "WORLDS", worlds)
-    monkeypatch.setattr(oracle, "STEPS", 5)
-    task = oracle.oracle_task(200)
+    task = oracle.oracle_task(200, 5)
     outcome = execute([task], Store(tmp_path), Context("any", None, make_backend("cpu", "fp32"), Reporter(quiet=True)))
     rows = read_rows(outcome.done[task.name])
     facts = {(row.section, row.dataset, row.split, row.augmentation, row.model, row.seed) for row in rows}

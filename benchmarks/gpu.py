@@ -1,13 +1,14 @@
-"""What a GPU makes of it: training steps by engine and by how many go at once, and how much of the time it is busy.
+"""What a GPU makes of it: training steps by engine and by how many go at once, and measuring against bare passes.
 
     python benchmarks/gpu.py [--quick] [--json FILE] [--device cuda]
 
 Of the VAE and of PreAct-ResNet18 (width 64, 128 images, FMix, bf16 where the device has it) it times training steps run
 one by one, captured as a CUDA graph, and captured with a compiled network, with 1, 2, 4, 8 and 16 trainings that take
 turns, each on a stream of its own; the kernels of a step and the share of the time in which the device works, from
-PyTorch's profiler; and the memory that a training takes. Each case has a limit of a few seconds, the whole about 90.
-With ``--device cpu`` it shows that it runs; steps are not captured there. Masks, estimators, sweeps and heatmaps on a
-GPU: the other benchmarks with ``--device cuda``.
+PyTorch's profiler; and the memory that a training takes. Then masks against their draws and inverse FFT, the sandwich
+of 10,000 encodings against its bare arithmetic, and a PGD sweep and heatmap sums against as many bare passes through
+the same network; each with the memory it takes. Each case has a limit of a few seconds, the whole about 90. With
+``--device cpu`` it shows that it runs; nothing is captured there. The other benchmarks compare with other libraries.
 """
 
 from __future__ import annotations
@@ -17,20 +18,29 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from harness import arguments, write
+from harness import arguments, interleave, record, show, write
+from information import arithmetic, encodings
+from masks import floor as fft_floor
 from torch.profiler import ProfilerActivity, profile
 
 from mixlens import FMix
 from mixlens.analysis.data.dataset import Dataset
 from mixlens.analysis.data.sources import photos
+from mixlens.analysis.information import sandwich
+from mixlens.analysis.masks.fmix import fmix_mask
 from mixlens.analysis.training.backend import Backend, environment
 from mixlens.analysis.training.engine import Captured, Eager, make_engine
 from mixlens.classifier.config import ClassifierConfig
+from mixlens.classifier.measures import predict, to_unit
+from mixlens.classifier.model import make_classifier
 from mixlens.classifier.train import make_recipe
 from mixlens.classifier.train import make_step as classifier_step
+from mixlens.gradcam.measures import heatmap_sums
+from mixlens.robustness.sweep import sweep
 from mixlens.vae.config import VAEConfig
 from mixlens.vae.model import VAE
 from mixlens.vae.train import make_batches, make_optimizer
@@ -159,7 +169,67 @@ def main() -> None:
                 case = f"{name}, {engine}, {at_once} at once"
                 print(f"{case}: {text}")
                 records.append({"case": case, **facts, "hardware": where["hardware"], "versions": versions})
-    write(given.json, records)
+    measured = measuring(given.quick, dataset, given.backend)
+    show(measured)
+    write(given.json, records + measured)
+
+
+def measuring(quick: bool, dataset: Dataset, backend: Backend) -> list[dict[str, Any]]:
+    """Masks, the sandwich, a sweep and heatmap sums, each beside what it cannot do without; always in fp32."""
+    device, records = backend.device, []
+    images = 64 if device.type == "cpu" else 2000
+    network = make_classifier(ClassifierConfig(), dataset)
+    model = backend.prepare(network).requires_grad_(False)
+    chosen = torch.arange(images) % len(dataset.test)
+    x = to_unit(dataset.test.images[chosen], backend)
+    labels = predict(model, dataset.test.images[chosen], backend).argmax(1)  # so that all are attacked
+    batch = min(images, 500)
+    steps = 4 if quick else 40
+
+    def forwards(times: int) -> None:
+        with torch.no_grad():
+            for _ in range(times):
+                for part in x.split(batch):
+                    model(part)
+
+    def both(times: int) -> None:
+        for part in x.split(batch):
+            for _ in range(times):
+                inputs = part.clone().requires_grad_()
+                torch.autograd.grad(model(inputs).sum(), inputs)
+
+    def attacked() -> None:
+        attack = f"pgd(steps={steps})"
+        sweep(model, x, labels.cpu(), attacks=(attack,), epsilons=(1e-6,), batch_size=batch)
+
+    def least() -> None:  # predictions before and after, and the gradients
+        forwards(2)
+        both(steps)
+
+    def heated() -> None:
+        heatmap_sums(model, x, labels, ("stem",), to_input=lambda part: part, batch_size=batch)
+
+    n = 1000 if quick or device.type == "cpu" else 10_000
+    coded = tuple(part.to(device) for part in encodings(n))
+    cases: dict[str, tuple[str, Callable[[], object], Callable[[], object]]] = {
+        f"PGD of {steps} steps, one ε, {images} images": ("bare passes", attacked, least),
+        f"heatmap sums, {images} images": ("bare passes", heated, lambda: both(1)),
+        f"sandwich, N = {n:,}, d = 64": ("arithmetic", lambda: sandwich(*coded), lambda: arithmetic(*coded)),
+    }
+    for count in (128, 1024):
+        lam = torch.rand(count, device=device)
+        draws = partial(fft_floor, count, (32, 32), count, device)
+        cases[f"{count} masks, 32x32"] = ("draws and FFT", partial(fmix_mask, lam, (32, 32)), draws)
+    exact = replace(backend, precision="fp32")
+    for case, (peer, function, floor) in cases.items():
+        with exact.session():
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            timings = interleave({"ours": function, "floor": floor}, REPEATS)
+            row = record(case, peer, exact, timings["ours"], timings["floor"], timings["floor"])
+        memory = {"memory_mb": torch.cuda.max_memory_allocated(device) / 1e6} if device.type == "cuda" else {}
+        records.append(row | memory)
+    return records
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def vae(dataset: Dataset, backend: Backend, number: int, captured: bool) -> Step
     model = backend.prepare(model).train()
     generators = {name: backend.generator("benchmark", name, number) for name in ("images", "mixing", "latents")}
     batches = make_batches(config, dataset, generators["images"], backend)
-    step = vae_step(config, model, FMix(num_classes=10, mode="batch"), generators, backend)
+    step = vae_step(config, model, FMix(num_classes=10, mode="batch-mask"), generators, backend)
     return endless(make_optimizer(config, model, backend), step, batches, generators, backend, captured), backend
 
 
@@ -67,7 +67,7 @@ def classifier(dataset: Dataset, backend: Backend, number: int, captured: bool) 
     generators = {name: backend.generator("benchmark", name, number) for name in ("images", "mixing")}
     recipe = make_recipe(config, dataset, generators["images"], backend)
     recipe.network.train()
-    step = classifier_step(recipe, FMix(num_classes=10, mode="batch"), generators, backend)
+    step = classifier_step(recipe, FMix(num_classes=10, mode="batch-mask"), generators, backend)
     return endless(recipe.optimizer, step, recipe.batches, generators, backend, captured), backend
 
 

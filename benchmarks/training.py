@@ -30,7 +30,7 @@ def main() -> None:
     def fresh(mixed: bool) -> tuple[Step, torch.optim.Optimizer]:
         recipe = make_recipe(config, dataset, backend.generator("benchmark", "images"), backend)
         recipe.network.train()
-        mix = FMix(num_classes=len(dataset.classes), mode=config.mix_mode) if mixed else None
+        mix = FMix(num_classes=len(dataset.classes), mode="batch-mask") if mixed else None
         step = make_step(recipe, mix, {"mixing": backend.generator("benchmark", "mixing")}, backend)
         return step, recipe.optimizer
 

@@ -33,7 +33,7 @@ def main() -> None:
         model.initialise(torch.Generator().manual_seed(0))
         model = backend.prepare(model).train()
         generators = {name: backend.generator("benchmark", name) for name in ("mixing", "latents")}
-        mix = FMix(num_classes=10, mode=config.mix_mode) if mixed else None
+        mix = FMix(num_classes=10, mode="batch-mask") if mixed else None
         return make_step(config, model, mix, generators, backend), make_optimizer(config, model, backend)
 
     batches = make_batches(config, dataset, backend.generator("benchmark", "images"), backend)

@@ -46,8 +46,11 @@ class TrainingSettings(NetworkSettings):
     weight_decay: float = setting(1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0)
     flip: bool = setting(True, "Random horizontal flips.", "appendix D")
     crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0)
-    mix_mode: Literal["batch", "elem"] = setting(
-        "batch", "One λ and mask per batch, or one per image.", "batch: published code"
+    mix_mode: Literal["published", "elem", "batch", "batch-mask"] = setting(
+        "published",
+        "elem: a λ and a mask for each image; batch: one λ a batch; batch-mask: one λ and mask a batch; published: as "
+        "the paper's trainings, MixUp and CutMix by batch (its labels by the λ drawn), FMix by batch-mask.",
+        "published code",
     )
     recipe: str = setting(
         "",

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..analysis.data.dataset import Dataset
 from ..analysis.errors import InputError
 from ..analysis.masks.fmix import FMix, low_frequency_image
-from ..analysis.masks.policies import Policy
+from ..analysis.masks.policies import PUBLISHED, Policy
 from ..analysis.masks.transform import Mix
 
 SPECTRUM_IMAGES = 4096
@@ -46,7 +46,7 @@ def gallery(
     index = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
     drawn: dict[str, np.ndarray] = {}
     for policy in policies:
-        mix = policy.build(num_classes=1, mode="elem")
+        mix = policy.build(num_classes=1, mode=PUBLISHED)
         if not isinstance(mix, Mix):
             continue
         generator = torch.Generator().manual_seed(seed)

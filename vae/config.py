@@ -28,8 +28,11 @@ class TrainingSettings:
     jitter: float = setting(
         0.05, "Colour jitter: brightness, contrast, saturation, hue.", "published code", minimum=0, maximum=0.5
     )
-    mix_mode: Literal["batch", "elem"] = setting(
-        "batch", "One λ and mask per batch, or one per image.", "batch: published code"
+    mix_mode: Literal["published", "elem", "batch", "batch-mask"] = setting(
+        "published",
+        "elem: a λ and a mask for each image; batch: one λ a batch; batch-mask: one λ and mask a batch; published: as "
+        "the paper's trainings, MixUp and CutMix by batch (its labels by the λ drawn), FMix by batch-mask.",
+        "published code",
     )
 
 

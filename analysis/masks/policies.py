@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Generator, Tensor
@@ -15,7 +15,7 @@ from ..spec import Spec, call, load_object, parameters_of, read_spec, source_of,
 from .cutmix import CutMix
 from .fmix import FMix
 from .mixup import MixUp
-from .transform import Mix, source
+from .transform import Mix, Mode, source
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,14 @@ _SINGLE: Mapping[str, tuple[type[Mix], dict[str, Any]]] = {
     "fmix": (FMix, {}),
     "fmix-official": (FMix, {"variant": "official"}),
 }
+# As the paper's trainings: one λ a batch, one mask a batch for FMix, and torchbearer's CutMix.
+PUBLISHED = "published"
+_PUBLISHED: Mapping[type[Mix], dict[str, Any]] = {
+    MixUp: {"mode": "batch"},
+    CutMix: {"mode": "batch", "lam": "asked", "rounding": "nearest"},
+    FMix: {"mode": "batch-mask"},
+}
+MODES = (PUBLISHED, *get_args(Mode))
 NAMES = (BASELINE, *_SINGLE, "fmix+mixup", "cutmix+mixup", "fmix+cutmix")
 KIND = "augmentation"
 
@@ -88,7 +96,11 @@ class Policy:
 
         A change in that file is a new augmentation; a change in what the file imports goes unnoticed.
         """
-        return self.settings | ({"source": source_of(self.spec.use, KIND)} if self.spec.is_own else {})
+        if self.spec.is_own:
+            return self.settings | {"source": source_of(self.spec.use, KIND)}
+        # Words that once meant something else: CutMix as published, and one λ for a batch.
+        renewed = "cutmix" in self.spec.use.split("+") or self.spec.arguments.get("mode") == "batch"
+        return self.settings | ({"revision": 2} if renewed else {})
 
     @property
     def is_baseline(self) -> bool:
@@ -102,7 +114,8 @@ class Policy:
     def build(self, num_classes: int, mode: str) -> Augmentation | None:
         """The augmentation; None for the baseline. Raises InputError for bad arguments or a factory that fails.
 
-        A user's own is checked at every call (`OwnAugmentation`).
+        ``mode`` is one of `MODES`; ``published`` sets whatever the trainings of the paper did otherwise than we by
+        default. A user's own is checked at every call (`OwnAugmentation`).
         """
         spec = self.spec
         if self.is_baseline:
@@ -112,11 +125,12 @@ class Policy:
             if not callable(returned):
                 raise InputError(f"{KIND} {self.text!r}: its factory gave {type(returned).__name__}, not a callable.")
             return OwnAugmentation(self.text, returned, "step" in (parameters_of(returned) or ()), num_classes)
-        arguments = {"mode": mode, **spec.arguments, "num_classes": num_classes}
         mixes = []
         for name in spec.use.split("+"):
             kind, fixed = _SINGLE[name]
-            mixes.append(call(kind, {**fixed, **arguments}, f"{KIND} {self.text!r}"))
+            study = _PUBLISHED[kind] if mode == PUBLISHED else {"mode": mode}
+            arguments = {**study, **fixed, **spec.arguments, "num_classes": num_classes}
+            mixes.append(call(kind, arguments, f"{KIND} {self.text!r}"))
         return mixes[0] if len(mixes) == 1 else Alternate(*mixes)
 
 
@@ -218,6 +232,6 @@ def parse_policy(text: str) -> Policy:
         defaults = {field.name: field.default for field in fields(kind) if field.name not in hidden}
         kept |= without_defaults(spec.arguments, defaults, f"{KIND} {text!r}")
         call(kind, {**fixed, **spec.arguments}, f"{KIND} {text!r}")
-    if "mode" in spec.arguments:  # a study has a mode of its own, which is another default
-        kept["mode"] = spec.arguments["mode"]
+    for name in sorted({name for settings in _PUBLISHED.values() for name in settings} & spec.arguments.keys()):
+        kept[name] = spec.arguments[name]  # a study's mode is another default
     return Policy(Spec(spec.use, kept))

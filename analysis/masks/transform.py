@@ -1,7 +1,7 @@
 """What every mixing augmentation shares: λ, partners, labels. A subclass only says how a mask is made from λ.
 
-Pitfalls this file settles once: λ is the *realised* mean of each mask, not the λ that was asked for; partners come from
-one permutation; nothing is kept on the object between calls, so one instance serves any number of loaders.
+Pitfalls this file settles once: λ is the *realised* mean of each mask, unless the λ drawn is asked for; partners come
+from one permutation; nothing is kept on the object between calls, so one instance serves any number of loaders.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from operator import index
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Generator, Tensor
@@ -18,7 +18,8 @@ from torch.utils.data import default_collate
 from ..errors import InputError
 from ..interface import MixedBatch
 
-Mode = Literal["elem", "batch"]
+Mode = Literal["elem", "batch", "batch-mask"]
+Labels = Literal["realised", "asked"]
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 ALPHA_MIN, ALPHA_MAX = 1e-6, 1e6  # beyond, λ is 0 or 1, or ½, in float32
 
@@ -124,8 +125,11 @@ class Mix:
         alpha: λ ~ Beta(alpha, alpha).
         num_classes: needed when labels are integers and soft labels are wanted.
         reformulate: λ ~ Beta(alpha + 1, alpha) and only the first label is used.
-        p: probability that a sample (``mode="elem"``) or a batch (``mode="batch"``) is mixed at all.
-        mode: ``"elem"`` draws one λ and one mask per sample; ``"batch"`` one for the batch (the paper's protocol).
+        p: probability that a sample (``mode="elem"``) or a batch (the other modes) is mixed at all.
+        mode: ``"elem"`` draws a λ and a mask for each sample; ``"batch"`` one λ for the batch and a mask for each
+            sample, as the paper's CutMix trainings; ``"batch-mask"`` one of both for the batch, as its FMix trainings.
+        lam: what weights the first label: the mask's mean (``"realised"``) or the λ that was drawn or handed in
+            (``"asked"``). A mask that is handed in without its λ has no other weight than its mean.
         target_alpha: maps each λ's label weight through Beta(alpha, alpha)'s CDF and Beta(target_alpha, target_alpha)'s
             inverse CDF (paper, appendix F.3). Computed with SciPy on the CPU; None leaves the weight at λ.
     """
@@ -136,6 +140,7 @@ class Mix:
     reformulate: bool = False
     p: float = 1.0
     mode: Mode = "elem"
+    lam: Labels = "realised"
     target_alpha: float | None = None
 
     def __post_init__(self) -> None:
@@ -144,8 +149,13 @@ class Mix:
             check_alpha(self.target_alpha, "target_alpha")
         if not (isinstance(self.p, (int, float)) and 0 <= self.p <= 1):
             raise InputError(f"p is a probability in [0, 1], got {self.p!r}.")
-        if self.mode not in ("elem", "batch"):
-            raise InputError(f"mode must be 'elem' (one λ per sample) or 'batch' (one for all), got {self.mode!r}.")
+        if self.mode not in get_args(Mode):
+            raise InputError(
+                "mode must be 'elem' (a λ and a mask per sample), 'batch' (one λ, a mask per sample) or 'batch-mask' "
+                f"(one of each for all), got {self.mode!r}."
+            )
+        if self.lam not in get_args(Labels):
+            raise InputError(f"lam must be 'realised' (a mask's mean) or 'asked' (the λ drawn), got {self.lam!r}.")
         if self.num_classes is not None and not (isinstance(self.num_classes, int) and self.num_classes >= 1):
             raise InputError(f"num_classes must be a whole number of at least 1, got {self.num_classes!r}.")
 
@@ -198,21 +208,25 @@ class Mix:
         """`pairs` for a batch that has been checked."""
         check_draws(x, lam, index, mask, applied)
         n, size, device = len(x), tuple(x.shape[2:]), x.device
-        groups = 1 if self.mode == "batch" else n
+        groups = n if self.mode == "elem" else 1
         if mask is None:
             if lam is None:
                 lam = sample_lam(groups, self.alpha, reformulate=self.reformulate, generator=generator, device=device)
-            mask = self.draw_mask(lam, size, generator=generator)
+            mask = self.draw_mask(lam.expand(n) if self.mode == "batch" else lam, size, generator=generator)
         if index is None:
             index = torch.randperm(n, **source(generator, device))
         if applied is None and self.p < 1:
             applied = torch.rand(groups, **source(generator, device)) < self.p
+        asked = lam if self.lam == "asked" else None
         if applied is not None:
-            mask = torch.where(applied.to(device).view(-1, *[1] * (mask.ndim - 1)), mask, 1.0)
+            applied = applied.to(device)
+            mask = torch.where(applied.view(-1, *[1] * (mask.ndim - 1)), mask, 1.0)
+            asked = torch.where(applied, asked, 1.0) if asked is not None else None
 
         mask, index = mask.to(device, x.dtype), index.to(device)
         exact = mask.float() if x.dtype in (torch.float16, torch.bfloat16) else mask
-        weight = self._target(self.label_weight(exact)).expand(n)
+        weight = self.label_weight(exact) if asked is None else asked.to(device, exact.dtype)
+        weight = self._target(weight).expand(n)
         return MixedBatch(
             x=torch.lerp(x[index], x, mask.expand_as(x[:, :1])),
             y=y,

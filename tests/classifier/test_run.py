@@ -134,7 +134,7 @@ def test_seeds_and_augmentations_share_no_run(dataset):
     [
         {"name": "other"},
         {"classifier": {"learning_rate": "0.1", "milestones": [0.5, 0.75], "schedule": "step"}},
-        {"classifier": {"mix_mode": "batch", "model": " preact-resnet18( width = 2 )", "size": None}},
+        {"classifier": {"mix_mode": "published", "model": " preact-resnet18( width = 2 )", "size": None}},
         {"augmentations": ["baseline()", "mixup(alpha=1)"]},
         {"backend": make_backend("cpu", "bf16", compile=True, deterministic=True)},  # precision is the config's
     ],

@@ -146,3 +146,64 @@ def test_agrees_with_timm_for_the_same_lam_and_centre(monkeypatch, size):
 def test_bad_input(lam, size, centre, told):
     with pytest.raises(InputError, match=told):
         cutmix_mask(lam, size, centre=centre)
+
+
+# as the paper's trainings: torchbearer's callback, written down from its code
+
+
+def published(x, lam, partner, centres):
+    """One λ; for each image a box of its own, ⌊round(side) / 2⌋ to either side of its centre, from its partner."""
+    height, width = (round(math.sqrt(1 - lam) * side) // 2 for side in x.shape[-2:])
+    mixed = x.clone()
+    for i, (row, column) in enumerate(centres.tolist()):
+        rows = slice(max(0, row - height), row + height)
+        columns = slice(max(0, column - width), column + width)
+        mixed[i, :, rows, columns] = x[partner[i], :, rows, columns]
+    return mixed
+
+
+@pytest.mark.parametrize("size", [(32, 32), (28, 20), (7, 9)], ids=str)
+def test_the_published_cutmix(size):
+    x, y = torch.rand(16, 3, *size, generator=generator()), torch.arange(16) % 4
+    mix = CutMix(num_classes=4, mode="batch", lam="asked", rounding="nearest")
+    partner = torch.randperm(16, generator=generator(1))
+    for number, lam in enumerate(torch.rand(20, generator=generator(2)).tolist()):
+        centres = torch.stack(
+            [torch.randint(side, (16,), generator=generator(number + i)) for i, side in enumerate(size)], 1
+        )
+        mask = cutmix_mask(torch.full((16,), lam), size, centre=centres, rounding="nearest")
+        batch = mix.pairs(x, y, lam=torch.tensor([lam]), index=partner, mask=mask)
+        assert torch.equal(batch.x, published(x, lam, partner, centres))
+        soft = mix(x, y, lam=torch.tensor([lam]), index=partner, mask=mask)[1]
+        assert torch.allclose(soft[0], lam * torch.eye(4)[y[0]] + (1 - lam) * torch.eye(4)[y[partner[0]]])
+    drawn = mix.pairs(x, y, generator=generator(3))
+    assert len(drawn.lam.unique()) == 1, "one λ"
+    assert len({image.numpy().tobytes() for image in drawn.mask}) > 8, "boxes of their own"
+
+
+def test_what_rounding_keeps():
+    """Over all centres of 32 × 32 pixels at λ = 0.7: .809 and .766 of the image, as counted by hand."""
+    centres = torch.cartesian_prod(torch.arange(32), torch.arange(32))
+    lam = torch.full((1024,), 0.7)
+    kept = {way: cutmix_mask(lam, (32, 32), centre=centres, rounding=way).mean() for way in ("down", "nearest")}
+    for way, half in (("down", 8), ("nearest", 9)):
+        inside = sum(min(32, c + half) - max(0, c - half) for c in range(32)) / 32**2
+        assert kept[way].item() == pytest.approx(1 - inside**2, abs=1e-6)
+    assert kept["down"].item() == pytest.approx(0.809, abs=5e-4)
+    assert kept["nearest"].item() == pytest.approx(0.766, abs=5e-4)
+
+
+def test_the_area_that_labels_by_the_lam_asked_for_leave_out():
+    """Over λ ~ U the kept area is .70 on average, where the labels say .50."""
+    x, y = torch.zeros(4000, 1, 32, 32), torch.zeros(4000, dtype=torch.long)
+    mix = CutMix(num_classes=1, lam="asked")
+    batch = mix.pairs(x, y, generator=generator())
+    kept = batch.mask.flatten(1).mean(1)
+    assert abs(batch.lam.mean().item() - 0.5) < 4 * batch.lam.std().item() / math.sqrt(4000)
+    assert abs(kept.mean().item() - 0.70) < 0.01
+
+
+def test_an_unknown_rounding():
+    for refused in (lambda: CutMix(rounding="up"), lambda: cutmix_mask(torch.rand(2), 8, rounding="up")):
+        with pytest.raises(InputError, match=r"unknown rounding 'up'\. Known: down, nearest"):
+            refused()

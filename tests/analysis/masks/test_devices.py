@@ -9,7 +9,7 @@ from mixlens.analysis.masks import fmix
 from mixlens.analysis.masks.fmix import noise_shape
 
 KINDS = [MixUp, CutMix, FMix]
-MODES = ["elem", "batch"]
+MODES = ["elem", "batch", "batch-mask"]
 
 
 # The accelerator's way, on a CPU

@@ -29,6 +29,8 @@ X, Y = torch.rand(6, 3, 8, 8, generator=generator()), torch.arange(6)
         (["fmix+mixup(alpha=1.0)"], "fmix+mixup"),
         (["cutmix(target_alpha=None)"], "cutmix"),
         (["mixup(mode='batch')"], "mixup(mode='batch')"),
+        (["cutmix(lam='realised')"], "cutmix(lam='realised')"),  # a default, but not that of a study
+        (["cutmix(rounding='down',mode='elem')"], "cutmix(mode='elem',rounding='down')"),
         (["mine.mixes:make"], "mine.mixes:make"),
         (["mine.mixes:make(b='x',a=1)"], "mine.mixes:make(a=1,b='x')"),
         (["mixup(alpha=2)", "mixup(alpha=2.0)"], "mixup(alpha=2.0)"),
@@ -67,6 +69,24 @@ def test_what_is_built():
     assert parse_policy("fmix-official").build(10, "elem") == FMix(variant="official", num_classes=10)
     both = parse_policy("fmix+mixup(alpha=0.5)").build(10, "batch")
     assert both == Alternate(FMix(0.5, num_classes=10, mode="batch"), MixUp(0.5, num_classes=10, mode="batch"))
+
+
+def test_as_the_papers_trainings():
+    published = CutMix(num_classes=10, mode="batch", lam="asked", rounding="nearest")
+    assert parse_policy("cutmix").build(10, "published") == published
+    assert parse_policy("mixup").build(10, "published") == MixUp(num_classes=10, mode="batch")
+    assert parse_policy("fmix").build(10, "published") == FMix(num_classes=10, mode="batch-mask")
+    both = parse_policy("fmix+cutmix").build(10, "published")
+    assert both == Alternate(FMix(num_classes=10, mode="batch-mask"), published)
+    asked = parse_policy("cutmix(lam='realised',rounding='down',mode='elem')").build(10, "published")
+    assert asked == CutMix(num_classes=10)
+
+
+def test_words_that_mean_something_else_now_are_other_runs():
+    for text in ("cutmix", "cutmix+mixup", "fmix+cutmix", "fmix(mode='batch')"):
+        assert parse_policy(text).fingerprint()["revision"] == 2
+    for text in ("fmix", "mixup", "fmix+mixup", "fmix(mode='elem')"):
+        assert "revision" not in parse_policy(text).fingerprint()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from mixlens.analysis.masks.mixup import MixUp
 from mixlens.analysis.masks.transform import sample_lam
 
 KINDS = [MixUp, CutMix, FMix]
+MODES = ["elem", "batch", "batch-mask"]
 BINARY = [CutMix, FMix]
 OFFICIAL = pytest.param(lambda **options: FMix(variant="official", **options), id="FMix official")
 
@@ -86,7 +87,7 @@ def test_lam_is_the_same_from_the_same_seed():
 # What every mixing augmentation promises
 
 
-@pytest.mark.parametrize("mode", ["elem", "batch"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [(11,), (8, 10), (7, 7), (3, 4, 5)], ids=str)
 @pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
 def test_a_batch_is_what_its_parts_say(kind, size, mode):
@@ -105,11 +106,14 @@ def test_a_batch_is_what_its_parts_say(kind, size, mode):
     assert torch.allclose(mixed.lam, mixed.mask.flatten(1).mean(1), atol=1e-6)
     plain = mixed.mask * x + (1 - mixed.mask) * x[mixed.index]
     assert torch.allclose(mixed.x, plain, atol=1e-6)
-    if mode == "batch":
-        assert (mixed.mask == mixed.mask[:1]).all()
-        assert (mixed.lam == mixed.lam[0]).all()
-    else:
+    same = bool((mixed.mask == mixed.mask[:1]).all())
+    assert same == (mode == "batch-mask" or (mode == "batch" and kind is MixUp))
+    if mode == "elem":
         assert len(mixed.lam.unique()) > 3
+    elif kind is CutMix and mode == "batch":
+        assert mixed.lam.max() < 1, "boxes of one size, clipped at the border"
+    elif kind is not CutMix:  # k of n pixels, rounded mask by mask
+        assert mixed.lam.max() - mixed.lam.min() <= 1 / math.prod(size) + 1e-6
     soft_x, soft_y = mix(x, y, generator=generator())
     assert torch.equal(soft_x, mixed.x)
     expected = torch.zeros(7, 5)
@@ -118,6 +122,28 @@ def test_a_batch_is_what_its_parts_say(kind, size, mode):
         expected[i, mixed.y_partner[i]] += 1 - mixed.lam[i]
     assert torch.allclose(soft_y, expected, atol=1e-6)
     assert torch.allclose(soft_y.sum(1), torch.ones(7), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_by_the_lam_asked_for(kind, mode):
+    x, y = batch(40)
+    realised, asked = (
+        kind(mode=mode, lam=lam, p=0.7).pairs(x, y, generator=generator()) for lam in ("realised", "asked")
+    )
+    assert torch.equal(asked.x, realised.x), "the same draws"
+    given = torch.rand(40, generator=generator())
+    assert torch.equal(kind(mode=mode, lam="asked").pairs(x, y, lam=given, generator=generator()).lam, given)
+    if kind is not CutMix:
+        assert (asked.lam - realised.lam).abs().max() <= 1 / 80 + 1e-6
+    if mode == "elem":
+        mixed = realised.lam < 1
+        assert (asked.lam[(asked.mask == 1).flatten(1).all(1) & ~mixed] == 1).sum() > 5, "what is not mixed is itself"
+    else:
+        assert len(asked.lam.unique()) == 1
+    mask = torch.zeros(40, 1, 8, 10)
+    mask[..., :5] = 1
+    assert (kind(mode=mode, lam="asked").pairs(x, y, mask=mask).lam == 0.5).all(), "a mask alone says its mean"
 
 
 @pytest.mark.parametrize("kind", [*BINARY, OFFICIAL])
@@ -170,7 +196,7 @@ def test_images_keep_their_type_and_lam_its_precision(kind, dtype):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", ["elem", "batch"])
+@pytest.mark.parametrize("mode", MODES)
 def test_p_zero_changes_nothing(kind, mode):
     x, y = batch()
     mixed = kind(p=0, mode=mode).pairs(x, y, generator=generator())
@@ -273,7 +299,7 @@ def test_target_alpha_of_a_reformulated_lam_starts_from_its_own_distribution():
 
 
 @pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
-@pytest.mark.parametrize("mode", ["elem", "batch"])
+@pytest.mark.parametrize("mode", MODES)
 def test_the_same_seed_gives_the_same_batch_and_nothing_is_kept(kind, mode):
     x, y = batch(30)
     mix = kind(p=0.5, mode=mode, alpha=0.3)
@@ -351,7 +377,7 @@ def test_compiles_in_one_graph(kind):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
-@pytest.mark.parametrize("mode", ["elem", "batch"])
+@pytest.mark.parametrize("mode", MODES)
 def test_compiles_for_batches_of_any_size(kind, mode):
     torch.compiler.reset()
     mix, traced = kind(num_classes=5, mode=mode, p=0.5, alpha=0.3), []
@@ -478,7 +504,8 @@ def test_bad_draws(kind, draws, told):
         ({"p": -0.1}, r"p is a probability in \[0, 1\], got -0\.1"),
         ({"p": 1.1}, r"p is a probability in \[0, 1\], got 1\.1"),
         ({"p": math.nan}, r"p is a probability in \[0, 1\], got nan"),
-        ({"mode": "pair"}, "mode must be 'elem' .* or 'batch' .* got 'pair'"),
+        ({"mode": "pair"}, "mode must be 'elem' .* 'batch' .* or 'batch-mask' .* got 'pair'"),
+        ({"lam": "true"}, r"lam must be 'realised' .* or 'asked' .* got 'true'"),
         ({"num_classes": 0}, "num_classes must be a whole number of at least 1, got 0"),
         ({"target_alpha": 0}, "target_alpha must be a positive number"),
     ],

@@ -61,7 +61,7 @@ def test_a_config_holds_what_matters_and_no_default(dataset):
         {"name": "other"},
         {"vae": {"epochs": 100}},
         {"vae": {"learning_rate": "3e-3", "milestones": [0.4, 0.8], "flip": True}},
-        {"vae": {"mix_mode": "batch"}},
+        {"vae": {"mix_mode": "published"}},
         {"augmentations": ["fmix(alpha=1.0)"]},
         {"augmentations": ["fmix(decay_power=3, alpha=1)"]},
         {"augmentations": [" fmix "]},

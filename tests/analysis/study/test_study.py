@@ -206,7 +206,7 @@ def test_the_papers_preset_is_the_papers():
     assert study.augmentations == ("baseline", "mixup", "cutmix", "fmix", "fmix-official")
     assert len(study.seeds) == 5
     assert study.settings["vae"] == VAEConfig()
-    assert study.settings["vae"].mix_mode == "batch"
+    assert study.settings["vae"].mix_mode == "published"
 
 
 # The output of `mixlens run demo` may well be a folder named demo in the current one.

@@ -1,9 +1,11 @@
 """The paper's claims, and what a study's rows say of each by a stated rule. Imports no torch.
 
-A claim is a set of comparisons, each an inequality between two augmentations in one quantity. It *agrees* where
-every comparison goes the claimed way beyond chance, *disagrees* where any goes the other way beyond chance, and
-otherwise one *cannot tell*. Chance: the p of `mixlens.analysis.statistics.effect`, corrected by Holm for all
-comparisons of all claims. A claim that nothing is better holds within `MARGIN` of equality.
+A claim is a set of comparisons of two augmentations in one quantity. Each is tested twice, one-sided: whether it holds
+beyond chance, and whether its contrary does. A claim *agrees* where every comparison holds, *disagrees* where the
+contrary of any does, and otherwise one *cannot tell*. The contrary of "above" is "below"; "no better" means by no more
+than `MARGIN`, "alike" by no more than `MARGIN` either way (two one-sided tests, Schuirmann 1987), and their contraries
+are differences beyond it. The p-values are those of `mixlens.analysis.statistics.effect` at half of 1 − LEVEL, so that
+tests and intervals say the same, with Holm's correction for the comparisons of the claim.
 """
 
 from __future__ import annotations
@@ -16,27 +18,31 @@ from typing import Literal, NamedTuple
 from ..analysis.interface import Arm
 from ..analysis.presentation.names import label
 from ..analysis.statistics.effect import Effect, Measured, effect
-from ..analysis.statistics.holm import holm
+from ..analysis.statistics.holm import adjusted, holm
+from ..analysis.statistics.level import LEVEL
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
+Relation = Literal["above", "below", "no better", "alike"]
 MARGIN = 1.0  # points of accuracy
 CAPTION = (
-    "A claim is a set of differences. It agrees where each goes the claimed way beyond chance, disagrees where any "
-    "goes the other way beyond chance; otherwise one cannot tell. Chance: the intervals of the summary, over seeds and "
-    "images, with Holm’s correction for all differences here, at 5%. That nothing is better means: by no more than "
-    f"{MARGIN:g} point of accuracy. These are verdicts on this study’s networks and schedules, not on the paper’s."
+    "A claim is a set of differences. It agrees where each of them holds beyond chance, disagrees where the contrary "
+    "of any does; otherwise one cannot tell. Chance: one-sided tests at 2.5%, over seeds and images, with Holm’s "
+    "correction for the differences of the claim. No better means by no more than "
+    f"{MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the contrary. "
+    "Of a claim about every ε the ε with the greatest difference is shown. Arrows are corrected alike. "
+    "These are verdicts on this study’s networks and schedules, not on the paper’s."
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``first`` is above (+1), below (−1) or not above (0) ``second`` in a quantity."""
+    """How ``first`` stands to ``second`` in a quantity, wherever it was measured (at every ε, for one)."""
 
     section: str
     quantity: str
     first: str
     second: str
-    sign: int
+    relation: Relation
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,13 @@ class Judged:
 
 def _above(section: str, quantity: str, *names: str) -> tuple[Comparison, ...]:
     """Each name above the next."""
-    return tuple(Comparison(section, quantity, a, b, 1) for a, b in pairwise(names))
+    return tuple(Comparison(section, quantity, a, b, "above") for a, b in pairwise(names))
 
 
-def _over_each(section: str, quantity: str, first: str, others: Sequence[str], sign: int = 1) -> tuple[Comparison, ...]:
-    return tuple(Comparison(section, quantity, first, other, sign) for other in others)
+def _over_each(
+    section: str, quantity: str, first: str, others: Sequence[str], relation: Relation = "above"
+) -> tuple[Comparison, ...]:
+    return tuple(Comparison(section, quantity, first, other, relation) for other in others)
 
 
 _PLAIN = ("baseline", "cutmix", "fmix")
@@ -103,9 +111,9 @@ CLAIMS = (
     ),
     Claim(
         "worst-case",
-        "In the worst case over attacks no mixed-sample augmentation is more robust than the baseline",
+        "In the worst case over attacks no mixed-sample augmentation is more robust than the baseline, at any ε",
         "Fig. 1, appendix C",
-        tuple(Comparison("robustness", "worst case", name, "baseline", 0) for name in _MSDA),
+        tuple(Comparison("robustness", "worst case, each ε", name, "baseline", "no better") for name in _MSDA),
     ),
     Claim(
         "heatmaps",
@@ -118,15 +126,15 @@ CLAIMS = (
         "Every mixed-sample augmentation lies closer to people’s labels than the baseline, masking closest",
         "appendix A, Table 6",
         (
-            *(Comparison("calibration", "human_model", name, "baseline", -1) for name in _MSDA),
-            *(Comparison("calibration", "human_model", name, "mixup", -1) for name in ("cutmix", "fmix")),
+            *(Comparison("calibration", "human_model", name, "baseline", "below") for name in _MSDA),
+            *(Comparison("calibration", "human_model", name, "mixup", "below") for name in ("cutmix", "fmix")),
         ),
     ),
     Claim(
         "people-scaled",
         "The same after temperature scaling: no matter of softer outputs (the paper leaves it open)",
         "appendix A",
-        tuple(Comparison("calibration", "human_model_scaled", name, "baseline", -1) for name in _MSDA),
+        tuple(Comparison("calibration", "human_model_scaled", name, "baseline", "below") for name in _MSDA),
     ),
     Claim(
         "accuracy",
@@ -151,15 +159,15 @@ CLAIMS = (
         "hybrid-masks",
         "FMix + CutMix lies below either",
         "section 5",
-        _over_each("classifier", "accuracy", "fmix+cutmix", ("fmix", "cutmix"), -1),
+        _over_each("classifier", "accuracy", "fmix+cutmix", ("fmix", "cutmix"), "below"),
     ),
     Claim(
         "decay-power",
         "Accuracy falls for a decay power below 3 and is flat above",
         "appendix H",
         (
-            Comparison("classifier", "accuracy", "fmix", "fmix(decay_power=1)", 1),
-            Comparison("classifier", "accuracy", "fmix(decay_power=5)", "fmix", 0),
+            Comparison("classifier", "accuracy", "fmix", "fmix(decay_power=1)", "above"),
+            Comparison("classifier", "accuracy", "fmix(decay_power=5)", "fmix", "alike"),
         ),
     ),
     Claim(
@@ -167,8 +175,8 @@ CLAIMS = (
         "MixUp loses accuracy with a large α, masking does not",
         "appendix H",
         (
-            Comparison("classifier", "accuracy", "mixup", "mixup(alpha=5)", 1),
-            Comparison("classifier", "accuracy", "fmix", "fmix(alpha=5)", 0),
+            Comparison("classifier", "accuracy", "mixup", "mixup(alpha=5)", "above"),
+            Comparison("classifier", "accuracy", "fmix", "fmix(alpha=5)", "no better"),
         ),
     ),
 )
@@ -190,41 +198,66 @@ def judge(answers: Answers, sizes: Mapping[int | None, Answers] | None = None) -
     by_size = {
         f", {'all' if n is None else format(n, ',')} training images": known for n, known in (sizes or {}).items()
     }
-    compared = [_differences(claim, by_size if claim.at_every_size else {"": answers}) for claim in CLAIMS]
-    corrected = iter(holm([change for differences in compared for _, _, change, _ in differences]))
     judged = []
-    for claim, differences in zip(CLAIMS, compared, strict=True):
-        effects = [(sign, next(corrected), words) for sign, words, _, _ in differences]
-        needed = len(claim.comparisons) * (len(by_size) if claim.at_every_size else 1)
-        verdict = _verdict([(sign, change) for sign, change, _ in effects], complete=0 < needed == len(differences))
-        figure = differences[0][3] if differences else ""
-        judged.append(Judged(claim, verdict, tuple((words, change) for _, change, words in effects), figure))
+    for claim in CLAIMS:
+        worlds = by_size if claim.at_every_size else {"": answers}
+        differences = [found for where, known in worlds.items() for found in _differences(claim, where, known)]
+        shown = [max(found, key=lambda one: abs(one.change.value)) for found in differences if found]
+        corrected = holm([one.change for found in differences for one in found])
+        arrows = dict(zip((id(one) for found in differences for one in found), corrected, strict=True))
+        judged.append(
+            Judged(
+                claim,
+                _verdict([(one.relation, one.change) for found in differences for one in found])
+                if worlds and all(differences)
+                else "not run",
+                tuple((one.words, arrows[id(one)]) for one in shown),
+                shown[0].figure if shown else "",
+            )
+        )
     return judged
 
 
-def _differences(claim: Claim, worlds: Mapping[str, Answers]) -> list[tuple[int, str, Effect, str]]:
-    """Of each comparison that was measured: the claimed sign, what it is in words, the effect, the figure."""
+class _Difference(NamedTuple):
+    relation: Relation
+    words: str
+    change: Effect
+    figure: str
+
+
+def _differences(claim: Claim, where: str, answers: Answers) -> list[list[_Difference]]:
+    """Of each comparison the differences that were measured: none, one, or one for each ε."""
     differences = []
-    for where, answers in worlds.items():
-        for comparison in claim.comparisons:
-            quantities = answers.quantities.get(comparison.section, ())
-            measured = next((one for one in quantities if one.quantity == comparison.quantity), None)
+    for comparison in claim.comparisons:
+        found = []
+        for measured in answers.quantities.get(comparison.section, ()):
             pair = (Arm(answers.study, name) for name in (comparison.first, comparison.second))
-            change = None if measured is None else effect(measured, *pair)
-            if measured is not None and change is not None:
+            if measured.quantity == comparison.quantity and (change := effect(measured, *pair)) is not None:
                 unit = f" ({'points' if measured.unit == '%' else measured.unit})" if measured.unit else ""
                 words = f"{label(comparison.first)} − {label(comparison.second)}, {measured.title}{unit}{where}"
-                differences.append((comparison.sign, words, change, measured.figure))
+                found.append(_Difference(comparison.relation, words, change, measured.figure))
+        differences.append(found)
     return differences
 
 
-def _verdict(effects: Sequence[tuple[int, Effect]], *, complete: bool) -> Verdict:
-    if not complete:
-        return "not run"
-    if any(change.direction == (-sign or 1) for sign, change in effects):
+def _verdict(changes: Sequence[tuple[Relation, Effect]]) -> Verdict:
+    chances = [_chances(relation, change) for relation, change in changes]
+    known = [chance for chance in chances if chance is not None]
+    holds, contrary = (adjusted([chance[side] for chance in known]) for side in (0, 1))
+    if any(p < (1 - LEVEL) / 2 for p in contrary):
         return "disagrees"
-    held = [
-        change.direction == sign if sign else change.high is not None and change.high <= MARGIN
-        for sign, change in effects
-    ]
-    return "agrees" if all(held) else "cannot tell"
+    return "agrees" if len(known) == len(chances) and all(p < (1 - LEVEL) / 2 for p in holds) else "cannot tell"
+
+
+def _chances(relation: Relation, change: Effect) -> tuple[float, float] | None:
+    """The p of what is claimed and of its contrary; None with too few seeds."""
+    above = change.chance_of(0.0)
+    over, under = change.chance_of(MARGIN), change.chance_of(-MARGIN)
+    if above is None or over is None or under is None:
+        return None
+    return {
+        "above": (above, 1 - above),
+        "below": (1 - above, above),
+        "no better": (1 - over, over),
+        "alike": (max(1 - over, under), min(1.0, 2 * min(over, 1 - under))),
+    }[relation]

@@ -54,7 +54,7 @@ def compare_studies(first: str, second: str) -> list[Compared]:
     lines = []
     for a, b in pairs:
         for section, quantities in there.items():
-            for quantity in quantities:
+            for quantity in (each for each in quantities if not each.apart):
                 other = next((m for m in here.get(section, ()) if m.title == quantity.title), None)
                 change = None
                 if other is not None:

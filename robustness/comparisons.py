@@ -16,6 +16,7 @@ from ..analysis.store.record import StudyRecord
 from .config import SECTION
 from .measures import SIGNIFICANT, WORST, broken_by, paired
 
+EACH = f"{WORST}, each ε"
 TITLES = {
     "fgsm": "FGSM",
     "pgd": "PGD",
@@ -46,7 +47,10 @@ def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
 
 
 def measured(record: StudyRecord, rows: pd.DataFrame) -> list[Measured]:
-    """What the front page and the claims compare: accuracy under each attack at one ε (see `_half`)."""
+    """What the front page and the claims compare: accuracy under each attack at one ε (see `_half`).
+
+    And of the worst case at each ε, for a claim about all of them.
+    """
     accuracy = rows[rows["quantity"] == "accuracy"]
     attacks, reference = attacks_of(rows), _reference(arms_of(rows))
     networks = _Networks(record, accuracy, attacks)
@@ -58,6 +62,11 @@ def measured(record: StudyRecord, rows: pd.DataFrame) -> list[Measured]:
             heading = f"{title(attack)} accuracy at ε = {at[0]:g}"
             front = "Robustness" if attack == WORST else ""
             shown.append(Measured(attack, heading, "%", terms, factor=100, front=front, figure="robustness-attacks"))
+    for epsilon in sorted(set(accuracy.loc[accuracy["attack"] == WORST, "epsilon"])):
+        if epsilon > 0:
+            terms = {key: ~networks.broken(*key, WORST, epsilon) for key in networks.bits}
+            heading = f"{title(WORST)} accuracy at ε = {epsilon:g}"
+            shown.append(Measured(EACH, heading, "%", terms, factor=100, figure="robustness-attacks", apart=True))
     return shown
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Measured:
     factor: float = 1.0
     front: str = ""  # what heads it on a report's front page; empty: it is not there
     figure: str = ""  # name of the `Plot` that draws it
+    apart: bool = False  # for a claim about all such quantities (each ε) alone, not for a list of differences
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,34 @@ class Effect:
     p: float | None
     seeds: int
     images: int
+    over_seeds: float = 0.0  # the parts of its variance: of the seeds' mean, and of the images'
+    over_images: float = 0.0
+
+    def chance_of(self, bound: float) -> float | None:
+        """p (one-sided) of a difference as far above ``bound`` as this, where the true one is at most ``bound``.
+
+        Of the other side it is 1 − p. None where one cannot tell.
+        """
+        if self.p is None:
+            return None
+        distance = self.value - bound
+        tail = self._two_sided(abs(distance)) / 2
+        return tail if distance > 0 else 1 - tail
+
+    def _two_sided(self, distance: float) -> float:
+        """The p at which the interval reaches as far as ``distance``."""
+        if distance == 0:
+            return 1.0
+        least = math.log(LEAST_P)
+        if self._half(least) <= distance:
+            return LEAST_P
+        return math.exp(brentq(lambda log_p: self._half(log_p) - distance, least, 0.0))
+
+    def _half(self, log_p: float) -> float:
+        """Half the width of the interval that leaves out a share p."""
+        tail = math.exp(log_p) / 2
+        seeds, images = student.isf(tail, self.seeds - 1), normal.isf(tail)
+        return math.sqrt(seeds**2 * self.over_seeds + images**2 * self.over_images)
 
     @property
     def direction(self) -> int:
@@ -80,11 +109,6 @@ def effect(measured: Measured, first: Arm, second: Arm) -> Effect | None:
     over_seeds = float(differences.mean(1).var(ddof=1)) / count
     over_images = float(differences.mean(0).var(ddof=1)) / images
 
-    def half(log_p: float) -> float:
-        tail = math.exp(log_p) / 2
-        return math.sqrt(student.isf(tail, count - 1) ** 2 * over_seeds + normal.isf(tail) ** 2 * over_images)
-
-    width = half(math.log(1 - LEVEL))
-    least = math.log(LEAST_P)
-    p = LEAST_P if half(least) <= abs(value) else math.exp(brentq(lambda log_p: half(log_p) - abs(value), least, 0.0))
-    return Effect(value, value - width, value + width, 1.0 if value == 0 else p, count, images)
+    plain = Effect(value, None, None, None, count, images, over_seeds, over_images)
+    width = plain._half(math.log(1 - LEVEL))
+    return replace(plain, low=value - width, high=value + width, p=plain._two_sided(abs(value)))

@@ -9,14 +9,22 @@ from .effect import Effect
 
 
 def holm(effects: Sequence[Effect]) -> list[Effect]:
-    """The same effects with p corrected for their number (Holm 1979), so that together they are wrong at 1 − LEVEL.
+    """The same effects with p corrected for their number, so that together they are wrong at 1 − LEVEL.
 
     The intervals stay each by itself.
     """
-    tested = sorted((effect.p, index) for index, effect in enumerate(effects) if effect.p is not None)
+    known = [index for index, effect in enumerate(effects) if effect.p is not None]
     corrected = list(effects)
-    greatest = 0.0
-    for rank, (p, index) in enumerate(tested):
-        greatest = max(greatest, min(1.0, (len(tested) - rank) * p))
-        corrected[index] = replace(effects[index], p=greatest)
+    for index, p in zip(known, adjusted([p for effect in effects if (p := effect.p) is not None]), strict=True):
+        corrected[index] = replace(effects[index], p=p)
     return corrected
+
+
+def adjusted(chances: Sequence[float]) -> list[float]:
+    """Each p corrected for their number (Holm 1979)."""
+    found = [0.0] * len(chances)
+    greatest = 0.0
+    for rank, (p, index) in enumerate(sorted((p, index) for index, p in enumerate(chances))):
+        greatest = max(greatest, min(1.0, (len(chances) - rank) * p))
+        found[index] = greatest
+    return found

@@ -118,3 +118,22 @@ def test_no_difference_at_all():
 
 def at(p, value=1.0):
     return Effect(value, 0.0, 2.0, p, 3, 9)
+
+
+def test_the_chance_of_a_bound_is_where_the_interval_ends():
+    rng = np.random.default_rng(3)
+    found = effect(measured(rng.standard_normal((4, 80)) + 1, np.zeros((4, 80))), "a", "b")
+    assert found.chance_of(found.low) == pytest.approx(0.025, rel=1e-6)
+    assert found.chance_of(found.high) == pytest.approx(0.975, rel=1e-6)
+    assert found.chance_of(found.value) == pytest.approx(0.5)
+    assert found.chance_of(0.0) == pytest.approx(found.p / 2)
+    assert found.chance_of(-1e6) < 1e-11
+    assert effect(measured(np.ones((2, 9)), np.zeros((2, 9))), "a", "b").chance_of(0.0) is None
+
+
+def test_a_difference_without_any_spread():
+    found = effect(measured(np.ones((3, 9)), np.zeros((3, 9))), "a", "b")
+    assert (found.low, found.high) == (1.0, 1.0)
+    assert found.chance_of(0.5) < 1e-11
+    assert found.chance_of(2.0) > 1 - 1e-11
+    assert found.chance_of(1.0) == 0.5

@@ -130,9 +130,14 @@ def _run(
     prepared = prepare(read_study(source, sections, overrides), Machine(**machine))
     if dry_run:
         from ..analysis.study.forecast import forecast
-        from .tables import plan_table
+        from ..reports import paper
+        from ..reports.power import seeds_needed
+        from .tables import plan_table, power_words
 
         screen().print(plan_table(prepared.study.name, forecast(prepared.tasks, prepared.store)))
+        if prepared.study.data == paper.DATA_SET:
+            needed = seeds_needed(prepared.study.sections, prepared.study.augmentations)
+            screen().print(power_words(needed, len(prepared.study.seeds)))
         return 0
     from ..reports.content import has_content
 

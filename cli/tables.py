@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..analysis.information.oracle import Comparison
     from ..analysis.study.forecast import Planned
     from ..reports.compare import Compared
+    from ..reports.power import Needed
 
 Unit = Literal["nats", "bits"]
 DIRECTIONS = {"upper": "≤ upper", "lower": "≥ lower", "none": "no bound"}
@@ -75,6 +76,21 @@ def plan_table(name: str, planned: Sequence[Planned]) -> Group:
     if len(known) < len(left):
         words += f"; no past run to go by for {len(left) - len(known)}"
     return Group(table, f"{words}.")
+
+
+def power_words(needed: Sequence[Needed], seeds: int) -> str:
+    """Which of the paper's claims so many seeds are too few for, by the paper's own means and deviations."""
+    short = [one for one in needed if one.seeds is None or one.seeds > seeds]
+    claims = f"of the paper's {len(needed)} claims on this"
+    if not short:
+        return f"{seeds} seeds are enough to agree with each {claims}, if its numbers are true."
+    lines = (f"  {one.claim.text}: {one.seeds or 'more than 50'}" for one in short)
+    return "\n".join(
+        [
+            f"{seeds} seeds are too few to agree, at 80% power, with these {claims}, even if it is right; needed:",
+            *lines,
+        ]
+    )
 
 
 def _table(*columns: str) -> Table:

@@ -29,7 +29,8 @@ CAPTION = (
     "of any does; otherwise one cannot tell. Chance: one-sided tests at 2.5%, over seeds and images, with Holm’s "
     "correction for the differences of the claim. No better means by no more than "
     f"{MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the contrary. "
-    "Of a claim about every ε the ε with the greatest difference is shown. Arrows are corrected alike. "
+    "Power: about how often a study with this spread and number of seeds would agree if the differences were the "
+    "paper’s. Of a claim about every ε the ε with the greatest difference is shown. Arrows are corrected alike. "
     "These are verdicts on this study’s networks and schedules, not on the paper’s."
 )
 

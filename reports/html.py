@@ -15,7 +15,7 @@ from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Equation
 from ..analysis.presentation.svg import svg
 from ..analysis.store.results import table
-from . import claims, front
+from . import claims, front, power
 from .content import Content
 
 
@@ -28,6 +28,7 @@ def render_html(content: Content) -> str:
         captions={"front": front.CAPTION, "claims": claims.CAPTION},
         figures={plot.name: plot.title for section in content.sections for plot in section.plots},
         change=change,
+        chance=power.in_words,
         drawn=lambda plot: Markup(svg(plot, content.drawn[plot.name])),
         equation=_equation,
         rows_json=_rows_json(content),

@@ -18,7 +18,7 @@ from ..analysis.errors import InputError
 from ..analysis.presentation.names import visible
 from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Plot, Table
-from . import claims, front
+from . import claims, front, power
 from .content import Content
 
 FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
@@ -168,7 +168,7 @@ def _claims(content: Content) -> dict[str, Any]:
             [
                 judged.claim.text,
                 judged.claim.source,
-                judged.verdict,
+                "\n".join(filter(None, (judged.verdict, power.in_words(judged)))),
                 {
                     "text": "\n".join(f"{words}: {change(effect)}" for words, effect in judged.effects),
                     "figure": judged.figure if judged.figure in drawn else "",

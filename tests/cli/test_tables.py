@@ -6,7 +6,8 @@ from rich.console import Console
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.information.oracle import Comparison
 from mixlens.analysis.interface import Estimate, Interval
-from mixlens.cli.tables import comparison_table, estimate_table
+from mixlens.cli.tables import comparison_table, estimate_table, power_words
+from mixlens.reports.power import seeds_needed
 
 CERTAIN = Estimate(4.0, 0.05, 2000, "upper", interval=Interval(3.88, 4.12, 0.95, "Student t"))
 FULL = Estimate(7.6, None, 2000, "lower", ceiling=math.log(2000), saturated=True)
@@ -57,3 +58,17 @@ def test_what_cannot_be_had_says_why():
 def test_extreme_values_stay_short(value, half, shown):
     estimate = Estimate(value, half, 9, "none", interval=Interval(value - half, value + half, 0.95, "Student t"))
     assert printed(estimate_table({"a": estimate}, "nats"))[1].startswith(f"a {shown} [")
+
+
+def test_seeds_that_claims_need():
+    needed = seeds_needed(("vae",), ("baseline", "mixup", "cutmix", "fmix"))
+    words = power_words(needed, 3)
+    assert words.startswith(
+        f"3 seeds are too few to agree, at 80% power, with these of the paper's {len(needed)} claims"
+    )
+    assert "I(Z_A;X) rises most with FMix: more than 50" in words
+    assert "I(Z_A;X) falls with MixUp" not in words, "three are enough for that"
+    few = seeds_needed(("vae",), ("baseline", "mixup"))
+    assert power_words(few, 3) == (
+        "3 seeds are enough to agree with each of the paper's 1 claims on this, if its numbers are true."
+    )

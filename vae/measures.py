@@ -139,6 +139,24 @@ def others_than(images: Tensor, known: Tensor) -> Tensor:
     return images[torch.tensor([image.numpy().tobytes() not in seen for image in images.cpu()], device=images.device)]
 
 
+NEG_ELBO_NOTE = "E [KL(q(z|x)‖N(0,I)) + ½‖x − x̂‖²], at least −E log p(x) less the constant ½ D log 2π"
+ACTIVE = 0.1  # nats: a latent that carries less, on average, has died
+
+
+def negative_elbo(coded: Coded) -> Tensor:
+    """Rate plus half the squared error of each image (N,), in nats, from its one latent draw.
+
+    −ELBO of a decoder with unit variance, without the constant ½ D log 2π: what training minimises.
+    """
+    return coded.rate + 0.5 * (coded.x - coded.reconstruction).square().flatten(1).sum(1)
+
+
+def rate_per_latent(coded: Coded) -> Tensor:
+    """E D(q(z_j|x) ‖ N(0, 1)) of each latent (latents,), in nats; they add up to the rate."""
+    columns = [coded.mean.double(), coded.log_scale.double()]
+    return 0.5 * (columns[0].square() + (2 * columns[1]).exp() - 1 - 2 * columns[1]).mean(0)
+
+
 def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """Mean over pixels and channels of the squared error, per image: (N,), in squared normalised units (Table 1)."""
     return (x - reconstruction).square().flatten(1).mean(1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..analysis.information.rate import rate
-from ..analysis.interface import BASELINE, Measurement, Network, Task
+from ..analysis.interface import BASELINE, Estimate, Measurement, Network, Task
 from ..analysis.masks.policies import Policy, parse_policy
 from ..analysis.schema import narrowed, setting
 from ..analysis.statistics.uncertainty import from_independent
@@ -20,7 +20,20 @@ from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from ..analysis.training.turns import Turns
 from .config import SECTION, MeasuringSettings, TrainingSettings, VAEConfig
-from .measures import Chain, encode_all, encode_chain, information, mean_squared_error, others_than, reencode
+from .linear import linear_task
+from .measures import (
+    ACTIVE,
+    NEG_ELBO_NOTE,
+    Chain,
+    encode_all,
+    encode_chain,
+    information,
+    mean_squared_error,
+    negative_elbo,
+    others_than,
+    rate_per_latent,
+    reencode,
+)
 from .oracle import oracle_task
 from .train import check_data, load_vae, train_vae
 
@@ -30,6 +43,8 @@ NOTES = {
     "rate": "E KL(q_A(z|x)‖N(0,I)); the paper's I(Z_A;X)",
     "rate_reconstruction": "E KL(q_A(z|x̂)‖N(0,I)), x̂ from the seed's reference VAE; the paper's I(Z_A;X̂)",
     "mse": "one latent draw per image; the paper's MSE",
+    "neg_elbo": NEG_ELBO_NOTE,
+    "active_units": f"latents whose E KL(q_A(z_j|x)‖N(0,1)) is above {ACTIVE:g} nat",
     "rate_gaussian": "I(Z_A;X): rate against the full-covariance Gaussian of the training images' encodings",
     "rate_gaussian_reconstruction": "I(Z′_A;X̂) re-encoded: the same on reconstructions, fitted on training images'",
     "infonce": "I(Z_A;X): the encoder's density as critic, K = n (index code)",
@@ -66,7 +81,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
 
     The baseline is measured twice: the reference with itself, as the paper does, and with a second, independent
     training (the null pair), which shares its weights' and images' draws with the augmented VAEs. Last, the
-    estimators are tried on Gaussian worlds.
+    linear VAE is fitted, and the estimators are tried on Gaussian worlds.
     """
     config: VAEConfig = asked.config
     check_data(asked.dataset, config)
@@ -77,6 +92,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
             if policy.is_baseline:
                 tasks.append(_measurement(asked, policy, reference, reference))
             tasks.append(_measurement(asked, policy, reference, _training(asked, policy, seed, TRAINED)))
+    tasks.append(linear_task(config.latents, asked.dataset.checksum))
     if config.oracle_samples:
         tasks.append(oracle_task(config.oracle_samples, config.critic_steps))
     return tasks
@@ -104,7 +120,7 @@ def _measurement(asked: Asked, policy: Policy, reference: Task, trained: Task) -
     seed = reference.config.seed
     return Task(
         kind="vae-measure",
-        version=4,
+        version=5,
         work=f"{__name__}:measure",
         config=Measuring(narrowed(MeasuringSettings, asked.config), seed, asked.config.latents, pair),
         section=SECTION.name,
@@ -139,7 +155,7 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     again = reencode(
         trained, real.reconstruction, backend, generator=backend.generator("vae", "again", seed), noise=noise
     )
-    error = mean_squared_error(own.x, own.reconstruction)
+    error, by_latent = mean_squared_error(own.x, own.reconstruction), rate_per_latent(own)
     fit = encode_chain(
         trained,
         reference,
@@ -154,6 +170,8 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
         "rate": rate(own.mean, own.log_scale),
         "rate_reconstruction": rate(again.mean, again.log_scale),
         "mse": from_independent(error, "none", "squared normalised pixels"),
+        "neg_elbo": from_independent(negative_elbo(own), "upper"),
+        "active_units": Estimate(float((by_latent > ACTIVE).sum()), None, len(images), "none", "latents"),
     } | information(
         Chain(own.encoding, real.encoding, again.encoding),
         fit,
@@ -169,6 +187,7 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
             "rate_reconstruction": _float32(again.rate),
             "rate_gaussian": _float32(samples),
             "mse": _float32(error),
+            "rate_per_latent": _float32(by_latent),
             "images": _uint8(own.x[shown], mean, std),
             "reconstructions": _uint8(own.reconstruction[shown], mean, std),
         }

@@ -18,7 +18,9 @@ from mixlens.vae.measures import (
     encode_chain,
     information,
     mean_squared_error,
+    negative_elbo,
     others_than,
+    rate_per_latent,
     reencode,
 )
 from mixlens.vae.model import VAE
@@ -174,6 +176,21 @@ def test_a_training_set_streams(vae, other, images, monkeypatch):
     parts = encode_chain(vae, other, images, MEAN, STD, BACKEND, generator=generator())
     assert torch.allclose(parts.own.mean, whole.own.mean, atol=1e-5)
     assert parts.again.z.shape == whole.again.z.shape
+
+
+def test_the_negative_elbo_is_rate_and_half_the_squared_error(vae, images):
+    coded = code(vae, images)
+    expected = coded.rate + mean_squared_error(coded.x, coded.reconstruction) * 3 * 32 * 32 / 2
+    assert torch.allclose(negative_elbo(coded), expected, rtol=1e-5)
+
+
+def test_rates_of_latents_add_up(vae, images):
+    coded = code(vae, images)
+    by_latent = rate_per_latent(coded)
+    assert by_latent.shape == (coded.mean.shape[1],)
+    assert by_latent.sum().item() == pytest.approx(coded.rate.mean().item(), rel=1e-5)
+    dead = coded._replace(mean=torch.zeros_like(coded.mean), log_scale=torch.zeros_like(coded.log_scale))
+    assert not rate_per_latent(dead).any()
 
 
 # informations

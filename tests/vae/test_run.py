@@ -7,21 +7,26 @@ import torch
 from helpers import BACKEND, rows_of, tasks_of, tiny_dataset, tiny_study, work
 
 from mixlens.analysis.data.dataset import Split
+from mixlens.analysis.data.loader import normalise
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.rate import rate
+from mixlens.analysis.information.rate import rate, rate_per_sample
 from mixlens.analysis.store.results import read_rows
-from mixlens.analysis.store.runs import MODEL
+from mixlens.analysis.store.runs import MODEL, Store
 from mixlens.analysis.study.plan import in_order
 from mixlens.analysis.training.backend import make_backend
 from mixlens.vae import train
+from mixlens.vae.linear import fit_linear
 from mixlens.vae.measures import encode_all
 from mixlens.vae.train import load_vae
 
 TEST_IMAGES = 24
+TERMS = ("rate", "rate_reconstruction", "rate_gaussian", "mse")
 BOUNDS = {  # every quantity of a measurement, in order, and what it is of the information it stands for
     "rate": "upper",
     "rate_reconstruction": "upper",
     "mse": "none",
+    "neg_elbo": "upper",
+    "active_units": "none",
     "rate_gaussian": "upper",
     "rate_gaussian_reconstruction": "upper",
     "infonce": "lower",
@@ -34,6 +39,9 @@ BOUNDS = {  # every quantity of a measurement, in order, and what it is of the i
     "latents_infonce": "lower",
     "paired_infonce": "lower",
 }
+
+
+LINEAR = "vae-linear"
 
 
 def split(count, size=32, seed=0):
@@ -54,11 +62,14 @@ def study(**values):
 
 
 def planned(data=None, **values):
-    return tasks_of(study(**values), data or dataset())
+    """The measurements of pairs; the linear VAE, which has none, is at the end of this file."""
+    return [task for task in tasks_of(study(**values), data or dataset()) if task.kind != LINEAR]
 
 
 def worked(root, **values):
-    return work(root, study(**values), dataset())
+    tasks, outcome = work(root, study(**values), dataset())
+    outcome.done = {name: run for name, run in outcome.done.items() if not name.startswith(LINEAR)}
+    return [task for task in tasks if task.kind != LINEAR], outcome
 
 
 def values_of(rows):
@@ -131,14 +142,15 @@ def test_rows_say_what_they_are(done):
     tasks, outcome = done
     rows = rows_of(tasks, outcome)
     assert len(outcome.done) == 6
-    assert outcome.fresh == 6
+    assert outcome.fresh == 7
     pairs = [("baseline", "self"), ("baseline", "independent"), ("mixup", "independent")]
     assert [(row.augmentation, row.params["pair"]) for row in rows[:: len(BOUNDS)]] == pairs
     assert [row.quantity for row in rows] == list(BOUNDS) * 3
     for row in rows:
         assert (row.study, row.section, row.dataset, row.split) == ("tiny-study", "vae", "tiny", "test")
         assert (row.model, row.seed, row.n) == ("vae", 0, TEST_IMAGES)
-        assert row.unit == ("squared normalised pixels" if row.quantity == "mse" else "nats")
+        units = {"mse": "squared normalised pixels", "active_units": "latents"}
+        assert row.unit == units.get(row.quantity, "nats")
         assert row.bound == BOUNDS[row.quantity]
         assert math.isfinite(row.value)
         assert row.note
@@ -178,7 +190,7 @@ def test_the_arrays_that_figures_need(done):
     tasks, outcome = done
     for task in tasks:
         arrays = outcome.done[task.name].read_arrays()
-        assert set(arrays) == {"rate", "rate_reconstruction", "rate_gaussian", "mse", "images", "reconstructions"}
+        assert set(arrays) == {*TERMS, "rate_per_latent", "images", "reconstructions"}
         assert arrays["images"].shape == arrays["reconstructions"].shape == (8, 32, 32, 3)
         assert arrays["images"].dtype == arrays["reconstructions"].dtype == np.uint8
         shown = np.linspace(0, TEST_IMAGES - 1, 8).astype(int)
@@ -225,7 +237,7 @@ def test_another_augmentation_reuses_what_is_there(done, root):
 
 def test_the_same_seed_gives_the_same_numbers_in_another_store(done, tmp_path):
     tasks, outcome = worked(tmp_path)
-    assert outcome.fresh == 6
+    assert outcome.fresh == 7
     assert rows_of(tasks, outcome) == rows_of(*done)
     for task in tasks:
         for parent in task.inputs:
@@ -275,3 +287,20 @@ def test_a_diverged_training_leaves_the_other_pairs(tmp_path, monkeypatch):
     assert set(outcome.failed) == {tasks[2].inputs[1].name}
     assert "loss became nan in epoch 1" in next(iter(outcome.failed.values()))
     assert [row.augmentation for row in rows_of(tasks[:2], outcome)] == ["baseline"] * 2 * len(BOUNDS)
+
+
+# the linear VAE
+
+
+def test_the_linear_vae_of_a_study(root, done):
+    (task,) = [task for task in tasks_of(study(), dataset()) if task.kind == LINEAR]
+    rows = {row.quantity: row for row in read_rows(Store(root).find(task.name))}
+    data = dataset()
+    fitted = fit_linear(data.train.images, data.mean, data.std, 4)
+    x = normalise(data.test.images, data.mean, data.std).flatten(1).double()
+    rates, errors = rate_per_sample(*fitted.encode(x)), fitted.squared_error(x)
+    assert rows["linear_rate"].value == pytest.approx(rates.mean().item())
+    assert rows["linear_mse"].value == pytest.approx(errors.mean().item() / x.shape[1])
+    assert rows["linear_neg_elbo"].value == pytest.approx((rates + errors / 2).mean().item())
+    assert {(row.augmentation, row.seed, row.n) for row in rows.values()} == {("", None, TEST_IMAGES)}
+    assert rows["linear_neg_elbo"].bound == "upper"

@@ -28,7 +28,8 @@ def tasks_of(dataset, *, backend=None, section=SECTION, **values):
     vae = {**base["vae"], **values.pop("vae", {})}
     sections = {"vae": section}
     study = read_study(None, sections, {**base, **values, "vae": vae})
-    return plan(study, sections, dataset, backend or make_backend("cpu", "fp32"))
+    tasks = plan(study, sections, dataset, backend or make_backend("cpu", "fp32"))
+    return [task for task in tasks if task.kind != "vae-linear"]  # which depends on data and latents alone
 
 
 def names(dataset, **values):
@@ -47,7 +48,7 @@ def test_a_config_holds_what_matters_and_no_default(dataset):
     assert trained.settings["config"] == {**own, "replicate": 1, "augmentation": {"use": "fmix"}}
     assert measured.settings == {
         "kind": "vae-measure",
-        "version": 4,
+        "version": 5,
         "config": {"seed": 0, "data": dataset.checksum},
         "inputs": [reference.name, trained.name],
     }

@@ -22,6 +22,8 @@ def unknown(kind: str, given: object, known: Iterable[str], more: Iterable[str] 
     ``more`` are names too many to list, which may be meant as well.
     """
     names = sorted(known)
-    nearest = get_close_matches(str(given), [*names, *more], n=1, cutoff=0.5)
+    meant = [*names, *more]
+    nearest = [name for name in meant if name.lower() == str(given).lower()]
+    nearest = nearest or get_close_matches(str(given), meant, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return InputError(f"unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}.")

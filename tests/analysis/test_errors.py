@@ -14,6 +14,10 @@ def test_a_name_that_is_not_listed_may_be_meant():
     )
 
 
+def test_a_name_in_another_case_is_meant_before_one_that_is_spelt_alike():
+    assert "Did you mean 'ScoreCAM'?" in str(unknown("method", "scorecam", ["gradcam"], ["HiResCAM", "ScoreCAM"]))
+
+
 def test_what_an_error_says_in_one_line():
     assert first_line(ValueError("\n  first\nsecond")) == "first"
     assert first_line(KeyError()) == "KeyError"

@@ -65,10 +65,7 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
         InputError: a module in training mode, outputs that are no tensor of logits (B, classes), NaN, probabilities, or
             outputs that change from one call to the next.
     """
-    for name, module in model.named_modules():
-        if module.training and isinstance(module, _NormBase | _DropoutNd | nn.RReLU):
-            kind = type(module).__name__
-            raise InputError(f"the model's {name or 'root'} ({kind}) is in training mode: call eval().")
+    check_evaluating(model)
     x = images[:PROBES]
     try:
         with torch.no_grad():
@@ -78,13 +75,7 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
             f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)} If it takes another size, "
             "state its side with --classifier.size."
         ) from error
-    if not isinstance(logits, Tensor):
-        raise InputError(f"the model returns {type(logits).__name__}; expected one tensor of logits (B, classes).")
-    if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
-        raise InputError(
-            f"the model returns {tuple(logits.shape)} for {len(x)} images; expected ({len(x)}, classes), a logit for "
-            "each class."
-        )
+    check_logits(logits, len(x))
     if not logits.isfinite().all():
         raise InputError("the model returns NaN or infinity on images of the data set.")
     if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all():
@@ -95,6 +86,25 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
             "(dropout called as a function?). Attacks and calibration need a fixed network."
         )
     return logits.shape[1]
+
+
+def check_evaluating(model: nn.Module) -> None:
+    """Refuse a model whose outputs depend on the batch, or on chance, and whose passes change it. Raises InputError."""
+    for name, module in model.named_modules():
+        if module.training and isinstance(module, _NormBase | _DropoutNd | nn.RReLU):
+            kind = type(module).__name__
+            raise InputError(f"the model's {name or 'root'} ({kind}) is in training mode: call eval().")
+
+
+def check_logits(logits: object, images: int) -> None:
+    """Refuse what is no tensor of logits (B, classes). Raises InputError."""
+    if not isinstance(logits, Tensor):
+        raise InputError(f"the model returns {type(logits).__name__}; expected one tensor of logits (B, classes).")
+    if logits.ndim != 2 or len(logits) != images or logits.shape[1] < 2:
+        raise InputError(
+            f"the model returns {tuple(logits.shape)} for {images} images; expected ({images}, classes), a logit for "
+            "each class."
+        )
 
 
 # As a study's settings describe it

@@ -49,9 +49,14 @@ class GradCAMConfig(HeatmapSettings):
         check_ranges(self)
         if len(set(self.layers)) != len(self.layers):
             raise InputError(f"layers lists a name twice: {list(self.layers)}.")
-        index = self.target.isdecimal() and str(int(self.target)) == self.target
-        if self.target not in (PREDICTED, TRUE) and not index:
-            raise InputError(f"target must be {PREDICTED}, {TRUE} or the index of a class, got {self.target!r}.")
+        check_target(self.target)
+
+
+def check_target(target: str) -> None:
+    """Refuse what names no class. Raises InputError."""
+    index = target.isdecimal() and str(int(target)) == target
+    if target not in (PREDICTED, TRUE) and not index:
+        raise InputError(f"target must be {PREDICTED}, {TRUE} or the index of a class, got {target!r}.")
 
 
 SECTION = Section(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError
-from ..classifier.model import Classifier
+from ..classifier.model import Classifier, check_evaluating
 
 # First convolution, first and second stage: of ours, and of torchvision's and timm's ResNets.
 KNOWN = (("stem", "stages.0", "stages.1"), ("conv1", "layer1", "layer2"))
@@ -33,7 +33,11 @@ def spatial_layers(model: nn.Module, x: Tensor) -> list[Layer]:
     """The layers that put out maps (C, h, w) larger than one pixel for images x (B, C, H, W), in order of execution.
 
     A layer that runs more than once in a pass has no one activation and is left out.
+
+    Raises:
+        InputError: the model is in training mode, in which the pass would change it.
     """
+    check_evaluating(model)
     calls: list[Layer] = []
 
     def note(name: str, module: nn.Module, output: object) -> None:
@@ -59,7 +63,7 @@ def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tup
     """The named layers, or by default the first convolution and what `KNOWN` adds.
 
     Raises:
-        InputError: a name that is no layer with maps, or a network that has none.
+        InputError: a name that is no layer with maps, or a network that has none; a model in training mode.
     """
     layers = spatial_layers(model, x)
     there = [layer.name for layer in layers]

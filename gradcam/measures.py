@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError, unknown
 from ..analysis.training.backend import images_at_once
-from .config import PREDICTED, TRUE, NormName
+from ..classifier.model import check_evaluating, check_logits
+from .config import PREDICTED, TRUE, NormName, check_target
 from .layers import tapped
 from .methods import Method, find_method
 
@@ -38,17 +40,18 @@ def normalise(maps: Tensor, norm: NormName = "max") -> Tensor:
 
 def heatmaps(
     model: nn.Module,
-    x: Tensor,
+    x: Tensor | np.ndarray,
     layers: Sequence[str],
     *,
     method: str | Method = "gradcam",
-    classes: Tensor | None = None,
+    classes: Tensor | np.ndarray | None = None,
     upsample: bool = False,
 ) -> tuple[list[Tensor], Tensor]:
     """Each layer's map of the images x (B, C, H, W), from one forward and one backward pass.
 
     Args:
-        model: images → logits (B, classes), in eval mode.
+        model: images → logits (B, classes), in eval mode. It is left as it was.
+        x: floats as the model takes them; an array comes to the model's device and precision.
         layers: names of its modules, or of a `Classifier`'s network's.
         method: see `methods.find_method`, or what it gave.
         classes: (B,) whose logit the maps explain; the predicted ones by default.
@@ -58,40 +61,71 @@ def heatmaps(
         The maps (B, h, w), at least 0 and not normalised, in the layers' order; and the logits.
 
     Raises:
-        InputError: a layer that is not there, puts out no map or runs twice; the logits do not depend on it, or not by
-            differentiable operations; classes that the model does not have; maps that are not finite.
+        InputError: a model in training mode, or that gives no logits; images that are no floats (B, C, H, W); a layer
+            that is not there, puts out no map or does not run once; the logits do not depend on it, or not by
+            differentiable operations; classes that are not one of the model's for each image; maps that are not finite.
     """
     how = find_method(method) if isinstance(method, str) else method
-    gradients: Sequence[Tensor | None] = [None] * len(layers)
+    check_evaluating(model)
+    x = _images(x, model)
     with torch.inference_mode(False), torch.set_grad_enabled(how.follows_gradients):  # whatever the caller is in
         x = x.clone() if x.is_inference() else x
-        with tapped(model, layers) as found:
+        with tapped(model, layers) as activations:
             logits = model(x)
-        activations = [found[name] for name in layers]
+        check_logits(logits, len(x))
+        for name in layers:
+            if name not in activations:
+                raise InputError(f"layer {name!r} does not run when the model is called: it has no activation.")
+        classes = _classes(classes, logits)
+        gradients: Mapping[str, Tensor] = {}
         if how.follows_gradients:
-            gradients = _gradients(logits, classes, dict(zip(layers, activations, strict=True)))
-    maps = []
-    for name, activation, gradient in zip(layers, activations, gradients, strict=True):
-        heat = how(activation.detach(), gradient)
-        if upsample:
-            heat = F.interpolate(heat.unsqueeze(1), x.shape[2:], mode="bilinear").squeeze(1)
-        if not heat.isfinite().all():
+            score = logits.gather(1, classes.unsqueeze(1)).sum()
+            gradients = _gradients(score, {name: activations[name] for name in layers})
+    maps = [how(activations[name].detach(), gradients.get(name)) for name in layers]
+    if upsample:
+        maps = [F.interpolate(heat.unsqueeze(1), x.shape[2:], mode="bilinear").squeeze(1) for heat in maps]
+    finite = torch.stack([heat.isfinite().all() for heat in maps]).tolist() if maps else []  # one read of the device
+    for name, whole in zip(layers, finite, strict=True):
+        if not whole:
             raise InputError(f"the heatmaps at layer {name!r} are NaN or infinite.")
-        maps.append(heat)
     return maps, logits.detach()
 
 
-def _gradients(logits: Tensor, classes: Tensor | None, activations: Mapping[str, Tensor]) -> list[Tensor]:
-    """The gradients of the classes' logits by each activation."""
+def _images(x: Tensor | np.ndarray, model: nn.Module) -> Tensor:
+    """Images as a tensor of floats (B, C, H, W)."""
+    if not isinstance(x, Tensor):
+        weight = next(model.parameters(), torch.empty(()))
+        x = torch.as_tensor(x)
+        x = x.to(weight) if x.is_floating_point() else x
+    if x.ndim != 4 or not x.is_floating_point():
+        raise InputError(
+            f"expected images as floats (B, C, H, W) in the model's scale; got {tuple(x.shape)} of {x.dtype}."
+        )
+    return x
+
+
+def _classes(classes: Tensor | np.ndarray | None, logits: Tensor) -> Tensor:
+    """The class that is explained of each image (B,): as given, or the predicted one."""
     if classes is None:
-        classes = logits.detach().argmax(1)
-    elif int(classes.min()) < 0 or int(classes.max()) >= logits.shape[1]:
+        return logits.detach().argmax(1)
+    classes = torch.as_tensor(classes, device=logits.device)
+    if classes.shape != logits.shape[:1] or classes.is_floating_point() or classes.dtype == torch.bool:
+        raise InputError(
+            f"expected classes as integers ({len(logits)},), one an image; got {tuple(classes.shape)} of "
+            f"{classes.dtype}."
+        )
+    classes = classes.long()
+    if ((classes < 0) | (classes >= logits.shape[1])).any():
         raise InputError(f"classes must lie in 0 to {logits.shape[1] - 1}, the model's outputs.")
-    score = logits.gather(1, classes.unsqueeze(1)).sum()
+    return classes
+
+
+def _gradients(score: Tensor, activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradients of the score by each activation."""
     reached = {name: it for name, it in activations.items() if it.requires_grad and score.requires_grad}
     known = torch.autograd.grad(score, list(reached.values()), allow_unused=True) if reached else ()
     found = dict(zip(reached, known, strict=True))
-    gradients = []
+    gradients = {}
     for name in activations:
         gradient = found.get(name)
         if gradient is None:
@@ -99,7 +133,7 @@ def _gradients(logits: Tensor, classes: Tensor | None, activations: Mapping[str,
                 f"no gradient of the logits reaches layer {name!r}: they do not depend on it, or the model detaches it "
                 "(no_grad, detach, argmax). EigenCAM needs none."
             )
-        gradients.append(gradient)
+        gradients[name] = gradient
     return gradients
 
 
@@ -117,11 +151,11 @@ class Sums:
 
 def heatmap_sums(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray,
     layers: Sequence[str],
     *,
-    to_input: Callable[[Tensor], Tensor],
+    to_input: Callable[[Any], Tensor],
     method: str = "gradcam",
     norm: NormName = "max",
     upsample: bool = False,
@@ -138,10 +172,20 @@ def heatmap_sums(
         progress: called with the number of images of each finished batch.
 
     Raises:
-        InputError: what `heatmaps` refuses.
+        InputError: what `heatmaps` refuses; no images, or not a label for each; another target; a batch or a position
+            that cannot be.
     """
     how = find_method(method)
-    batch_size = batch_size or images_at_once(next((p.device for p in model.parameters()), torch.device("cpu")))
+    check_target(target)
+    labels = torch.as_tensor(labels)
+    if not len(images) or labels.shape != (len(images),):
+        raise InputError(f"expected images and a label for each; got {len(images)} and {tuple(labels.shape)}.")
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}.")
+    if not all(0 <= position < len(images) for position in shown):
+        raise InputError(f"shown must be positions of images, 0 to {len(images) - 1}, got {list(shown)}.")
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    batch_size = batch_size or images_at_once(device)
     sums, zero, predicted = [], [], []
     kept: dict[int, list[Tensor]] = {}
     areas: tuple[int, ...] = ()

@@ -128,6 +128,11 @@ def test_looking_leaves_a_network_as_it_was():
     assert hooks(model) == before
 
 
+def test_a_model_in_training_mode_is_refused():
+    with pytest.raises(InputError, match=r"\(BatchNorm2d\) is in training mode: call eval"):
+        choose_layers(PreActResNet18(4, width=2), X)
+
+
 # which are chosen
 
 
@@ -161,7 +166,7 @@ def test_of_other_networks_the_first_convolution():
 
 def test_named_layers_keep_their_order():
     assert choose_layers(small(), X, ["2", "0"]) == ("2", "0")
-    assert choose_layers(PreActResNet18(4, width=2), X, ["stages.2.1.conv1"]) == ("stages.2.1.conv1",)
+    assert choose_layers(PreActResNet18(4, width=2).eval(), X, ["stages.2.1.conv1"]) == ("stages.2.1.conv1",)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.models.preact_resnet import PreActResNet18
@@ -643,3 +644,132 @@ def test_a_layer_that_runs_twice_or_puts_out_no_map_is_refused():
         heatmaps(twice, X, ["1"])
     with pytest.raises(InputError, match="layer '4' puts out no map"):
         heatmaps(twice, X, ["4"])
+
+
+def test_a_model_in_training_mode_is_refused_and_left_as_it_was():
+    model = resnet()
+    model.stages[1].train()
+    before = copy.deepcopy(model.state_dict())
+    for method in METHODS:
+        with pytest.raises(
+            InputError, match=r"the model's stages\.1\..* \(BatchNorm2d\) is in training mode: call eval"
+        ):
+            heatmaps(model, X, ["stem"], method=method)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert heatmaps(small().train(), X, ["0"])[0][0].any(), "nothing in it depends on the mode"
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (LABELS[:3], r"expected classes as integers \(7,\), one an image; got \(3,\) of torch.int64"),
+        (torch.cat([LABELS, LABELS]), r"got \(14,\)"),
+        (LABELS[:, None], r"got \(7, 1\)"),
+        (LABELS.float(), r"got \(7,\) of torch.float32"),
+        (LABELS > 1, r"got \(7,\) of torch.bool"),
+        (-LABELS, "classes must lie in 0 to 3, the model's outputs"),
+        (LABELS + 1, "classes must lie in 0 to 3, the model's outputs"),
+    ],
+)
+@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+def test_classes_that_are_not_one_an_image(classes, words, method):
+    with pytest.raises(InputError, match=words):
+        heatmaps(small(), X, ["0"], classes=classes, method=method)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.int64])
+def test_arrays_are_taken(kind):
+    expected, logits = heatmaps(small(), X, ["0", "2"], classes=LABELS)
+    for x in (X.numpy(), X.double().numpy()):
+        found, again = heatmaps(small(), x, ["0", "2"], classes=LABELS.numpy().astype(kind))
+        same([*found, again], [*expected, logits])
+    double, _ = heatmaps(small().double(), X.numpy(), ["0"], classes=LABELS.numpy())
+    assert double[0].dtype == torch.float64
+    options = {"to_input": torch.as_tensor, "target": "true", "batch_size": 3}
+    made = heatmap_sums(small(), X.numpy(), LABELS.numpy().astype(kind), ["0"], **options)
+    torch.testing.assert_close(made.sums, sums(small(), ["0"], target="true").sums)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (
+            (255 * X).byte(),
+            r"expected images as floats \(B, C, H, W\) in the model's scale; got \(7, 3, 8, 8\) of torch.uint8",
+        ),
+        ((255 * X).byte().numpy(), "got .* of torch.uint8"),
+        (X[0], r"got \(3, 8, 8\) of torch.float32"),
+    ],
+)
+def test_what_are_no_images(x, words):
+    with pytest.raises(InputError, match=words):
+        heatmaps(small(), x, ["0"])
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (lambda logits: (logits, logits), "the model returns tuple; expected one tensor of logits"),
+        (lambda logits: {"logits": logits}, "the model returns dict; expected one tensor of logits"),
+        (lambda logits: logits[:, 0], r"the model returns \(7,\) for 7 images; expected \(7, classes\)"),
+        (lambda logits: logits[:1], r"the model returns \(1, 4\) for 7 images"),
+        (lambda logits: logits[..., None], r"the model returns \(7, 4, 1\) for 7 images"),
+    ],
+)
+@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+def test_outputs_that_are_no_logits(output, words, method):
+    class Other(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = small()
+
+        def forward(self, x):
+            return output(self.network(x))
+
+    with pytest.raises(InputError, match=words):
+        heatmaps(Other(), X, ["network.0"], method=method)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+def test_a_layer_that_never_runs_is_named(method):
+    model = small()
+    model[3].unused = nn.Conv2d(3, 2, 1)
+    with pytest.raises(InputError, match=r"layer '3\.unused' does not run when the model is called"):
+        heatmaps(model, X, ["0", "3.unused"], method=method)
+
+
+class Reads(TorchDispatchMode):
+    """Counts single values that are read from tensors, each of which waits for a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_batch_is_waited_for_once_and_not_at_every_layer():
+    with Reads() as one:
+        heatmaps(resnet(), X, ["stem"])
+    with Reads() as four:
+        heatmaps(resnet(), X, ["stem", "stages.0", "stages.1", "stages.2"])
+    assert four.count == one.count <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"labels": LABELS[:3]}, r"expected images and a label for each; got 7 and \(3,\)"),
+        ({"images": X[:0], "labels": LABELS[:0]}, "expected images and a label for each; got 0"),
+        ({"target": "best"}, "target must be predicted, true or the index of a class, got 'best'"),
+        ({"target": "-1"}, "target must be predicted"),
+        ({"target": "4"}, "classes must lie in 0 to 3"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"shown": [0, 7]}, r"shown must be positions of images, 0 to 6, got \[0, 7\]"),
+    ],
+)
+def test_sums_of_what_cannot_be(given, words):
+    with pytest.raises(InputError, match=words):
+        sums(small(), ["0"], **given)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..analysis.errors import InputError, first_line, unknown
 from ..analysis.spec import call, load_object, read_spec, source_of
+from .eigen import eigencam
 
 KIND = "heatmap method"
 STABILITY = 1e-6  # pytorch-grad-cam's, in GradCAM++'s denominator
@@ -93,23 +94,6 @@ def gradcam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
 def layercam(activations: Tensor, gradients: Tensor) -> Tensor:
     """ReLU(Σ_c ReLU(g_c) A_c) (Jiang et al. 2021)."""
     return (gradients.relu() * activations).sum(1).relu()
-
-
-def eigencam(activations: Tensor, gradients: Tensor | None = None) -> Tensor:
-    """ReLU of the projection of A, less its mean over pixels, on its first principal component.
-
-    Muhammad and Yeasin (2020); it needs no gradients. Of the component's two signs, the one under which the map's
-    correlation with the activations' energy Σ_c A_c² is not negative; pytorch-grad-cam leaves the sign to LAPACK.
-    """
-    pixels = activations.detach().flatten(2).double()  # (B, C, h·w)
-    if not pixels.isfinite().all():
-        return torch.full_like(activations[:, 0], torch.nan)
-    centred = pixels - pixels.mean(2, keepdim=True)
-    component = torch.linalg.eigh(centred @ centred.mT).eigenvectors[..., -1]
-    projection = torch.einsum("bc,bcp->bp", component, centred)
-    energy = pixels.square().sum(1)
-    sign = torch.where((projection * (energy - energy.mean(1, keepdim=True))).sum(1) < 0, -1.0, 1.0)
-    return (sign[:, None] * projection).relu().view(len(activations), *activations.shape[2:]).to(activations.dtype)
 
 
 def _weighted(activations: Tensor, weights: Tensor) -> Tensor:

@@ -1,12 +1,10 @@
 """Heatmap methods: properties of each, and the user's own by name."""
 
-import math
-
 import pytest
 import torch
 
 from mixlens.analysis.errors import InputError
-from mixlens.gradcam.methods import METHODS, eigencam, find_method, gradcam, gradcam_plus_plus
+from mixlens.gradcam.methods import METHODS, find_method, gradcam, gradcam_plus_plus
 
 MINE = """
 import torch
@@ -55,29 +53,6 @@ def test_gradcam_plus_plus_where_gradients_are_zero():
     made = gradcam_plus_plus(activations, gradients)
     torch.testing.assert_close(made, activations[0] / 5)  # w = 1/(2 + 3)
     assert not gradcam_plus_plus(activations, torch.zeros_like(gradients)).any()
-
-
-def test_eigencam_of_rank_one_activations_is_the_map_that_all_channels_share():
-    pattern = torch.tensor([[0.0, 1.0, 5.0], [2.0, 0.0, 4.0]])
-    channels = torch.tensor([2.0, 0.0, 1.0])
-    made = eigencam(torch.einsum("c,hw->chw", channels, pattern)[None])
-    torch.testing.assert_close(made[0], math.sqrt(5) * (pattern - 2).relu())  # the mean over pixels is 2
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_the_sign_of_eigencam_is_that_of_the_energy(sign):
-    """x and −x have one component and one energy, so one map; an offset moves the energy and may turn the map."""
-    generator = torch.Generator().manual_seed(2)
-    activations = torch.randn(5, 6, 4, 4, generator=generator)
-    torch.testing.assert_close(eigencam(sign * activations), eigencam(activations))
-    pattern = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])
-    made = eigencam(sign * (pattern - 10))  # most energy where the pattern is least
-    torch.testing.assert_close(made, torch.tensor([[[1.5, 0.5], [0.0, 0.0]]]))
-
-
-def test_constant_activations_have_no_component():
-    made = eigencam(torch.arange(1.0, 5).view(1, 4, 1, 1).expand(1, 4, 7, 7) / 10)
-    assert not made.any()
 
 
 # by name

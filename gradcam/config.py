@@ -17,7 +17,8 @@ class HeatmapSettings:
 
     method: str = setting(
         "gradcam",
-        "gradcam, gradcam++, layercam, eigencam, or package.module:factory.",
+        "gradcam, gradcam++, layercam, eigencam, a CAM class of pytorch_grad_cam such as HiResCAM, or "
+        "package.module:factory.",
         "section 3: Selvaraju et al. 2017",
     )
     norm: NormName = setting(

@@ -19,7 +19,8 @@ from ..analysis.errors import InputError, unknown
 from ..analysis.training.backend import images_at_once
 from ..classifier.model import check_evaluating, check_logits
 from .config import PREDICTED, TRUE, NormName, check_target
-from .layers import tapped
+from .layers import network_of, tapped
+from .library import LibraryMethod, Seen
 from .methods import Method, find_method
 
 
@@ -43,11 +44,13 @@ def heatmaps(
     x: Tensor | np.ndarray,
     layers: Sequence[str],
     *,
-    method: str | Method = "gradcam",
+    method: str | Method | LibraryMethod = "gradcam",
     classes: Tensor | np.ndarray | None = None,
     upsample: bool = False,
 ) -> tuple[list[Tensor], Tensor]:
-    """Each layer's map of the images x (B, C, H, W), from one forward and one backward pass.
+    """Each layer's map of the images x (B, C, H, W), from one forward and one backward pass of all.
+
+    ShapleyCAM takes a pass for each layer; ScoreCAM and AblationCAM take one more for each channel.
 
     Args:
         model: images → logits (B, classes), in eval mode. It is left as it was.
@@ -68,6 +71,9 @@ def heatmaps(
     how = find_method(method) if isinstance(method, str) else method
     check_evaluating(model)
     x = _images(x, model)
+    if how.second_order and len(layers) > 1:  # after a layer's the graph is gone
+        alone = [heatmaps(model, x, [name], method=how, classes=classes, upsample=upsample) for name in layers]
+        return [heat for (heat,), _ in alone], alone[0][1]
     with torch.inference_mode(False), torch.set_grad_enabled(how.follows_gradients):  # whatever the caller is in
         x = x.clone() if x.is_inference() else x
         with tapped(model, layers) as activations:
@@ -76,12 +82,13 @@ def heatmaps(
         for name in layers:
             if name not in activations:
                 raise InputError(f"layer {name!r} does not run when the model is called: it has no activation.")
-        classes = _classes(classes, logits)
+        seen = Seen(model, x, logits.detach(), _classes(classes, logits))
         gradients: Mapping[str, Tensor] = {}
         if how.follows_gradients:
-            score = logits.gather(1, classes.unsqueeze(1)).sum()
-            gradients = _gradients(score, {name: activations[name] for name in layers})
-    maps = [how(activations[name].detach(), gradients.get(name)) for name in layers]
+            score = how.score(logits, seen.classes)
+            gradients = _gradients(score, {name: activations[name] for name in layers}, how.second_order)
+        modules = dict(network_of(model).named_modules())
+        maps = [how.maps(modules[name], activations[name], gradients.get(name), seen) for name in layers]
     if upsample:
         maps = [F.interpolate(heat.unsqueeze(1), x.shape[2:], mode="bilinear").squeeze(1) for heat in maps]
     finite = torch.stack([heat.isfinite().all() for heat in maps]).tolist() if maps else []  # one read of the device
@@ -120,10 +127,13 @@ def _classes(classes: Tensor | np.ndarray | None, logits: Tensor) -> Tensor:
     return classes
 
 
-def _gradients(score: Tensor, activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _gradients(score: Tensor, activations: Mapping[str, Tensor], differentiable: bool) -> dict[str, Tensor]:
     """The gradients of the score by each activation."""
     reached = {name: it for name, it in activations.items() if it.requires_grad and score.requires_grad}
-    known = torch.autograd.grad(score, list(reached.values()), allow_unused=True) if reached else ()
+    known: Sequence[Tensor | None] = ()
+    if reached:
+        inputs = list(reached.values())
+        known = torch.autograd.grad(score, inputs, allow_unused=True, create_graph=differentiable)
     found = dict(zip(reached, known, strict=True))
     gradients = {}
     for name in activations:
@@ -185,7 +195,7 @@ def heatmap_sums(
     if not all(0 <= position < len(images) for position in shown):
         raise InputError(f"shown must be positions of images, 0 to {len(images) - 1}, got {list(shown)}.")
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    batch_size = batch_size or images_at_once(device)
+    batch_size = batch_size or how.at_once or images_at_once(device)
     sums, zero, predicted = [], [], []
     kept: dict[int, list[Tensor]] = {}
     areas: tuple[int, ...] = ()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..analysis.errors import InputError, first_line, unknown
+from ..analysis.errors import InputError, first_line
 from ..analysis.spec import call, load_object, read_spec, source_of
 from .eigen import eigencam
+from .library import KIND, LibraryMethod, Seen, library_method
 
-KIND = "heatmap method"
 STABILITY = 1e-6  # pytorch-grad-cam's, in GradCAM++'s denominator
 # Activations (B, C, h, w) and gradients by them → maps (B, h, w) of at least 0.
 Map = Callable[[Tensor, Tensor], Tensor]
@@ -24,6 +25,16 @@ class Method:
     map: Map
     follows_gradients: bool = True
     source: str = ""  # of one of the user's own: SHA-256 of the file that makes it
+    second_order: ClassVar[bool] = False
+    at_once: ClassVar[int | None] = None  # images of one pass: as the device likes
+
+    def score(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """The number whose gradients the method sees: the sum of the logits of the images' classes."""
+        return logits.gather(1, classes.unsqueeze(1)).sum()
+
+    def maps(self, layer: nn.Module, activations: Tensor, gradients: Tensor | None, seen: Seen) -> Tensor:
+        """As a call: a formula looks at nothing else. See there."""
+        return self(activations.detach(), gradients)
 
     def __call__(self, activations: Tensor, gradients: Tensor | None) -> Tensor:
         """Maps (B, h, w).
@@ -53,11 +64,12 @@ class Method:
         return returned
 
 
-def find_method(text: str) -> Method:
-    """``gradcam``, ``gradcam++``, ``layercam``, ``eigencam``, or the user's own: ``package.module:factory(key=value)``.
+def find_method(text: str) -> Method | LibraryMethod:
+    """A method of ours, a CAM class of pytorch_grad_cam (see `library`), or the user's own.
 
-    The factory returns a function of activations (B, C, h, w) and the gradients of the explained logit by them, which
-    gives maps (B, h, w) of at least 0.
+    ``gradcam``, ``gradcam++``, ``layercam``, ``eigencam``; ``HiResCAM``, ``FEM(k=3)``, …; or
+    ``package.module:factory(key=value)``. The user's factory returns a function of activations (B, C, h, w) and the
+    gradients of the explained logit by them, which gives maps (B, h, w) of at least 0.
 
     Raises:
         InputError: another name, arguments that the method does not take, a factory that fails.
@@ -69,7 +81,7 @@ def find_method(text: str) -> Method:
             raise InputError(f"{KIND} {spec.text!r}: its factory gave {type(returned).__name__}, not a function.")
         return Method(spec.text, returned, source=source_of(spec.use, KIND))
     if spec.use not in METHODS:
-        raise InputError(f"{unknown(KIND, spec.use, METHODS)} Your own is named package.module:factory.")
+        return library_method(spec, METHODS)
     if spec.arguments:
         raise InputError(f"{KIND} {text!r}: {spec.use} takes no arguments.")
     return METHODS[spec.use]

@@ -115,6 +115,15 @@ def test_every_setting_by_its_flag(here):
     assert np.load(run / "arrays.npz")["map:stages.1"].shape == (3, 8, 8)
 
 
+def test_a_class_of_pytorch_grad_cam(here, capfd):
+    given = ["--gradcam.method", "FinerCAM(alpha=0.5, comparison_categories=[1])", "--gradcam.layers", "stem"]
+    assert main(own(*BASELINE, *given, "--out", str(here))) == 0
+    assert set(rows(here / "own")["method"]) == {"FinerCAM(alpha=0.5,comparison_categories=[1])"}
+    page = (here / "own" / "report.html").read_text(encoding="utf-8")
+    assert "FinerCAM(alpha=0.5,comparison_categories=[1]) of the predicted class" in page
+    assert "Warning" not in "".join(capfd.readouterr())
+
+
 def test_weights_of_ones_own_are_explained_as_they_are(here):
     from explained_code import make, noise
 

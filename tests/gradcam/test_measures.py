@@ -716,7 +716,7 @@ def test_what_are_no_images(x, words):
         (lambda logits: logits[..., None], r"the model returns \(7, 4, 1\) for 7 images"),
     ],
 )
-@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+@pytest.mark.parametrize("method", ["gradcam", "eigencam", "ScoreCAM"])
 def test_outputs_that_are_no_logits(output, words, method):
     class Other(nn.Module):
         def __init__(self):
@@ -730,7 +730,7 @@ def test_outputs_that_are_no_logits(output, words, method):
         heatmaps(Other(), X, ["network.0"], method=method)
 
 
-@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+@pytest.mark.parametrize("method", ["gradcam", "eigencam", "HiResCAM"])
 def test_a_layer_that_never_runs_is_named(method):
     model = small()
     model[3].unused = nn.Conv2d(3, 2, 1)

@@ -65,7 +65,10 @@ def test_names_are_those_of_the_methods():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("scorecam", r"unknown heatmap method 'scorecam'\. .*Known: eigencam, gradcam, gradcam\+\+, layercam"),
+        (
+            "gradcm",
+            r"unknown heatmap method 'gradcm'\. .*'gradcam'\? Known: eigencam, gradcam, gradcam\+\+, layercam\.",
+        ),
         ("gradcam(power=2)", r"gradcam takes no arguments"),
         ("gradcam(", "cannot read heatmap method"),
         ("no_such_module:make", "importing 'no_such_module' failed"),

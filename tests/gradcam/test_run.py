@@ -80,6 +80,7 @@ def key(**gradcam):
 
 def test_what_belongs_to_a_tasks_key():
     same = key()
+    assert key(method="FEM( k = 2 )") == key(method="FEM"), "the package's default, written out"
     assert key(batch_size=3) == same, "results do not depend on it"
     assert key(layers=list(LAYERS)) == same, "the default, written out"
     assert key(images=TEST_IMAGES) == same, "all of them, the default"
@@ -91,6 +92,9 @@ def test_what_belongs_to_a_tasks_key():
         {"method": "gradcam++"},
         {"method": "layercam"},
         {"method": "eigencam"},
+        {"method": "HiResCAM"},
+        {"method": "GradCAM"},  # another computation, although the same formula
+        {"method": "FEM(k=3)"},
         {"norm": "minmax"},
         {"norm": "none"},
         {"target": "true"},
@@ -120,6 +124,9 @@ def test_the_key_names_the_layers_the_data_and_what_is_no_default():
         ({"layers": ["stem", "stages.9"]}, r"layer 'stages\.9' does not exist; those with maps: stem 4×8×8"),
         ({"layers": ["stages.3"]}, r"layer 'stages\.3' puts out no map"),
         ({"layers": ["head"]}, r"layer 'head' puts out no map"),
+        ({"method": "HiRes"}, "unknown heatmap method 'HiRes'. Did you mean 'HiResCAM'"),
+        ({"method": "FullGrad"}, "'FullGrad' of pytorch_grad_cam cannot be used: it makes one map of all layers"),
+        ({"method": "FEM(k='a')"}, r"heatmap method \"FEM\(k='a'\)\" failed with"),
         ({"images": 1}, "gradcam: images must be at least 2"),
     ],
     ids=str,
@@ -251,7 +258,7 @@ def test_norm_and_upsampling(root, done):
     assert {(row.params["norm"], row.params["upsample"], row.params["area"]) for row in rows} == {("minmax", True, 64)}
 
 
-@pytest.mark.parametrize("method", ["gradcam++", "layercam", "eigencam"])
+@pytest.mark.parametrize("method", ["gradcam++", "layercam", "eigencam", "HiResCAM", "ScoreCAM"])
 def test_other_methods_have_other_sums_and_the_same_predictions(root, done, method):
     tasks, outcome = worked(root, augmentations=["baseline"], gradcam={"method": method})
     arrays = outcome.done[tasks[0].name].read_arrays()

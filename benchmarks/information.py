@@ -6,6 +6,9 @@
   `torch.distributions`: Normal.log_prob of every latent under every encoding, a row chunk at a time, summed and
   logsumexp-ed. The floor is the two matrix products of the scores and one exponential per pair, in our chunks. Aim:
   within 2× of the floor, at most 500 MB at N = 10,000, d = 64. The growth table shows time going as N², memory as N.
+* Mixtures: the fit of `rate_mixture`, 20 steps of EM with 12 components. Theirs is scikit-learn's on one draw of the
+  latents, as many steps from like starts. The floor is each step's draws, the two products of the densities and of the
+  covariances, and nothing else. Aim: 50,000 encodings, d = 64, the choice of components included, in half a minute.
 * Nearest neighbours: KSG against scikit-learn's (1-D) and, if installed, infomeasure's; bias over fixed seeds beside
   the time. The floor is the k-d tree query alone.
 * Critics: the bias of each neural estimate at 5 nats in 20 dimensions, beside the bounds of the exact encoder.
@@ -19,6 +22,7 @@ import math
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +33,9 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.distributions import Normal
 
-from mixlens.analysis.information import GaussianWorld, ksg, neural, rate, rate_gaussian, sandwich
+from mixlens.analysis.information import GaussianWorld, ksg, neural, rate, rate_gaussian, rate_mixture, sandwich
 from mixlens.analysis.information.critics import Estimator
+from mixlens.analysis.information.mixtures import STEPS, Latents, fit_mixture
 from mixlens.analysis.information.pairs import MEMORY, rows_within
 from mixlens.analysis.training.backend import Backend
 
@@ -38,9 +43,9 @@ DIMENSIONS, NATS = 64, 50.0  # about what a VAE of CIFAR-10 has
 Encodings = tuple[Tensor, Tensor, Tensor]
 
 
-def encodings(n: int) -> Encodings:
+def encodings(n: int, seed: int = 0) -> Encodings:
     world = GaussianWorld.with_information(NATS, DIMENSIONS)
-    sample = world.sample(n, generator=torch.Generator().manual_seed(0))
+    sample = world.sample(n, generator=torch.Generator().manual_seed(seed))
     return *world.encoder_a(sample.x), sample.z_a
 
 
@@ -92,6 +97,44 @@ def pairs(given: Any, n: int, peer: bool) -> dict[str, Any]:
     name = "torch.distributions" if peer else "the floor again"
     case = f"sandwich, N = {n:,}, d = {DIMENSIONS}"
     return record(case, name, given.backend, timings["ours"], timings["theirs"], timings["floor"])
+
+
+def mixtures(given: Any, n: int, components: int = 12) -> list[dict[str, Any]]:
+    """The fit on n encodings; and, in seconds alone, all of `rate_mixture` with its choice of components."""
+    from sklearn.mixture import GaussianMixture
+
+    mean, log_scale, _ = encodings(n)
+    unit = torch.eye(DIMENSIONS, dtype=torch.float64)
+    latents = Latents(mean, log_scale.exp(), unit)  # of this world the coordinates are standard already
+    draw = torch.Generator().manual_seed(0)
+    one_draw = latents.draw(draw).numpy()
+    theirs = GaussianMixture(components, max_iter=STEPS, tol=0, init_params="random_from_data", random_state=0)
+    stacked = unit.repeat(components, 1)
+
+    def floor() -> None:
+        for _ in range(STEPS):
+            for y in latents.draw(draw).split(2048):
+                standard = y @ stacked.T
+                standard.T @ y
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged after so many steps
+        timings = interleave(
+            {
+                "ours": lambda: fit_mixture(latents, components, draw),
+                "theirs": lambda: theirs.fit(one_draw),
+                "floor": floor,
+            },
+            given.repeats or 3,
+        )
+    case = f"mixture, N = {n:,}, d = {DIMENSIONS}, K = {components}"
+    made = record(case, "scikit-learn", given.backend, timings["ours"], timings["theirs"], timings["floor"])
+    show([made])
+    start = time.perf_counter()
+    rate_mixture(*encodings(1000, 1), fit=(mean, log_scale), generator=draw)
+    made["whole"] = time.perf_counter() - start
+    print(f"rate_mixture as a whole, components chosen: {made['whole']:.1f} s")
+    return [made]
 
 
 def growth(sizes: list[int], threads: int) -> list[dict[str, Any]]:
@@ -194,7 +237,11 @@ def critics(n: int, seeds: int, steps: int, backend: Backend) -> list[dict[str, 
         note("leave-one-out, exact encoder", bounds.upper.value, time.perf_counter() - start)
         note("index code, exact encoder", bounds.lower.value)
         note("rate, exact encoder", rate(mean, log_scale).value)
-        note("rate_gaussian, exact encoder", rate_gaussian(mean, log_scale, fit=world.encoder_a(fit.x)).value)
+        others = world.encoder_a(fit.x)
+        note("rate_gaussian, exact encoder", rate_gaussian(mean, log_scale, fit=others).value)
+        start = time.perf_counter()
+        fitted = rate_mixture(mean, log_scale, sample.z_a, fit=others, generator=draw)
+        note("rate_mixture, exact encoder", fitted.value, time.perf_counter() - start)
         names: tuple[Estimator, ...] = ("infonce", "nwj", "mine", "smile")
         for name in names:
             start = time.perf_counter()
@@ -219,6 +266,7 @@ def main() -> None:
     if not given.quick:
         records += [pairs(given, 2000, peer=True), pairs(given, 10_000, peer=False)]
     show(records)
+    records += mixtures(given, 5000 if given.quick else 50_000)
     growing = [2000, 4000] if given.quick else [5000, 10_000, 20_000, 50_000, 100_000]
     records += growth(growing, torch.get_num_threads())
     records += neighbours(given, 2000 if given.quick else 10_000, 5 if given.quick else 20)

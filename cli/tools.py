@@ -37,8 +37,9 @@ def information(
         An .npz file: mu and log_sigma (or sigma) of a Gaussian encoder, (N, d) each, and optional z, a draw per image;
         or x and z, (N, d_x) and (N, d_z), paired samples of two variables.
     fit
-        A like file of *other* images or pairs: the Gaussian marginal and the critics are fitted on it. Without it there
-        is no Gaussian-marginal rate, and critics are trained on one half of the pairs and evaluated on the other.
+        A like file of *other* images or pairs: the marginals and the critics are fitted on it. Without it
+        there is no rate against a fitted marginal, and critics are trained on one half of the pairs and evaluated on
+        the other.
     k
         How many images InfoNCE tells apart, beside all N.
     unit

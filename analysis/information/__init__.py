@@ -9,6 +9,7 @@ from .neural import evaluate_critic, neural, neural_together
 from .rate import rate
 from .rate_defensive import rate_defensive
 from .rate_gaussian import rate_gaussian
+from .rate_mixture import rate_mixture
 from .sandwich import index_code, infonce, leave_one_out, sandwich
 from .smallest_rate import smallest_rate
 from .world import GaussianWorld, LinearEncoder, mmse_decoder
@@ -34,6 +35,7 @@ __all__ = [
     "rate",
     "rate_defensive",
     "rate_gaussian",
+    "rate_mixture",
     "sandwich",
     "smallest_rate",
 ]

@@ -43,9 +43,7 @@ def prepare(
     """
     mean, log_scale = check(mean, log_scale, names)
     if z is None:
-        place = generator.device if generator is not None else mean.device
-        noise = torch.randn(mean.shape, generator=generator, dtype=torch.float64, device=place)
-        return mean, log_scale, mean + log_scale.exp() * noise.to(mean.device)
+        return mean, log_scale, mean + log_scale.exp() * normal(mean, generator)
     finite("z", z)
     _moderate("z", z)
     if z.shape != mean.shape:
@@ -84,6 +82,12 @@ def as_double(values: Tensor) -> Tensor:
     return (values.cpu() if values.device.type == "mps" else values).detach().double()
 
 
+def normal(like: Tensor, generator: Generator | None) -> Tensor:
+    """Standard normal draws of a tensor's shape, type and device, from a generator that may live on another device."""
+    place = generator.device if generator is not None else like.device
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=place).to(like.device)
+
+
 def log_density(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """log N(z; μ, diag σ²) of each row: (N, d) three times → (N,)."""
     return -0.5 * (((z - mean) / log_scale.exp()).square() + 2 * log_scale + LOG_2PI).sum(1)
@@ -92,6 +96,23 @@ def log_density(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
 def log_prior(z: Tensor) -> Tensor:
     """log N(z; 0, I) of each row: (N, d) → (N,)."""
     return -0.5 * (z.square() + LOG_2PI).sum(1)
+
+
+def check_fit(mean: Tensor, log_scale: Tensor, fit: Coded) -> tuple[Tensor, Tensor]:
+    """Checked means and log-scales (M, d) in float64 of other encodings than the checked (N, d) that are evaluated.
+
+    Raises:
+        InputError: ``fit`` is no such pair, has other dimensions, or shares encodings with the evaluated.
+    """
+    if not isinstance(fit, tuple | list) or (len(fit) != 2 and not isinstance(fit, Encoding)):
+        raise InputError("fit must be two tensors: the means and the log-scales of other encodings, (M, d) each.")
+    fit_mean, fit_log_scale = check(*fit[:2], names=("fit mean", "fit log_scale"))
+    if mean.shape[1] != fit_mean.shape[1]:
+        raise InputError(
+            f"the fit set has {fit_mean.shape[1]} latent dimensions, the evaluated encodings have {mean.shape[1]}."
+        )
+    check_apart(torch.cat([mean, log_scale], 1), torch.cat([fit_mean, fit_log_scale], 1), "encodings")
+    return fit_mean, fit_log_scale
 
 
 def check_apart(evaluated: Tensor, fitted: Tensor, what: str) -> None:

@@ -23,6 +23,7 @@ from .neural import neural
 from .rate import rate
 from .rate_defensive import rate_defensive
 from .rate_gaussian import rate_gaussian
+from .rate_mixture import rate_mixture
 from .samples import check_samples
 from .sandwich import infonce, sandwich
 
@@ -54,7 +55,7 @@ def estimate_file(
             arrays["mu"], arrays["log_sigma"], arrays.get("z"), generator, names=("mu", "log_sigma")
         )
         order = torch.randperm(len(mean), generator=generator)
-        return _of_encoder(mean[order], log_scale[order], z[order], others, k)
+        return _of_encoder(mean[order], log_scale[order], z[order], others, k, generator)
     x, z = check_samples(arrays["x"], arrays["z"], names=("x", "z"))
     order = torch.randperm(len(x), generator=generator)
     return _of_samples(x[order], z[order], others, critic_steps, jitter, generator)
@@ -94,14 +95,18 @@ def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
 
 
 def _of_encoder(
-    mean: Tensor, log_scale: Tensor, z: Tensor, others: dict[str, Tensor] | None, k: int
+    mean: Tensor, log_scale: Tensor, z: Tensor, others: dict[str, Tensor] | None, k: int, generator: Generator
 ) -> dict[str, Estimate | InputError]:
     prior, bounds = rate(mean, log_scale), sandwich(mean, log_scale, z)
     estimates: dict[str, Estimate | InputError] = {"rate": prior}
     if others is not None:
-        fitted = rate_gaussian(mean, log_scale, fit=(others["mu"], others["log_sigma"]))
+        fit = others["mu"], others["log_sigma"]
+        fitted = rate_mixture(mean, log_scale, z, fit=fit, generator=generator)
         gap = gap_between(prior, fitted, bounds.lower)
-        estimates["rate, Gaussian marginal"] = fitted
+        estimates |= {
+            "rate, Gaussian marginal": rate_gaussian(mean, log_scale, fit=fit),
+            "rate, Gaussian mixture": fitted,
+        }
     estimates |= {
         "rate, defensive mixture": rate_defensive(mean, log_scale, z),
         "leave-one-out": bounds.upper,
@@ -112,7 +117,7 @@ def _of_encoder(
     except InputError as error:
         estimates[f"InfoNCE, K = {k}"] = error
     if others is not None:
-        estimates |= {"marginal gap, rate − Gaussian": gap.lower, "marginal gap, rate − index code": gap.upper}
+        estimates |= {"marginal gap, rate − mixture": gap.lower, "marginal gap, rate − index code": gap.upper}
     return estimates
 
 

@@ -20,6 +20,7 @@ from .neural import neural_together
 from .rate import rate
 from .rate_defensive import rate_defensive
 from .rate_gaussian import rate_gaussian
+from .rate_mixture import rate_mixture
 from .sandwich import infonce, sandwich
 from .smallest_rate import smallest_rate
 from .world import GaussianWorld, Sample
@@ -55,21 +56,23 @@ def compare(world: GaussianWorld, n: int, *, seed: int = 0, steps: int = 1000) -
     draw = Generator().manual_seed(seed)
     fit, sample = world.sample(n, generator=draw), world.sample(n, generator=draw)
     found = [
-        *_of_encoding(world, sample, fit),
+        *_of_encoding(world, sample, fit, seed),
         *_of_latents(world, sample, fit, seed, steps),
         *_of_reencoding(world, sample, fit),
     ]
     return [Comparison(quantity, name, replace(e, samples=None, influence=None), t) for quantity, name, e, t in found]
 
 
-def _of_encoding(world: GaussianWorld, sample: Sample, fit: Sample) -> Iterator[Comparison]:
+def _of_encoding(world: GaussianWorld, sample: Sample, fit: Sample, seed: int) -> Iterator[Comparison]:
     truth = world.information()
     mean, log_scale = world.encoder_a(sample.x)
     lower, upper = sandwich(mean, log_scale, sample.z_a)
+    others, draw = world.encoder_a(fit.x), Generator().manual_seed(seed)
     k = min(128, len(mean) // 2)
     for name, estimate in (
         ("rate", rate(mean, log_scale)),
-        ("rate, Gaussian marginal", rate_gaussian(mean, log_scale, fit=world.encoder_a(fit.x))),
+        ("rate, Gaussian marginal", rate_gaussian(mean, log_scale, fit=others)),
+        ("rate, Gaussian mixture", rate_mixture(mean, log_scale, sample.z_a, fit=others, generator=draw)),
         ("rate, defensive mixture", rate_defensive(mean, log_scale, sample.z_a)),
         ("leave-one-out", upper),
         ("index code (InfoNCE, K = N)", lower),
@@ -93,7 +96,8 @@ def _of_latents(world: GaussianWorld, sample: Sample, fit: Sample, seed: int, st
     for estimator, estimate in zip(CRITICS, together, strict=True):
         yield Comparison(LATENTS, f"critic, {estimator}", estimate, truth)
     encoders = (world.encoder_a, world.encoder_x)
-    smallest = smallest_rate(*((encoder(sample.x), encoder(fit.x)) for encoder in encoders))
+    coded = ((encoder(sample.x), encoder(fit.x)) for encoder in encoders)
+    smallest = smallest_rate(*coded, generator=Generator().manual_seed(seed))
     yield Comparison(LATENTS, "smallest of the rates", smallest, truth)
     (paired,) = critics([(sample.z_a, sample.reconstruction)], ["infonce"], fits=[(fit.z_a, fit.reconstruction)])
     yield Comparison(PAIRED, "critic, infonce", paired, world.information_paired())

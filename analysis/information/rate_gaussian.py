@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..interface import Estimate
 from ..statistics.uncertainty import from_independent
-from .encodings import Coded, Encoding, check, check_apart
+from .encodings import Coded, check, check_fit
 
 
 def rate_gaussian(mean: Tensor, log_scale: Tensor, *, fit: Coded) -> Estimate:
@@ -24,15 +24,8 @@ def rate_gaussian(mean: Tensor, log_scale: Tensor, *, fit: Coded) -> Estimate:
         InputError: see `encodings.check`; the fit set overlaps the evaluated encodings.
     """
     mean, log_scale = check(mean, log_scale)
-    if not isinstance(fit, tuple | list) or (len(fit) != 2 and not isinstance(fit, Encoding)):
-        raise InputError("fit must be two tensors: the means and the log-scales of other encodings, (M, d) each.")
-    fit_mean, fit_log_scale = check(*fit[:2], names=("fit mean", "fit log_scale"))
-    if mean.shape[1] != fit_mean.shape[1]:
-        raise InputError(
-            f"the fit set has {fit_mean.shape[1]} latent dimensions, the evaluated encodings have {mean.shape[1]}."
-        )
-    check_apart(torch.cat([mean, log_scale], 1), torch.cat([fit_mean, fit_log_scale], 1), "encodings")
-    return from_independent(rate_gaussian_per_sample(mean, log_scale, *moments(fit_mean, fit_log_scale)), "upper")
+    centre, covariance = moments(*check_fit(mean, log_scale, fit))
+    return from_independent(rate_gaussian_per_sample(mean, log_scale, centre, covariance), "upper")
 
 
 def moments(mean: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +37,20 @@ def moments(mean: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
 
 def rate_gaussian_per_sample(mean: Tensor, log_scale: Tensor, centre: Tensor, covariance: Tensor) -> Tensor:
     """D(N(μ, diag σ²) ‖ N(m, C)) for each row: ½ [tr C⁻¹ diag σ² + (μ − m)ᵀ C⁻¹ (μ − m) − d + log det C − Σ log σ²]."""
-    # Unit variances first: C's condition number then does not depend on the latents' units.
+    scale, factor = factored(covariance)
+    inverse = torch.cholesky_inverse(factor)
+    whitened = torch.linalg.solve_triangular(factor, ((mean - centre) / scale).T, upper=False)
+    log_ratio = log_scale - scale.log()
+    trace = (2 * log_ratio).exp() @ inverse.diagonal()
+    log_det = 2 * factor.diagonal().log().sum()
+    return 0.5 * (trace + whitened.square().sum(0) - mean.shape[1] + log_det - 2 * log_ratio.sum(1))
+
+
+def factored(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviations s (d,), and the Cholesky factor L (d, d) of the correlations: C = diag(s) L Lᵀ diag(s).
+
+    Unit variances first: C's condition number then does not depend on the latents' units.
+    """
     scale = covariance.diagonal().sqrt()
     factor, failed = torch.linalg.cholesky_ex(covariance / torch.outer(scale, scale))
     if failed:
@@ -52,9 +58,4 @@ def rate_gaussian_per_sample(mean: Tensor, log_scale: Tensor, centre: Tensor, co
             f"the encodings of the fit set span fewer than their {len(scale)} dimensions: no Gaussian fits them. Give "
             f"more of them, many times {len(scale)}."
         )
-    inverse = torch.cholesky_inverse(factor)
-    whitened = torch.linalg.solve_triangular(factor, ((mean - centre) / scale).T, upper=False)
-    log_ratio = log_scale - scale.log()
-    trace = (2 * log_ratio).exp() @ inverse.diagonal()
-    log_det = 2 * factor.diagonal().log().sum()
-    return 0.5 * (trace + whitened.square().sum(0) - mean.shape[1] + log_det - 2 * log_ratio.sum(1))
+    return scale, factor

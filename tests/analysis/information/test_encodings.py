@@ -16,6 +16,7 @@ from mixlens.analysis.information import (
     rate,
     rate_defensive,
     rate_gaussian,
+    rate_mixture,
     sandwich,
 )
 from mixlens.analysis.information.encodings import check_apart, log_density, log_prior, overlap, prepare
@@ -39,6 +40,8 @@ SAMPLED = {
     "rate_defensive": rate_defensive,
     "marginal_gap": lambda *args, **options: marginal_gap(*args, fit=FIT, **options),
 }
+MIXTURE = {"rate_mixture": lambda *args, **options: rate_mixture(*args, fit=FIT, components=2, **options)}
+DRAWN = SAMPLED | MIXTURE  # the mixture takes no memory, and draws for its fit too
 
 
 def spoiled(value, shape=(10, 3)):
@@ -47,7 +50,7 @@ def spoiled(value, shape=(10, 3)):
     return values
 
 
-@pytest.mark.parametrize("name", [*CLOSED, *SAMPLED])
+@pytest.mark.parametrize("name", [*CLOSED, *DRAWN])
 @pytest.mark.parametrize(
     ("mean", "log_scale", "message"),
     [
@@ -72,10 +75,10 @@ def spoiled(value, shape=(10, 3)):
 )
 def test_bad_encodings_are_refused(name, mean, log_scale, message):
     with pytest.raises(InputError, match=message):
-        (CLOSED | SAMPLED)[name](mean, log_scale)
+        (CLOSED | DRAWN)[name](mean, log_scale)
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize(
     ("z", "message"),
     [
@@ -91,7 +94,7 @@ def test_bad_encodings_are_refused(name, mean, log_scale, message):
 )
 def test_bad_latents_are_refused(name, z, message):
     with pytest.raises(InputError, match=message):
-        SAMPLED[name](draws(10, 3), draws(10, 3, seed=1), z)
+        DRAWN[name](draws(10, 3), draws(10, 3, seed=1), z)
 
 
 @pytest.mark.parametrize("name", SAMPLED)
@@ -101,28 +104,28 @@ def test_no_memory_is_refused(name, memory):
         SAMPLED[name](draws(10, 3), draws(10, 3, seed=1), generator=generator(), memory=memory)
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("log_scale", [-150.0, 75.0, 150.0])
 def test_the_largest_scales_are_accepted(name, log_scale):
-    estimate = SAMPLED[name](draws(10, 3), torch.full((10, 3), log_scale), generator=generator())
+    estimate = DRAWN[name](draws(10, 3), torch.full((10, 3), log_scale), generator=generator())
     for side in estimate if isinstance(estimate, tuple) else [estimate]:
         assert math.isfinite(side.value)
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize("name", DRAWN)
 def test_scales_far_from_one_another_are_accepted(name):
     log_scale = torch.full((10, 3), 150.0)
     log_scale[::2] *= -1
-    estimate = SAMPLED[name](draws(10, 3), log_scale, generator=generator())
+    estimate = DRAWN[name](draws(10, 3), log_scale, generator=generator())
     for side in estimate if isinstance(estimate, tuple) else [estimate]:
         assert math.isfinite(side.value)
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize("name", DRAWN)
 def test_the_input_is_left_alone(name):
     given = [draws(10, 3, seed=seed) for seed in (0, 1, 2)]
     before = [values.clone() for values in given]
-    SAMPLED[name](*given)
+    DRAWN[name](*given)
     assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
 
 

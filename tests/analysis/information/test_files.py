@@ -10,11 +10,12 @@ from mixlens.analysis.information.files import estimate_file, read_arrays
 ENCODER = [
     "rate",
     "rate, Gaussian marginal",
+    "rate, Gaussian mixture",
     "rate, defensive mixture",
     "leave-one-out",
     "index code (InfoNCE, K = N)",
     "InfoNCE, K = 20",
-    "marginal gap, rate − Gaussian",
+    "marginal gap, rate − mixture",
     "marginal gap, rate − index code",
 ]
 
@@ -39,13 +40,13 @@ def test_all_estimates_of_an_encoder(tmp_path):
     lower, upper = sandwich(arrays["mu"], arrays["log_sigma"], arrays["z"])
     assert found["index code (InfoNCE, K = N)"].value == pytest.approx(lower.value, rel=1e-12)
     assert found["leave-one-out"].value == pytest.approx(upper.value, rel=1e-12)
-    difference = found["rate"].value - found["rate, Gaussian marginal"].value
-    assert found["marginal gap, rate − Gaussian"].value == pytest.approx(difference)
+    difference = found["rate"].value - found["rate, Gaussian mixture"].value
+    assert found["marginal gap, rate − mixture"].value == pytest.approx(difference)
 
 
 def test_without_a_fit_there_is_no_gaussian_marginal(tmp_path):
     found = estimate_file(write(tmp_path / "a.npz", **encoder()), k=1000)
-    assert list(found) == ["rate", "rate, defensive mixture", *ENCODER[3:5], "InfoNCE, K = 1000"]
+    assert list(found) == ["rate", "rate, defensive mixture", *ENCODER[4:6], "InfoNCE, K = 1000"]
     assert "between 2 and the 60" in str(found["InfoNCE, K = 1000"])
 
 

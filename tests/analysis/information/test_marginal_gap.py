@@ -119,3 +119,19 @@ def test_an_overlap_with_the_fit_is_refused():
     encoded = encodings()
     with pytest.raises(InputError, match="1 of 40 evaluated encodings are also in the fit set"):
         marginal_gap(*encoded, fit=tuple(torch.cat([a, b[:1]]) for a, b in zip(FIT, encoded[:2], strict=True)))
+
+
+def test_the_lower_side_sees_what_no_gaussian_does():
+    """Two kinds of images, far apart: log 2 of the gap is no matter of mean and covariance."""
+
+    def clusters(n, seed):
+        kinds, signal, noise = torch.randn(3, n, 1, generator=generator(seed), dtype=torch.float64)
+        mean = 10 * kinds.sign() + signal
+        return mean, torch.zeros_like(mean), mean + noise
+
+    test, fit = clusters(1000, 0), clusters(2000, 1)[:2]
+    gap = marginal_gap(*test, fit=fit, generator=generator())
+    marginal = 0.5 * (math.log(2 * math.pi * math.e) + math.log(2)) + math.log(2)  # h(z) of two apart, variance 2 each
+    cross = 0.5 * (math.log(2 * math.pi) + 102)  # −E log N(z; 0, 1)
+    assert gap.lower.value == pytest.approx(cross - marginal, abs=4 * gap.lower.stderr + 0.05)
+    assert gap.lower.value > rate(*test[:2]).value - rate_gaussian(*test[:2], fit=fit).value + 0.5

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information import rate, rate_gaussian, smallest_rate
+from mixlens.analysis.information import rate, rate_gaussian, rate_mixture, smallest_rate
 
 
 def encodings(seed, offset=0.0, scale=1.0):
@@ -40,3 +40,18 @@ def test_the_choice_does_not_look_at_what_is_evaluated():
 def test_no_encoder_is_refused():
     with pytest.raises(InputError, match="at least one encoder"):
         smallest_rate()
+
+
+def test_it_is_against_a_mixture_where_one_is_better():
+    """Encodings of two kinds, far apart; the latents that are given are those evaluated."""
+
+    def clusters(seed):
+        mean, log_scale = encodings(seed)
+        mean[::2] += 30
+        noise = torch.randn(400, 3, generator=torch.Generator().manual_seed(99 + seed), dtype=torch.float64)
+        return mean, log_scale, mean + log_scale.exp() * noise
+
+    test, fit = clusters(0), clusters(1)
+    made = smallest_rate((test, fit[:2]), generator=torch.Generator().manual_seed(0))
+    assert made == rate_mixture(*test, fit=fit[:2], generator=torch.Generator().manual_seed(0))
+    assert made.value < rate_gaussian(*test[:2], fit=fit[:2]).value - 0.5

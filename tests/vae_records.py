@@ -21,6 +21,7 @@ RATES = {  # (augmentation, pair) → rate of each seed
 INFORMATION = {
     "latents_upper": 0.95,
     "rate_gaussian": 0.9,
+    "rate_mixture": 0.8,
     "infonce": 0.1,
     "leave_one_out": 4.0,
     "marginal_gap_lower": 0.05,

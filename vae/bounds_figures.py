@@ -28,6 +28,7 @@ class Line(NamedTuple):
 
 BOUNDS = {  # quantity → heading
     "infonce": "I(Z_A;X) ≥ InfoNCE",
+    "rate_mixture": "≤ mixture-marginal rate",
     "rate_gaussian": "≤ Gaussian-marginal rate",
     "rate": "≤ rate",
     "leave_one_out": "≤ leave-one-out",
@@ -42,6 +43,11 @@ SHARED = {
     "paired_canonical": "I(Z_A;μ_A(X̂)) ≈ canonical",
     "rate_gaussian_reconstruction": "I(Z′_A;X̂) re-encoded ≤ Gaussian-marginal rate",
     "rate_reconstruction": "≤ rate",
+}
+UPPER = {  # quantity → marker, whether it is filled, and what it is
+    "rate_mixture": ("<", True, "mixture-marginal rate (upper bound)"),
+    "rate_gaussian": ("<", False, "Gaussian-marginal rate (upper bound)"),
+    "rate": ("D", False, "rate (upper bound; the paper's number)"),
 }
 
 
@@ -64,8 +70,8 @@ def tables(rows: pd.DataFrame, lines: Sequence[Line]) -> list[Table]:
             "vae-bounds",
             "What bounds the information",
             "I(Z_A;X) in nats, mean ± standard deviation over training seeds. Rates are upper bounds in expectation; "
-            "the Gaussian marginal is fitted on the training images. The last two columns enclose the marginal gap "
-            f"KL(q_A(z)‖N(0,I)), the part of the rate that is no information.{flagged}",
+            "the Gaussian and the mixture of Gaussians are fitted on the training images. The last two columns enclose "
+            f"the marginal gap KL(q_A(z)‖N(0,I)), the part of the rate that is no information.{flagged}",
         ),
         _table(
             rows,
@@ -117,36 +123,37 @@ def of(rows: pd.DataFrame, line: Line, quantity: str) -> pd.DataFrame:
 
 
 def range_plot(rows: pd.DataFrame, lines: Sequence[Line]) -> Plot:
-    """For each augmentation, where I(Z_A;X) can lie: between InfoNCE and the smaller rate."""
+    """For each augmentation, where I(Z_A;X) can lie: between InfoNCE and the smallest rate."""
+    upper = {quantity: drawn for quantity, drawn in UPPER.items() if quantity in set(rows["quantity"])}
     palette = colours(list(dict.fromkeys(rows["arm"])))
     with drawing():
         figure = Figure(figsize=(8.6, 0.42 * len(lines) + 1.5), layout="constrained")
         axis = figure.subplots()
         for y, line in enumerate(lines):
-            low, fitted, prior = (of(rows, line, q)["value"] for q in ("infonce", "rate_gaussian", "rate"))
-            smaller = min(fitted.mean(), prior.mean())
+            values = {quantity: of(rows, line, quantity)["value"] for quantity in ("infonce", *upper)}
+            ends = [values["infonce"].mean(), min(values[quantity].mean() for quantity in upper)]
             colour = palette[line.arm]
-            axis.plot([low.mean(), smaller], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
-            for values, marker in ((low, ">"), (fitted, "<"), (prior, "D")):
-                axis.plot(
-                    values, [y] * len(values), marker, color=colour, ms=6, mfc="none" if marker == "D" else colour
-                )
+            axis.plot(ends, [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
+            axis.plot(values["infonce"], [y] * len(values["infonce"]), ">", color=colour, ms=6)
+            for quantity, (marker, filled, _) in upper.items():
+                face = colour if filled else "none"
+                axis.plot(values[quantity], [y] * len(values[quantity]), marker, color=colour, ms=6, mfc=face)
         axis.plot([], [], ">", color=INK, label="InfoNCE (lower bound, at most log n)")
-        axis.plot([], [], "<", color=INK, label="Gaussian-marginal rate (upper bound)")
-        axis.plot([], [], "D", color=INK, mfc="none", label="rate (upper bound; the paper's number)")
+        for marker, filled, label in upper.values():
+            axis.plot([], [], marker, color=INK, mfc=INK if filled else "none", label=label)
         axis.set_yticks(range(len(lines)), [short(line.name, line=24) for line in lines])
         axis.set_ylim(len(lines) - 0.5, -0.6)
         axis.set_xlim(left=0)
         axis.set_xlabel("nats")
         axis.grid(axis="x")
-        figure.legend(loc="outside upper center", ncols=3)
+        figure.legend(loc="outside upper center", ncols=2)
     return Plot(
         "vae-range",
         "Where I(Z_A;X) can lie",
-        "Bars reach from the lower to the smaller upper bound, one marker per seed. Nothing measured here says where "
+        "Bars reach from the lower to the smallest upper bound, one marker per seed. Nothing measured here says where "
         "in its bar an information lies; differences between the upper bounds are differences between bounds.",
-        "One horizontal bar per augmentation, from the contrastive lower bound to the Gaussian-marginal rate, with the "
-        "rate beyond it; the numbers are those of the table on what bounds the information.",
+        "One horizontal bar per augmentation, from the contrastive lower bound to the smallest rate, with the other "
+        "rates beyond it; the numbers are those of the table on what bounds the information.",
         figure,
     )
 
@@ -155,6 +162,7 @@ MARKERS = {"upper": "v", "lower": "^", "none": "o"}
 ESTIMATORS = {  # how an estimator is drawn: name → colour
     "rate": "#7f8790",
     "rate, Gaussian marginal": "#0072b2",
+    "rate, Gaussian mixture": "#56b4e9",
     "rate, defensive mixture": "#9b6dd7",
     "leave-one-out": "#d55e00",
     "index code (InfoNCE, K = N)": "#009e73",

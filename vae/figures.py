@@ -31,6 +31,7 @@ QUANTITIES = {
 COMPARED = {
     "rate": "I(Z_A;X)",
     "rate_gaussian": "its Gaussian-marginal rate",
+    "rate_mixture": "its mixture-marginal rate",
     "rate_reconstruction": "I(Z_A;X̂)",
     "latents_canonical": "I(Z_A;Z_X), canonical",
     "mse": "MSE",
@@ -66,9 +67,9 @@ ABOUT = About(
         ),
         "Data processing gives I(Z_A;X̂) ≤ I(Z_A;Z_X) ≤ I(Z_A;X) on the first; the paper’s number is on the second, of "
         "which no such inequality holds, and is an upper bound there. Both numbers stand in the first table under the "
-        "paper’s names. Beside them: the rate against the Gaussian fitted to the training images’ encodings instead of "
-        "N(0, I), the interval of the marginal gap, both sides of the sandwich with its saturation flag, and estimates "
-        "on the paired chain.",
+        "paper’s names. Beside them: the rates against a Gaussian and a mixture of Gaussians fitted to the training "
+        "images’ encodings instead of N(0, I), the interval of the marginal gap, both sides of the sandwich with its "
+        "saturation flag, and estimates on the paired chain.",
     ),
     caveats=(
         "An upper bound that differs between two encoders does not order their informations: the marginal gaps may "

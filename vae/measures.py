@@ -17,6 +17,7 @@ from ..analysis.information.marginal_gap import gap_between
 from ..analysis.information.neural import neural_together
 from ..analysis.information.rate import rate, rate_per_sample
 from ..analysis.information.rate_gaussian import rate_gaussian
+from ..analysis.information.rate_mixture import rate_mixture
 from ..analysis.information.sandwich import sandwich
 from ..analysis.information.smallest_rate import smallest_rate
 from ..analysis.interface import Estimate
@@ -111,26 +112,37 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     few images, or a latent that is constant.
     """
     own, again = test.own, test.again
+    critics = _critics(test, fit, critic_steps, generator)
     prior, bounds = rate(own.mean, own.log_scale), sandwich(*own)
     estimates = {
         "rate_gaussian": rate_gaussian(own.mean, own.log_scale, fit=fit.own),
         "rate_gaussian_reconstruction": rate_gaussian(again.mean, again.log_scale, fit=fit.again),
+        "rate_mixture": rate_mixture(*own, fit=fit.own, generator=generator),
         "infonce": bounds.lower,
         "leave_one_out": bounds.upper,
     }
-    gap = gap_between(prior, estimates["rate_gaussian"], bounds.lower)
+    gap = gap_between(prior, estimates["rate_mixture"], bounds.lower)
     estimates |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
-    estimates["latents_upper"] = smallest_rate((own, fit.own), (test.reference, fit.reference))
-    with_latents, paired = (own.z, test.reference.z), (own.z, again.mean)
-    for name, pair in (("latents_canonical", with_latents), ("paired_canonical", paired)):
+    estimates["latents_upper"] = smallest_rate((own, fit.own), (test.reference, fit.reference), generator=generator)
+    for name, pair in zip(("latents_canonical", "paired_canonical"), _paired(test), strict=True):
         with suppress(InputError):
             estimates[name] = gaussian(*pair)
-    fits = ((fit.own.z, fit.reference.z), (fit.own.z, fit.again.mean))
-    with suppress(InputError):
-        estimates["latents_infonce"], estimates["paired_infonce"] = neural_together(
-            (with_latents, paired), ("infonce", "infonce"), fits=fits, steps=critic_steps, generator=generator
+    return estimates | critics
+
+
+def _critics(test: Chain, fit: Chain, steps: int, generator: Generator) -> dict[str, Estimate]:
+    try:
+        found = neural_together(
+            _paired(test), ("infonce", "infonce"), fits=_paired(fit), steps=steps, generator=generator
         )
-    return estimates
+    except InputError:
+        return {}
+    return dict(zip(("latents_infonce", "paired_infonce"), found, strict=True))
+
+
+def _paired(chain: Chain) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """What is paired with Z_A: the reference's latent; the re-encoded mean, a function of the reconstruction."""
+    return (chain.own.z, chain.reference.z), (chain.own.z, chain.again.mean)
 
 
 def others_than(images: Tensor, known: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def oracle_task(samples: int, critic_steps: int) -> Task:
     """All estimators on so many samples of each world; nothing of a study's data or seeds enters it."""
     return Task(
         kind="vae-oracle",
-        version=4,
+        version=5,
         work=f"{__name__}:measure",
         config=Trying(samples, critic_steps),
         section=SECTION.name,

@@ -19,7 +19,8 @@ def test_bounds_stand_with_their_ceiling_and_what_is_saturated(record, with_info
 
 def test_differences_are_shown_by_another_estimate_too(record, with_information):
     differences = figures.tables(with_information(record), {})[1]
-    assert differences.header == ("Augmentation", "I(Z_A;X)", "its Gaussian-marginal rate", "I(Z_A;X̂)", "MSE")
+    rates = ("I(Z_A;X)", "its Gaussian-marginal rate", "its mixture-marginal rate")
+    assert differences.header == ("Augmentation", *rates, "I(Z_A;X̂)", "MSE")
 
 
 def test_the_range_has_a_line_for_every_pair(record, with_information):
@@ -27,6 +28,12 @@ def test_the_range_has_a_line_for_every_pair(record, with_information):
     assert list(plots)[1] == "vae-range"
     labels = [text.get_text().replace("\n", " ") for text in plots["vae-range"].figure.axes[0].get_yticklabels()]
     assert labels == ["Baseline, paired with itself", "Baseline, second training", "MixUp", "FMix"]
+
+
+def test_the_range_ends_at_the_smallest_rate(record, with_information):
+    plots = {plot.name: plot for plot in figures.plots(with_information(record), {})}
+    bar = plots["vae-range"].figure.axes[0].lines[0]
+    assert bar.get_xdata() == pytest.approx([7.1, 0.8 * 71.0])
 
 
 @pytest.mark.parametrize("level", ["1", "40"])

@@ -215,6 +215,7 @@ def test_every_quantity_bounds_what_it_says(known):
     world, found = known
     truth = {
         "rate_gaussian": world.information(),
+        "rate_mixture": world.information(),
         "infonce": world.information(),
         "leave_one_out": world.information(),
         "rate_gaussian_reconstruction": world.information_reencoded(),
@@ -231,7 +232,7 @@ def test_every_quantity_bounds_what_it_says(known):
         error, slack = estimate.value - truth[name], 4 * estimate.stderr
         assert error > -slack or estimate.bound == "lower", name
         assert error < slack or estimate.bound == "upper", name
-    tight = {"rate_gaussian", "infonce", "leave_one_out", "marginal_gap_lower", "marginal_gap_upper"}
+    tight = {"rate_gaussian", "rate_mixture", "infonce", "leave_one_out", "marginal_gap_lower", "marginal_gap_upper"}
     assert all(abs(found[name].value - truth[name]) < 0.2 for name in tight | {"latents_canonical"})
     assert found["paired_infonce"].value > 0.7 * world.information_paired()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq
 from torch import Generator, Tensor
 
 from ..analysis.errors import InputError
@@ -16,39 +17,49 @@ from .measures import divergence, log_probabilities, smoothed
 TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(1 / 8, 8, 25), 4))  # of `curves`
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T > 0 that minimises the mean NLL of softmax(logits / T) (Guo et al. 2017); the NLL is convex in 1/T.
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+    """The T > 0 that minimises the mean cross entropy of softmax(logits / T) to the targets (Guo et al. 2017).
+
+    ``targets`` are labels (N,), whole numbers, or soft labels (N, C), whose rows sum to one. With β = 1/T the cross
+    entropy is convex, and its slope E Σ (p − target) z rises from −E target·z at β = 0 (z: the logits less their mean)
+    to E (max z − target·z). Those two say whether there is a minimum, and bracket it whatever the unit of the logits.
 
     Raises:
-        InputError: no finite T is best: every image is right (T → 0), or the logits know nothing (T → ∞).
+        InputError: no finite T is best: targets are always the greatest logits' classes (T → 0), or the logits know
+            nothing of them (T → ∞).
     """
-    logits, labels = logits.double(), labels.long()
-
-    def loss(log_t: float) -> float:
-        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_t), labels))
-
-    ends = (-7.0, 7.0)
-    found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
-    if min(map(loss, ends)) <= found.fun + 1e-12:  # no minimum between them
+    z = logits.double()
+    z = z - z.mean(1, keepdim=True)
+    wanted = (targets.double() * z).sum(1) if targets.ndim == 2 else z.gather(1, targets.long().unsqueeze(1)).squeeze(1)
+    known, missed = wanted.mean().item(), (z.amax(1) - wanted).mean().item()
+    spread = (z.amax(1) - z.amin(1)).square().mean().sqrt().item()
+    if not min(known, missed) > 1e-12 * spread:  # zero, but for rounding
         raise InputError(
             "no finite temperature fits: all images are right, or the logits say nothing about the labels. Fit it on "
             "more images."
         )
-    return float(np.exp(found.x))
+
+    def slope(log_beta: float) -> float:
+        return ((torch.softmax(math.exp(log_beta) * z, 1) * z).sum(1) - wanted).mean().item()
+
+    # The slope grows with β by Var_p(z) < spread², and lies below its end by at most Σ d exp(−β d) ≤ (C − 1) / (e β).
+    ends = math.log(known / spread**2), math.log(z.shape[1] / missed)
+    return math.exp(-brentq(slope, *ends, xtol=1e-10))
 
 
-def scale(logits: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, list[float]] | None:
+def scale(logits: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, list[float]] | None:
     """Log-probabilities after temperature scaling, each half of the images at the temperature fitted on the other.
 
-    None where no finite temperature fits a half: it is right everywhere, or its logits say nothing of the labels.
+    ``targets`` are those of `fit_temperature`: labels, or people's frequencies. None where no finite temperature fits a
+    half: it is right everywhere, or its logits say nothing of the targets.
     """
-    order = torch.randperm(len(labels), generator=generator)
+    order = torch.randperm(len(targets), generator=generator)
     halves = order[: len(order) // 2], order[len(order) // 2 :]
     log_p = torch.empty(logits.shape, dtype=torch.float64)
     temperatures = []
     for fit, apply in (halves, halves[::-1]):
         try:
-            temperatures.append(fit_temperature(logits[fit], labels[fit]))
+            temperatures.append(fit_temperature(logits[fit], targets[fit]))
         except InputError:
             return None
         log_p[apply] = log_probabilities(logits[apply], temperatures[-1])

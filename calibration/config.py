@@ -6,6 +6,9 @@ from ..analysis.errors import InputError
 from ..analysis.interface import Section
 from ..analysis.schema import check_ranges, setting
 
+# Param "temperature" of rows: with which softness the logits are measured.
+SOFTNESS = AS_TRAINED, SCALED, SCALED_TO_PEOPLE = ("as trained", "scaled", "scaled to people")
+
 
 @dataclass(frozen=True)
 class MeasuringSettings:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,9 +21,14 @@ from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from ..analysis.training.backend import stream_seed
 from . import measures
-from .config import SECTION, CalibrationConfig, MeasuringSettings
+from .classwise import classwise_error, classwise_gaps
+from .config import AS_TRAINED, SCALED, SCALED_TO_PEOPLE, SECTION, CalibrationConfig, MeasuringSettings
+from .smooth import smooth_error
+from .strata import Stratum, strata
 from .temperature import curves, scale
 from .votes import fingerprint, published_votes, read_votes
+
+IN_STRATA = ("soft_cross_entropy", "human_model", "model_human")
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
         measured.append(
             Task(
                 kind="calibration-measure",
-                version=1,
+                version=2,
                 work=f"{__name__}:measure",
                 config=Measuring(narrowed(MeasuringSettings, config), people, counts),
                 section=SECTION.name,
@@ -63,56 +68,90 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     votes = read_votes(config.counts, context.dataset, context.root) if config.people else None
     if votes is not None and fingerprint(votes) != config.people:
         raise InputError(f"the votes of {config.counts} changed while the study ran; run it again.")
-    weights = resamples(len(labels), settings.resamples, _generator(settings, "resamples"))
-    measured: list[Measurement] = []
-
-    def add(quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
-        if math.isfinite(estimate.value):
-            measured.append(Measurement(quantity, estimate, params, note))
-
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    softness = {"as trained": measures.log_probabilities(logits)}
-    scaled = scale(logits, labels, _generator(settings, "halves"))
-    if scaled is not None:
-        softness["scaled"], temperatures = scaled
-        add("temperature", Estimate(sum(temperatures) / 2, None, len(labels), "none", ""), "mean of the two halves'")
-    smoothing = settings.smoothing if votes is not None and measures.are_votes(votes) else ()
+    rows = _Rows(resamples(len(labels), settings.resamples, _generator(settings, "resamples")))
+    softness = {AS_TRAINED: measures.log_probabilities(logits)}
+    targets = {SCALED: labels} | ({} if votes is None else {SCALED_TO_PEOPLE: measures.smoothed(votes, 0).exp()})
+    for name, target in targets.items():
+        scaled = scale(logits, target, _generator(settings, "halves"))
+        if scaled is not None:
+            softness[name], temperatures = scaled
+            mean = Estimate(sum(temperatures) / 2, None, len(labels), "none", "")
+            rows.add("temperature", mean, "mean of the two halves'", temperature=name)
     for name, log_p in softness.items():
-        for quantity, terms in measures.against_labels(log_p, labels).items():
-            arrays[f"{name}:{quantity}"] = terms.float().numpy()
-            add(quantity, bootstrap_mean(terms, weights, measures.UNITS.get(quantity, "nats")), temperature=name)
-        confidence, predicted = log_p.exp().max(1)
-        right = (predicted == labels).double()
-        for quantity, adaptive in (("ece", False), ("adaptive_ece", True)):
-            error = partial(_calibration_error, confidence, right, settings.bins, adaptive)
-            add(quantity, bootstrap(error, weights, "fraction", least=0.0), temperature=name, bins=settings.bins)
-        bins = measures.bins_of(confidence, right, settings.bins)
-        arrays |= {f"{name}:{part}": getattr(bins, part).numpy() for part in ("confidence", "accuracy", "count")}
-        if votes is not None:
-            for quantity, extra, terms in measures.against_people(log_p, votes, smoothing):
-                params: dict[str, Any] = {"temperature": name, **extra}
-                infinite = terms.isinf()
-                if infinite.any():
-                    share = bootstrap_mean(infinite.double(), weights, "fraction")
-                    add(f"{quantity}_infinite", share, "images on which it is infinite", **params)
-                else:
-                    add(quantity, bootstrap_mean(terms, weights, measures.UNITS.get(quantity, "nats")), **params)
-                    if extra.get("smoothing", 0) == 0:
-                        arrays[f"{name}:{quantity}"] = terms.float().numpy()
-            pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(votes, 0)))
-            correlation = bootstrap(partial(measures.rank_correlation, *pair), weights, "")
-            add("entropy_correlation", correlation, temperature=name)
+        _against_labels(rows, name, log_p, labels, settings.bins)
     if votes is not None:
-        arrays |= curves(logits, votes, smoothing)
-        add("entropy_people", bootstrap_mean(measures.entropy(measures.smoothed(votes, 0)), weights, "nats"))
+        smoothing = settings.smoothing if measures.are_votes(votes) else ()
+        groups = strata(votes)
+        for name, log_p in softness.items():
+            _against_people(rows, name, log_p, votes, smoothing, groups)
+        rows.arrays |= curves(logits, votes, smoothing)
+        rows.mean("entropy_people", measures.entropy(measures.smoothed(votes, 0)))
         for pseudo in smoothing if votes.sum(1).min() >= 2 else ():
             floor = measures.split_half(votes, pseudo, _generator(settings, "votes"))
-            add("split_half", bootstrap_mean(floor, weights, "nats"), "D(half‖other half) of people", smoothing=pseudo)
-    run.write_arrays(arrays)
-    return measured
+            rows.mean("split_half", floor, "D(half‖other half) of people", smoothing=pseudo)
+    run.write_arrays(rows.arrays)
+    return rows.measured
 
 
-def _calibration_error(confidence: Tensor, right: Tensor, bins: int, adaptive: bool, weights: Tensor) -> Tensor:
+@dataclass
+class _Rows:
+    """What is measured, on the same resamples of the images (R, N), and the arrays beside it."""
+
+    weights: Tensor
+    measured: list[Measurement] = field(default_factory=list)
+    arrays: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+
+    def add(self, quantity: str, estimate: Estimate, note: str = "", **params: Any) -> None:
+        if math.isfinite(estimate.value):
+            self.measured.append(Measurement(quantity, estimate, params, note))
+
+    def mean(self, quantity: str, terms: Tensor, note: str = "", **params: Any) -> None:
+        estimate = bootstrap_mean(terms, self.weights, measures.UNITS.get(quantity, "nats"))
+        self.add(quantity, estimate, note, **params)
+
+    def error(self, quantity: str, statistic: Callable[[Tensor], Tensor], **params: Any) -> None:
+        self.add(quantity, bootstrap(statistic, self.weights, "fraction", least=0.0), **params)
+
+
+def _against_labels(rows: _Rows, name: str, log_p: Tensor, labels: Tensor, bins: int) -> None:
+    for quantity, terms in measures.against_labels(log_p, labels).items():
+        rows.arrays[f"{name}:{quantity}"] = terms.float().numpy()
+        rows.mean(quantity, terms, temperature=name)
+    confidence, predicted = log_p.exp().max(1)
+    right = (predicted == labels).double()
+    for quantity, adaptive in (("ece", False), ("adaptive_ece", True)):
+        rows.error(quantity, partial(_ece, confidence, right, bins, adaptive), temperature=name, bins=bins)
+    classwise = partial(classwise_error, classwise_gaps(log_p, labels, bins), log_p.shape[1])
+    rows.error("classwise_ece", classwise, temperature=name, bins=bins)
+    rows.error("smooth_ece", partial(smooth_error, confidence, right), temperature=name)
+    diagram = measures.bins_of(confidence, right, bins)
+    rows.arrays |= {f"{name}:{part}": getattr(diagram, part).numpy() for part in ("confidence", "accuracy", "count")}
+
+
+def _against_people(
+    rows: _Rows, name: str, log_p: Tensor, votes: Tensor, smoothing: Sequence[float], groups: Sequence[Stratum]
+) -> None:
+    for quantity, extra, terms in measures.against_people(log_p, votes, smoothing):
+        params: dict[str, Any] = {"temperature": name, **extra}
+        infinite = terms.isinf()
+        if infinite.any():
+            share = bootstrap_mean(infinite.double(), rows.weights, "fraction")
+            rows.add(f"{quantity}_infinite", share, "images on which it is infinite", **params)
+            continue
+        rows.mean(quantity, terms, **params)
+        raw = extra.get("smoothing", 0) == 0
+        if raw:
+            rows.arrays[f"{name}:{quantity}"] = terms.float().numpy()
+        if quantity in IN_STRATA and (raw or quantity == "model_human"):  # the others need no smoothing
+            for group in groups:
+                inside = terms.where(group.images, torch.nan)
+                rows.mean(quantity, inside, f"images on which {group.bounds}", stratum=group.name, **params)
+    pair = (measures.entropy(log_p), measures.entropy(measures.smoothed(votes, 0)))
+    correlation = bootstrap(partial(measures.rank_correlation, *pair), rows.weights, "")
+    rows.add("entropy_correlation", correlation, temperature=name)
+
+
+def _ece(confidence: Tensor, right: Tensor, bins: int, adaptive: bool, weights: Tensor) -> Tensor:
     return measures.bins_of(confidence, right, bins, adaptive=adaptive, weights=weights).error
 
 

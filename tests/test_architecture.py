@@ -141,6 +141,8 @@ TRIED_ELSEWHERE = {
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",
     "analysis.study.sections": "test_sections.py: what other packages may get wrong",
+    "calibration.people_figures": "calibration/test_figures.py: half of figures.py",
+    "calibration.rows": "calibration/test_figures.py, by its tables",
     "classifier.config": "settings; their limits are those of test_schema.py, and analysis/study/test_study.py's",
     "cli.studies": "cli/test_main.py, as a user meets it",
     "cli.tools": "cli/test_main.py, as a user meets it",

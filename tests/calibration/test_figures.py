@@ -14,7 +14,8 @@ from mixlens.analysis.presentation.svg import plain_svg, svg
 from mixlens.analysis.store.record import StudyRecord, TaskRecord
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
-from mixlens.calibration.figures import plots, tables
+from mixlens.calibration.config import SOFTNESS
+from mixlens.calibration.figures import measured, plots, tables
 from mixlens.reports import paper
 from mixlens.reports.report import write_report
 
@@ -24,9 +25,18 @@ PRINTED = {"baseline": {"human_model": Printed(0.716, 0.032, 3, None, "Table 6")
 HUMAN_MODEL = {"baseline": (0.70, 0.72, 0.74), "mixup": (0.39, 0.42, 0.45)}
 # after scaling both are alike: MixUp's minus the baseline's is +0.02, 0, −0.02
 SCALED = {"baseline": (0.30, 0.32, 0.34), "mixup": (0.32, 0.32, 0.32)}
+# scaled to people: as scaled, but MixUp's minus the baseline's is −0.10, −0.11, −0.12
+TO_PEOPLE = {"baseline": (0.30, 0.32, 0.34), "mixup": (0.20, 0.21, 0.22)}
 BINS = {
     "as trained": ([np.nan, 0.3, 0.9], [np.nan, 0.5, 0.7], [0, 4, 6]),
     "scaled": ([0.2, 0.5, 0.8], [0.25, 0.5, 0.75], [2, 4, 4]),
+}
+
+
+STRATA = {
+    "unanimous": (0.5, 500, "people's entropy is 0"),
+    "low": (1.0, 300, "people's entropy is above 0, at most 0.2 nats"),
+    "high": (2.0, 200, "people's entropy is above 0.2 nats"),
 }
 
 
@@ -39,21 +49,32 @@ def rows_of(name, augmentation, seed, human):
         return Row(run=name, study="s", quantity=quantity, value=value, unit="nats", params=params, **facts)
 
     step = 0.01 * seed
-    found = [row("temperature", 1.5 + step, stderr=None)]
-    for temperature, part in (("as trained", 0.0), ("scaled", 0.1)):
+    found = []
+    softness = {"as trained": (HUMAN_MODEL, 0.0), "scaled": (SCALED, 0.1), "scaled to people": (TO_PEOPLE, 0.15)}
+    if human == "none":
+        del softness["scaled to people"]
+    for temperature, (divergences, part) in softness.items():
         own = {"temperature": temperature}
+        if part:
+            found.append(row("temperature", 1.4 + part + step, stderr=None, **own))
         found += [
             row("nll", 0.5 - part + step, stderr=0.02, **own),
             row("brier", 0.3 - part, **own),
             row("entropy_model", 0.2 + part, **own),
             row("ece", 0.05 - part / 4 + step, bins=3, **own),
             row("adaptive_ece", 0.06 - part / 4, bins=3, **own),
+            row("smooth_ece", 0.04 - part / 4, **own),
+            row("classwise_ece", 0.02 - part / 10, bins=3, **own),
         ]
         if human == "none":
             continue
-        divergences = (SCALED if part else HUMAN_MODEL)[augmentation.partition("(")[0]]
+        divergence = divergences[augmentation.partition("(")[0]][seed]
+        for stratum, (factor, images, bounds) in STRATA.items():
+            if human != "unanimous" or stratum == "unanimous":
+                inside = {"stratum": stratum, "n": images, "note": f"images on which {bounds}", "stderr": 9.0}
+                found.append(row("human_model", factor * divergence, smoothing=0.0, **own, **inside))
         found += [
-            row("human_model", divergences[seed], stderr=0.015, smoothing=0.0, **own),
+            row("human_model", divergence, stderr=0.015, smoothing=0.0, **own),
             row("soft_cross_entropy", 0.9 - part, **own),
             row("jensen_shannon", 0.08, **own),
             row("total_variation", 0.15, **own),
@@ -66,7 +87,7 @@ def rows_of(name, augmentation, seed, human):
             continue
         found.append(row("model_human_infinite", 0.99 + step / 10, smoothing=0.0, **own))
         for a in SMOOTHING:
-            found.append(row("human_model", divergences[seed] / 2, smoothing=a, **own))
+            found.append(row("human_model", divergence / 2, smoothing=a, **own))
             found.append(row("model_human", 1 + a + part + step, smoothing=a, **own))
     if human != "none":
         found.append(row("entropy_people", 0.2222))
@@ -95,7 +116,7 @@ def study(tmp_path):
                     for part, values in zip(("confidence", "accuracy", "count"), bins, strict=True)
                 }
                 terms = "nll" if human == "none" else "human_model"
-                arrays |= {f"{temperature}:{terms}": np.full(50, 0.5 + seed) for temperature in BINS}
+                arrays |= {f"{temperature}:{terms}": np.full(50, 0.5 + seed) for temperature in SOFTNESS}
                 if human != "none":
                     arrays["temperatures"] = np.array([0.5, 1.0, 2.0])
                     smoothings = SMOOTHING if human != "probabilities" else ()
@@ -129,7 +150,7 @@ def of(record, printed=None):
         assert table.title
         assert table.caption
         cells = " ".join([*table.header, *(cell for row in table.rows for cell in row)])
-        assert "nan" not in cells
+        assert not re.search(r"\bnan\b", cells)
         assert "not a number" not in cells
     return {table.name.removeprefix("calibration-"): table for table in made}
 
@@ -138,7 +159,7 @@ def of(record, printed=None):
 
 
 def test_the_tables_of_a_study_with_votes(study):
-    assert list(of(study())) == ["table-6", "differences", "temperatures", "agreement", "labels"]
+    assert list(of(study())) == ["table-6", "orders", "differences", "temperatures", "strata", "agreement", "labels"]
 
 
 def test_both_directions_at_a_few_temperatures(study):
@@ -213,7 +234,8 @@ def test_probabilities_have_a_finite_direction_and_no_halves(study):
 def test_a_single_seed_has_no_spread(study):
     made = of(study(seeds=1))
     assert made["table-6"].rows[0][1:4] == ("0.7", "∞ (99.0% of images)", "1.05")
-    assert made["differences"].rows == (("MixUp", "−0.31 (cannot tell)", "0.02 (cannot tell)"),)
+    assert made["differences"].rows == (("MixUp", "−0.31 (cannot tell)", "0.02 (cannot tell)", "−0.1 (cannot tell)"),)
+    assert made["orders"].rows[0] == ("D(human‖model)", "MixUp ~ Baseline", "Baseline ~ MixUp", "MixUp ~ Baseline")
     assert made["labels"].rows[1][:3] == ("Baseline, scaled", "1.5", "0.4")
 
 
@@ -221,38 +243,121 @@ def test_a_single_seed_has_no_spread(study):
 
 
 def test_differences_are_taken_within_seeds(study):
-    """−0.31, −0.30, −0.29: sd 0.01, t with two degrees 4.303, half the interval 0.0248; scaled 0.02, 0, −0.02."""
+    """−0.31, −0.30, −0.29: sd 0.01, t with two degrees 4.303, half the interval 0.0248; scaled 0.02, 0, −0.02.
+
+    Scaled to people −0.10, −0.11, −0.12: a mean of −0.11 with the first one's interval.
+    """
     table = of(study())["differences"]
-    assert table.header == ("Augmentation", "as trained", "scaled")
-    assert table.rows == (("MixUp", "−0.300 [−0.325, −0.275] ↓", "+0.000 [−0.050, +0.050]"),)
+    assert table.header == ("Augmentation", *SOFTNESS)
+    differences = ("−0.300 [−0.325, −0.275] ↓", "+0.000 [−0.050, +0.050]", "−0.110 [−0.135, −0.085] ↓")
+    assert table.rows == (("MixUp", *differences),)
     assert "no matter of softer outputs" in table.caption
 
 
-@pytest.mark.parametrize(("lost", "trained", "scaled"), [(2, "−0.305", "0.01"), (0, "−0.295", "−0.01")])
-def test_a_seed_without_its_baseline_is_left_out_of_the_differences(study, lost, trained, scaled):
+@pytest.mark.parametrize(("lost", "means"), [(2, ("−0.305", "0.01", "−0.105")), (0, ("−0.295", "−0.01", "−0.115"))])
+def test_a_seed_without_its_baseline_is_left_out_of_the_differences(study, lost, means):
     table = of(study(without=[("baseline", lost)]))["differences"]
-    assert table.rows == (("MixUp", f"{trained} (cannot tell)", f"{scaled} (cannot tell)"),)
+    assert table.rows == (("MixUp", *(f"{mean} (cannot tell)" for mean in means)),)
 
 
 def test_a_study_without_the_baseline(study, tmp_path):
     record = study(augmentations=("mixup",))
     made = of(record)
     assert made["table-6"].rows[0][0] == "MixUp"
-    assert "differences" not in made
+    assert not {"differences", "orders"} & set(made)
     assert write_report(record, tmp_path / "report.html").is_file()
 
 
 def test_a_study_of_the_baseline_alone(study, tmp_path):
     record = study(augmentations=("baseline",))
     assert [row[0] for row in of(record)["table-6"].rows] == ["Baseline", "People, half against half"]
-    assert "differences" not in of(record)
+    assert not {"differences", "orders"} & set(of(record))
     assert write_report(record, tmp_path / "report.html").is_file()
 
 
 def test_an_augmentations_settings_are_part_of_its_name(study):
     made = of(study(augmentations=("baseline", "mixup(alpha=0.2)")), PRINTED)
     assert made["table-6"].rows[1][:3] == ("MixUp (alpha=0.2)", "0.420 ± 0.030", "—")
-    assert made["agreement"].rows[2][0] == "MixUp (alpha=0.2), as trained"
+    assert made["agreement"].rows[3][0] == "MixUp (alpha=0.2), as trained"
+
+
+# the order under each choice, and strata
+
+
+def test_orders_by_hand(study):
+    """As trained and scaled to people MixUp is closer on every pair; else both are even."""
+    table = of(study())["orders"]
+    assert table.header == ("Direction", *SOFTNESS)
+    closer, even = "MixUp < Baseline", "Baseline ~ MixUp"
+    assert table.rows == (
+        ("D(human‖model)", closer, even, closer),
+        ("D(model‖human), a = 0.05", even, even, even),
+        ("D(model‖human), a = 0.5", even, even, even),
+        ("D(human‖model), unanimous", closer, even, closer),
+        ("D(human‖model), low", closer, even, closer),
+        ("D(human‖model), high", closer, even, closer),
+    )
+    assert "The paper" not in table.caption
+
+
+def test_the_papers_order_stands_beside_where_it_has_one(study):
+    record = study()
+    assert "The paper" not in of(record, PRINTED)["orders"].caption, "of the baseline alone"
+    printed = PRINTED | {"mixup": {"human_model": Printed(0.239, 0.005, 3, None, "Table 6")}}
+    assert of(record, printed)["orders"].caption.endswith(" The paper's means: MixUp, Baseline.")
+
+
+def test_the_order_is_of_neighbours(study):
+    """Three arms: MixUp's two settings are one network's, so that only the baseline stands apart."""
+    table = of(study(augmentations=("baseline", "mixup", "mixup(alpha=0.2)")))["orders"]
+    assert table.rows[0][1] == "MixUp ~ MixUp (alpha=0.2) < Baseline"
+
+
+def test_a_network_without_a_temperature_has_no_place_in_the_order_of_scaled_ones(study):
+    record = study()
+    for task in record.tasks[3:]:
+        run = record.run(task.name)
+        content = json.loads((run.path / "result.json").read_text(encoding="utf-8"))
+        content["rows"] = [row for row in content["rows"] if row["params"].get("temperature") != "scaled"]
+        (run.path / "result.json").write_text(json.dumps(content), encoding="utf-8")
+    made = of(record)
+    assert made["orders"].rows[0] == ("D(human‖model)", "MixUp < Baseline", "Baseline", "MixUp < Baseline")
+    assert made["labels"].rows[4][:3] == ("MixUp, scaled", "none fits", "—")
+
+
+def test_strata_by_hand(study):
+    """Half, all and twice of D(human‖model): 0.70, 0.72, 0.74."""
+    table = of(study())["strata"]
+    assert table.header == ("Augmentation", "unanimous (500 images)", "low (300 images)", "high (200 images)")
+    assert table.rows[0] == ("Baseline, as trained", "0.360 ± 0.010", "0.720 ± 0.020", "1.440 ± 0.040")
+    assert [row[0] for row in table.rows[:3]] == [f"Baseline, {softness}" for softness in SOFTNESS]
+    assert table.caption.endswith(
+        "Unanimous: images on which people's entropy is 0; low: images on which people's entropy is above 0, at most "
+        "0.2 nats; high: images on which people's entropy is above 0.2 nats."
+    )
+
+
+def test_where_people_all_agree_there_is_one_stratum(study):
+    made = of(study(human="unanimous"))
+    assert made["strata"].header == ("Augmentation", "unanimous (500 images)")
+    assert [row[0] for row in made["orders"].rows][-1] == "D(human‖model), unanimous"
+
+
+# what is compared
+
+
+@pytest.mark.parametrize(
+    ("human", "names"),
+    [
+        ("votes", ["human_model", "human_model_scaled", "human_model_scaled_to_people"]),
+        ("none", ["nll", "nll_scaled"]),
+    ],
+)
+def test_what_studies_are_compared_in(study, human, names):
+    found = measured(study(human=human))
+    assert [quantity.quantity for quantity in found] == names
+    assert [bool(quantity.front) for quantity in found] == [True] + [False] * (len(names) - 1)
+    assert all(len(quantity.terms) == 6 for quantity in found)
 
 
 # agreement and calibration
@@ -272,8 +377,10 @@ def test_agreement_by_hand(study):
     assert [row[0] for row in table.rows] == [
         "Baseline, as trained",
         "Baseline, scaled",
+        "Baseline, scaled to people",
         "MixUp, as trained",
         "MixUp, scaled",
+        "MixUp, scaled to people",
     ]
     # equal over seeds, or 0.40, 0.41, 0.42 and 50%, 51%, 52%
     assert table.rows[0][5:] == ("0.410 ± 0.010", "51.0 ± 1.0")
@@ -289,8 +396,9 @@ def test_where_people_all_agree_there_is_no_second_best(study):
 
 def test_calibration_against_the_labels_by_hand(study):
     table = of(study())["labels"]
-    assert table.header == ("Augmentation", "T", "NLL", "Brier", "ECE (%)", "adaptive ECE (%)")
-    assert len(table.rows) == 4
+    errors = ("ECE (%)", "adaptive ECE (%)", "smooth ECE (%)", "classwise ECE (%)")
+    assert table.header == ("Augmentation", "T", "NLL", "Brier", *errors)
+    assert len(table.rows) == 6
     # NLL 0.50, 0.51, 0.52, after scaling 0.1 less; ECE 5%, 6%, 7%, after scaling 2.5 points less; T 1.50, 1.51, 1.52
     assert table.rows[0][:3] == ("Baseline, as trained", "1", "0.510 ± 0.010")
     assert table.rows[0][4] == "6.0 ± 1.0"
@@ -298,6 +406,9 @@ def test_calibration_against_the_labels_by_hand(study):
     assert table.rows[1][4] == "3.5 ± 1.0"
     assert [row[3].split(" ")[0] for row in table.rows[:2]] == ["0.3000", "0.2000"]
     assert [row[5].split(" ")[0] for row in table.rows[:2]] == ["6.0000", "3.5000"]
+    assert [row[6].split(" ")[0] for row in table.rows[:2]] == ["4.0000", "1.5000"]
+    assert [row[7].split(" ")[0] for row in table.rows[:2]] == ["2.0000", "1.0000"]
+    assert table.rows[2][:2] == ("Baseline, scaled to people", "1.560 ± 0.010")
     assert "1,000 test images, over which the standard error of NLL is at most 0.02." in table.caption
     assert "no human labels" not in table.caption
 

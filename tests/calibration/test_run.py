@@ -8,7 +8,7 @@ from helpers import NARROW, context_of, tasks_of, tiny_study, work
 from judged import CLASSES, TEST_IMAGES, dataset, shares, votes
 from scipy.optimize import brentq
 from scipy.special import log_softmax, rel_entr
-from scipy.stats import entropy
+from scipy.stats import entropy, norm
 from sklearn.metrics import log_loss
 from torch import nn
 
@@ -18,6 +18,7 @@ from mixlens.analysis.store.runs import Store
 from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import in_order
 from mixlens.analysis.training.backend import stream_seed
+from mixlens.calibration.config import SOFTNESS
 from mixlens.calibration.votes import fingerprint
 
 RESAMPLES = 200
@@ -63,8 +64,14 @@ def measured(root, human=None, **values):
     return by_key(read_rows(outcome.done[tasks[0].name]))
 
 
+def stratum(row):
+    return [row.params["stratum"]] if "stratum" in row.params else []
+
+
 def by_key(rows):
-    found = {(row.quantity, row.params.get("temperature"), row.params.get("smoothing")): row for row in rows}
+    found = {
+        (row.quantity, row.params.get("temperature"), row.params.get("smoothing"), *stratum(row)): row for row in rows
+    }
     assert len(found) == len(rows), "each is there once"
     return found
 
@@ -139,23 +146,23 @@ def test_a_task_says_what_its_key_is_made_of():
 # the rows, each computed again from the stored logits
 
 
-def temperature(logits, labels):
-    """The zero of d NLL / d(1/T) = E Σ p z − z_label."""
+def temperature(logits, target):
+    """The zero of d H(target, p) / d(1/T) = E Σ (p − target) z."""
 
     def slope(beta):
         p = np.exp(log_softmax(beta * logits, axis=1))
-        return ((p * logits).sum(1) - logits[np.arange(len(labels)), labels]).mean()
+        return ((p - target) * logits).sum(1).mean()
 
     return 1 / brentq(slope, 1e-3, 1e3, xtol=1e-12)
 
 
-def scaled_by_hand(logits, labels, seed=0):
+def scaled_by_hand(logits, target, seed=0):
     """Log-probabilities of both halves, each at the temperature of the other; the temperatures."""
     generator = torch.Generator().manual_seed(stream_seed("calibration", "halves", seed))
-    order = torch.randperm(len(labels), generator=generator).numpy()
+    order = torch.randperm(len(target), generator=generator).numpy()
     first, second = order[: len(order) // 2], order[len(order) // 2 :]
     found = np.empty_like(logits)
-    temperatures = [temperature(logits[half], labels[half]) for half in (first, second)]
+    temperatures = [temperature(logits[half], target[half]) for half in (first, second)]
     found[second] = log_softmax(logits[second] / temperatures[0], axis=1)
     found[first] = log_softmax(logits[first] / temperatures[1], axis=1)
     return found, temperatures
@@ -168,6 +175,29 @@ def ece_by_hand(confidence, right, bins, adaptive):
     else:
         parts = [np.flatnonzero((confidence > k / bins) & (confidence <= (k + 1) / bins)) for k in range(bins)]
     return sum(len(part) / n * abs(right[part].mean() - confidence[part].mean()) for part in parts if len(part))
+
+
+def classwise_by_hand(p, labels, bins):
+    """Each class's probability as a confidence that it is the label. None is exactly 0, which would lie in no bin."""
+    return np.mean([ece_by_hand(p[:, c], (labels == c).astype(float), bins, adaptive=False) for c in range(CLASSES)])
+
+
+def smooth_by_hand(confidence, right):
+    t = np.linspace(0, 1, 4001)[:, None]
+
+    def error(sigma):
+        mirrored = [2 * k + sign * confidence for k in range(-3, 4) for sign in (1, -1)]
+        kernel = sum(norm.pdf(t, each, sigma) for each in mirrored)
+        return np.trapezoid(np.abs(kernel @ (right - confidence)), t[:, 0]) / len(right)
+
+    return brentq(lambda sigma: error(sigma) - sigma, 1e-3, 1)
+
+
+def strata_by_hand(counts):
+    """Which images are in each, their entropies rounded so that like votes are alike."""
+    people = entropy(counts, axis=1).round(12)
+    middle = np.sort(people[people > 0])[(np.sum(people > 0) - 1) // 2]
+    return {"unanimous": people == 0, "low": (people > 0) & (people <= middle), "high": people > middle}
 
 
 def second_best_by_hand(p, counts):
@@ -183,10 +213,12 @@ def by_hand(logits, labels, counts):
     """(quantity, temperature, smoothing) → terms of images, or a number; nothing of mixlens in it."""
     logits, counts = logits.astype(np.float64), counts.astype(np.float64)
     found = {}
-    after, temperatures = scaled_by_hand(logits, labels)
-    found["temperature", None, None] = sum(temperatures) / 2
     raw = counts / counts.sum(1, keepdims=True)
-    for name, log_p in (("as trained", log_softmax(logits, axis=1)), ("scaled", after)):
+    softness = {"as trained": log_softmax(logits, axis=1)}
+    for name, target in (("scaled", np.eye(CLASSES)[labels]), ("scaled to people", raw)):
+        softness[name], temperatures = scaled_by_hand(logits, target)
+        found["temperature", name, None] = sum(temperatures) / 2
+    for name, log_p in softness.items():
         p = np.exp(log_p)
         confidence, right = p.max(1), (p.argmax(1) == labels).astype(float)
         found["nll", name, None] = -log_p[np.arange(len(labels)), labels]
@@ -195,6 +227,8 @@ def by_hand(logits, labels, counts):
         found["entropy_model", name, None] = entropy(p, axis=1)
         found["ece", name, None] = ece_by_hand(confidence, right, 10, adaptive=False)
         found["adaptive_ece", name, None] = ece_by_hand(confidence, right, 10, adaptive=True)
+        found["classwise_ece", name, None] = classwise_by_hand(p, labels, 10)
+        found["smooth_ece", name, None] = smooth_by_hand(confidence, right)
         found["soft_cross_entropy", name, None] = -(raw * log_p).sum(1)
         middle = (p + raw) / 2
         found["jensen_shannon", name, None] = (rel_entr(p, middle) + rel_entr(raw, middle)).sum(1) / 2
@@ -208,12 +242,19 @@ def by_hand(logits, labels, counts):
             people = (counts + a) / (counts.sum(1, keepdims=True) + CLASSES * a)
             found["human_model", name, a] = rel_entr(people, p).sum(1)
             found["model_human", name, a] = rel_entr(p, people).sum(1)
+        for part, images in strata_by_hand(counts).items():
+            for quantity, a in (
+                ("soft_cross_entropy", None),
+                ("human_model", 0.0),
+                *(("model_human", a) for a in SMOOTHING),
+            ):
+                found[quantity, name, a, part] = found[quantity, name, a][images]
     found["entropy_people", None, None] = entropy(raw, axis=1)
     return found
 
 
 UNITS = {"brier": "", "total_variation": "", "entropy_correlation": "", "temperature": ""} | dict.fromkeys(
-    ("ece", "adaptive_ece", "second_best", "model_human_infinite"), "fraction"
+    ("ece", "adaptive_ece", "classwise_ece", "smooth_ece", "second_best", "model_human_infinite"), "fraction"
 )
 
 
@@ -227,7 +268,8 @@ def test_every_row_is_what_the_stored_logits_say(done, index):
     assert set(rows) == {*expected, *(("split_half", None, a) for a in SMOOTHING)}
     for which, terms in expected.items():
         row = rows[which]
-        assert row.value == pytest.approx(np.mean(terms), rel=1e-4 if "temperature" in which else 1e-5), which
+        rel = 2e-3 if row.quantity == "smooth_ece" else 1e-5  # that is on a grid
+        assert row.value == pytest.approx(np.mean(terms), rel=rel), which
         assert row.n == (np.size(terms) if np.size(terms) > 1 else TEST_IMAGES), which
         assert row.unit == UNITS.get(row.quantity, "nats"), which
 
@@ -240,7 +282,7 @@ def test_what_every_row_says_of_itself(done):
             assert (row.model, row.seed, row.bound) == ("preact-resnet18(width=4)", 0, "none")
             assert (row.augmentation, row.run) == (augmentation, task.name)
             assert math.isfinite(row.value)
-            assert (row.params.get("bins") == 10) == row.quantity.endswith("ece")
+            assert (row.params.get("bins") == 10) == (row.quantity in ("ece", "adaptive_ece", "classwise_ece"))
 
 
 def test_the_errors_are_those_of_means_over_images(done):
@@ -256,7 +298,7 @@ def test_the_errors_are_those_of_means_over_images(done):
             continue
         assert row.ci_low <= row.value <= row.ci_high
         assert row.ci_high - row.ci_low == pytest.approx(3.92 * row.stderr, rel=0.25)
-        if np.size(terms) > 1:
+        if np.size(terms) == TEST_IMAGES:
             assert row.stderr == pytest.approx(terms.std() / math.sqrt(len(terms)), rel=0.2), which
             checked += 1
     assert checked > 20
@@ -288,9 +330,9 @@ def test_reliability_diagrams_are_stored_beside_the_rows(done):
     tasks, outcome = done
     run = outcome.done[tasks[0].name]
     rows = by_key(read_rows(run))
-    names = [f"{name}:{part}" for name in ("as trained", "scaled") for part in ("confidence", "accuracy", "count")]
+    names = [f"{name}:{part}" for name in SOFTNESS for part in ("confidence", "accuracy", "count")]
     arrays = run.read_arrays(*names)
-    for name in ("as trained", "scaled"):
+    for name in SOFTNESS:
         confidence, accuracy, count = (arrays[f"{name}:{part}"] for part in ("confidence", "accuracy", "count"))
         assert confidence.shape == (10,)
         assert count.sum() == TEST_IMAGES
@@ -300,14 +342,42 @@ def test_reliability_diagrams_are_stored_beside_the_rows(done):
 
 def test_scaling_leaves_the_order_of_classes_alone(done):
     rows = by_key(read_rows(done[1].done[done[0][0].name]))
-    assert rows["second_best", "scaled", None].value == rows["second_best", "as trained", None].value
-    assert rows["entropy_model", "scaled", None].value != rows["entropy_model", "as trained", None].value
+    first = rows["second_best", "as trained", None], rows["entropy_model", "as trained", None]
+    for name in ("scaled", "scaled to people"):
+        assert rows["second_best", name, None].value == first[0].value
+        assert rows["entropy_model", name, None].value != first[1].value
+
+
+def test_scaled_to_people_a_network_is_closer_to_them_than_scaled_to_labels(done):
+    """Fitted on the other half of 80 images, each is best for its own target, and both halves are alike enough."""
+    for task in done[0]:
+        rows = by_key(read_rows(done[1].done[task.name]))
+        for quantity, best in (("human_model", "scaled to people"), ("nll", "scaled")):
+            a = 0.0 if quantity == "human_model" else None
+            values = {name: rows[quantity, name, a].value for name in ("scaled", "scaled to people")}
+            assert min(values, key=values.get) == best
+        assert rows["temperature", "scaled", None].value != rows["temperature", "scaled to people", None].value
+
+
+def test_the_strata_are_parts_of_the_whole(done):
+    """Means over strata, weighted by their images, are the mean over all."""
+    rows = by_key(read_rows(done[1].done[done[0][0].name]))
+    parts = {which: row for which, row in rows.items() if len(which) == 4}
+    assert {which[3] for which in parts} == {"unanimous", "low", "high"}
+    for which in {which[:3] for which in parts}:
+        own = [row for part, row in parts.items() if part[:3] == which]
+        assert sum(row.n for row in own) == TEST_IMAGES
+        assert sum(row.n * row.value for row in own) / TEST_IMAGES == pytest.approx(rows[which].value)
+    notes = {which[3]: row.note for which, row in parts.items()}
+    assert notes["unanimous"] == "images on which people's entropy is 0"
+    assert notes["low"].startswith("images on which people's entropy is above 0, at most ")
+    assert notes["high"] == notes["low"].replace("0, at most ", "")
 
 
 def test_the_cross_entropy_is_peoples_entropy_and_their_divergence(done):
     for task in done[0]:
         rows = by_key(read_rows(done[1].done[task.name]))
-        for name in ("as trained", "scaled"):
+        for name in SOFTNESS:
             total = rows["entropy_people", None, None].value + rows["human_model", name, 0.0].value
             assert rows["soft_cross_entropy", name, None].value == pytest.approx(total)
 
@@ -333,8 +403,9 @@ def test_without_people_only_the_labels_are_measured(done, root):
     tasks, outcome = worked(root)
     assert outcome.fresh == 2, "nothing is trained again"
     rows = by_key(read_rows(outcome.done[tasks[0].name]))
-    quantities = {"temperature", "nll", "brier", "entropy_model", "ece", "adaptive_ece"}
+    quantities = {"temperature", "nll", "brier", "entropy_model", "ece", "adaptive_ece", "classwise_ece", "smooth_ece"}
     assert {quantity for quantity, _, _ in rows} == quantities
+    assert {name for _, name, _ in rows} == {"as trained", "scaled"}
     with_people = by_key(read_rows(done[1].done[done[0][0].name]))
     for which, row in rows.items():
         other = with_people[which]
@@ -354,7 +425,7 @@ def test_probabilities_have_no_smoothing_and_no_halves(done, root, tmp_path):
     np.save(tmp_path / "shares.npy", shares().numpy())
     rows = measured(root, calibration={"counts": str(tmp_path / "shares.npy")})
     own = by_key(read_rows(done[1].done[done[0][0].name]))
-    assert set(rows) == {(q, t, a) for q, t, a in own if a in (None, 0.0)}
+    assert set(rows) == {which for which in own if which[2] in (None, 0.0)}
     for which, row in rows.items():
         if row.quantity != "second_best":  # of ties, which rounding may break
             assert row.value == pytest.approx(own[which].value), which
@@ -373,7 +444,8 @@ def test_people_who_all_agree_leave_nothing_to_rank(done, root):
     """No second choice, no spread of entropies: no rows, in place of rows that say nothing."""
     labels = dataset().test.labels
     rows = measured(root, 6 * nn.functional.one_hot(labels, CLASSES))
-    assert not {"second_best", "entropy_correlation"} & {quantity for quantity, _, _ in rows}
+    assert {row.params.get("stratum") for row in rows.values()} == {None, "unanimous"}
+    assert not {"second_best", "entropy_correlation"} & {which[0] for which in rows}
     assert rows["entropy_people", None, None].value == 0
     assert rows["human_model", "as trained", 0.0].value == pytest.approx(rows["nll", "as trained", None].value)
     assert rows["model_human_infinite", "scaled", 0.0].value == 1

@@ -19,10 +19,13 @@ from ..analysis.information.rate import rate, rate_per_sample
 from ..analysis.information.rate_gaussian import rate_gaussian
 from ..analysis.information.rate_mixture import rate_mixture
 from ..analysis.information.sandwich import sandwich
-from ..analysis.information.smallest_rate import smallest_rate
+from ..analysis.information.smallest_rate import smallest_encoder
 from ..analysis.interface import Estimate
 from ..analysis.training.backend import Backend, images_at_once
 from .model import VAE
+
+NEG_ELBO_NOTE = "E [KL(q(z|x)‖N(0,I)) + ½‖x − x̂‖²], at least −E log p(x) less the constant ½ D log 2π"
+ACTIVE = 0.1  # nats: a latent that carries less, on average, has died
 
 
 class Coded(NamedTuple):
@@ -123,7 +126,10 @@ def information(test: Chain, fit: Chain, *, critic_steps: int, generator: Genera
     }
     gap = gap_between(prior, estimates["rate_mixture"], bounds.lower)
     estimates |= {"marginal_gap_lower": gap.lower, "marginal_gap_upper": gap.upper}
-    estimates["latents_upper"] = smallest_rate((own, fit.own), (test.reference, fit.reference), generator=generator)
+    chosen = smallest_encoder(fit.own, fit.reference)
+    estimates["latents_upper"] = (
+        rate_mixture(*test.reference, fit=fit.reference, generator=generator) if chosen else estimates["rate_mixture"]
+    )
     for name, pair in zip(("latents_canonical", "paired_canonical"), _paired(test), strict=True):
         with suppress(InputError):
             estimates[name] = gaussian(*pair)
@@ -151,22 +157,12 @@ def others_than(images: Tensor, known: Tensor) -> Tensor:
     return images[torch.tensor([image.numpy().tobytes() not in seen for image in images.cpu()], device=images.device)]
 
 
-NEG_ELBO_NOTE = "E [KL(q(z|x)‖N(0,I)) + ½‖x − x̂‖²], at least −E log p(x) less the constant ½ D log 2π"
-ACTIVE = 0.1  # nats: a latent that carries less, on average, has died
-
-
 def negative_elbo(coded: Coded) -> Tensor:
     """Rate plus half the squared error of each image (N,), in nats, from its one latent draw.
 
     −ELBO of a decoder with unit variance, without the constant ½ D log 2π: what training minimises.
     """
     return coded.rate + 0.5 * (coded.x - coded.reconstruction).square().flatten(1).sum(1)
-
-
-def rate_per_latent(coded: Coded) -> Tensor:
-    """E D(q(z_j|x) ‖ N(0, 1)) of each latent (latents,), in nats; they add up to the rate."""
-    columns = [coded.mean.double(), coded.log_scale.double()]
-    return 0.5 * (columns[0].square() + (2 * columns[1]).exp() - 1 - 2 * columns[1]).mean(0)
 
 
 def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:

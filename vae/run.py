@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..analysis.information.rate import rate
+from ..analysis.information.rate import rate, rate_per_latent
 from ..analysis.interface import BASELINE, Estimate, Measurement, Network, Task
 from ..analysis.masks.policies import Policy, parse_policy
 from ..analysis.schema import narrowed, setting
@@ -31,7 +31,6 @@ from .measures import (
     mean_squared_error,
     negative_elbo,
     others_than,
-    rate_per_latent,
     reencode,
 )
 from .oracle import oracle_task
@@ -121,7 +120,7 @@ def _measurement(asked: Asked, policy: Policy, reference: Task, trained: Task) -
     seed = reference.config.seed
     return Task(
         kind="vae-measure",
-        version=6,
+        version=7,
         work=f"{__name__}:measure",
         config=Measuring(narrowed(MeasuringSettings, asked.config), seed, asked.config.latents, pair),
         section=SECTION.name,
@@ -156,7 +155,7 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     again = reencode(
         trained, real.reconstruction, backend, generator=backend.generator("vae", "again", seed), noise=noise
     )
-    error, by_latent = mean_squared_error(own.x, own.reconstruction), rate_per_latent(own)
+    error, by_latent = mean_squared_error(own.x, own.reconstruction), rate_per_latent(own.mean, own.log_scale)
     fit = encode_chain(
         trained,
         reference,

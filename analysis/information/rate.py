@@ -19,7 +19,16 @@ def rate_per_sample(mean: Tensor, log_scale: Tensor) -> Tensor:
         raise InputError(
             f"means and log-scales must both be (N, d), got {tuple(mean.shape)} and {tuple(log_scale.shape)}."
         )
-    return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
+    return _terms(mean, log_scale).sum(1)
+
+
+def rate_per_latent(mean: Tensor, log_scale: Tensor) -> Tensor:
+    """E D(q(z_j|x) ‖ N(0, 1)) in nats of each latent (d,), over rows (N, d); they add up to the rate."""
+    return _terms(mean, log_scale).mean(0)
+
+
+def _terms(mean: Tensor, log_scale: Tensor) -> Tensor:
+    return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale)
 
 
 def rate(mean: Tensor, log_scale: Tensor) -> Estimate:

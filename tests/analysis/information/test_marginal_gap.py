@@ -53,7 +53,10 @@ def test_the_upper_error_is_that_of_leaving_each_image_out():
 @pytest.mark.parametrize(("nats", "d"), [(0.5, 1), (2, 4), (4, 8), (12, 8)])
 def test_the_gap_lies_between(nats, d, offset, stretch):
     world = GaussianWorld.with_information(nats, d, offset=offset, stretch=stretch)
-    gaps = [marginal_gap(*of_world(world, 200, seed), fit=of_world(world, 1000, 1000 + seed)[:2]) for seed in range(20)]
+    gaps = [
+        marginal_gap(*of_world(world, 200, seed), fit=of_world(world, 1000, 1000 + seed)[:2], generator=generator())
+        for seed in range(20)
+    ]
     for side, sign in ((0, 1), (1, -1)):
         values = torch.tensor([gap[side].value for gap in gaps], dtype=torch.float64)
         assert sign * (values.mean().item() - world.gap()) <= 4 * values.std().item() / math.sqrt(20)
@@ -61,7 +64,7 @@ def test_the_gap_lies_between(nats, d, offset, stretch):
 
 def test_both_sides_are_close_where_images_are_many():
     world = GaussianWorld.with_information(1, 2, offset=1.0, stretch=0.5)
-    gap = marginal_gap(*of_world(world, 4000, 0), fit=of_world(world, 4000, 1)[:2])
+    gap = marginal_gap(*of_world(world, 4000, 0), fit=of_world(world, 4000, 1)[:2], generator=generator())
     assert gap.lower.value == pytest.approx(world.gap(), abs=0.05)
     assert gap.upper.value == pytest.approx(world.gap(), abs=0.1)
     assert gap.lower.stderr < 0.05
@@ -70,13 +73,13 @@ def test_both_sides_are_close_where_images_are_many():
 def test_a_prior_that_fits_has_no_gap():
     world = GaussianWorld.with_information(2, 3)
     assert world.gap() == pytest.approx(0, abs=1e-12)
-    gap = marginal_gap(*of_world(world, 2000, 0), fit=of_world(world, 2000, 1)[:2])
+    gap = marginal_gap(*of_world(world, 2000, 0), fit=of_world(world, 2000, 1)[:2], generator=generator())
     assert abs(gap.lower.value) < 4 * gap.lower.stderr + 3 * 6 / (4 * 2000)
 
 
 def test_saturation_is_passed_on():
     world = GaussianWorld.with_information(78, 16)
-    gap = marginal_gap(*of_world(world, 300, 0), fit=of_world(world, 1000, 1)[:2])
+    gap = marginal_gap(*of_world(world, 300, 0), fit=of_world(world, 1000, 1)[:2], generator=generator())
     assert (gap.upper.saturated, gap.upper.stderr, gap.upper.interval) == (True, None, None)
     assert gap.upper.value == pytest.approx(78 - math.log(300), abs=2)
     assert not gap.lower.saturated

@@ -5,6 +5,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from mixlens.analysis.information import GaussianWorld, rate
+from mixlens.analysis.information.rate import rate_per_latent
 
 
 def generator(seed=0):
@@ -73,3 +74,13 @@ def test_single_precision_is_computed_in_double():
 def test_gradients_are_not_kept():
     mean, log_scale = encodings()
     assert not rate(mean.requires_grad_(), log_scale.requires_grad_()).samples.requires_grad
+
+
+def test_rates_of_latents_add_up():
+    mean, log_scale = encodings()
+    by_latent = rate_per_latent(mean, log_scale)
+    assert by_latent.shape == (mean.shape[1],)
+    assert by_latent.sum().item() == pytest.approx(rate(mean, log_scale).value, rel=1e-12)
+    for j, value in enumerate(by_latent.tolist()):
+        assert value == pytest.approx(rate(mean[:, j : j + 1], log_scale[:, j : j + 1]).value, rel=1e-12)
+    assert not rate_per_latent(torch.zeros(5, 3), torch.zeros(5, 3)).any()

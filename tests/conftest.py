@@ -1,6 +1,7 @@
 """What tests of several folders use: a user's own modules, mistakes on the command line, trainings compared."""
 
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -102,3 +103,24 @@ def mortal():
                 raise KeyboardInterrupt
 
     return Mortal
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """A block in which every reporter raises KeyboardInterrupt once so many steps are done, as Ctrl-C does; it must."""
+
+    @contextmanager
+    def run(count):
+        advance, left = Reporter.advance, iter(range(count))
+
+        def killed(self, *arguments, **options):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            advance(self, *arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Reporter, "advance", killed)
+            with pytest.raises(KeyboardInterrupt):
+                yield
+
+    return run

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.models.preact_resnet import PreActResNet18
 from mixlens.analysis.store.results import read_rows
 from mixlens.analysis.store.runs import Store
 from mixlens.analysis.study.conduct import Prepared
@@ -85,3 +86,15 @@ def stand_in():
         for step in (7, 13)
     ]
     return Dataset("cifar10", *splits, tuple("abcdefghij"), (0.5,) * 3, (0.25,) * 3)
+
+
+def resnet(seed=0):
+    """PreAct-ResNet18 of width 4 whose batch norms are not those of an untrained network."""
+    torch.manual_seed(seed)
+    network = PreActResNet18(4, width=4).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+    return network

@@ -10,11 +10,11 @@ import pytest
 import pytorch_grad_cam
 import torch
 import torch.nn.functional as F
+from helpers import resnet
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.preact_resnet import PreActResNet18
 from mixlens.classifier.model import Classifier
 from mixlens.gradcam.library import UNUSABLE, LibraryMethod
 from mixlens.gradcam.measures import heatmap_sums, heatmaps, normalise
@@ -29,18 +29,6 @@ X = torch.rand(7, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(7) % 4
 LAYERS = ("stem", "stages.0", "stages.1.0.conv1", "stages.2")
 SIDES = (16, 16, 8, 4)
-
-
-def resnet():
-    """PreAct-ResNet18 of width 4 whose batch norms are not those of an untrained network."""
-    torch.manual_seed(0)
-    network = PreActResNet18(4, width=4).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
-    return network
 
 
 def smooth():

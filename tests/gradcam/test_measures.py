@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import resnet
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
@@ -12,7 +13,6 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.models.preact_resnet import PreActResNet18
 from mixlens.classifier.model import Classifier
 from mixlens.gradcam.measures import heatmap_sums, heatmaps, normalise
 from mixlens.gradcam.methods import find_method
@@ -34,18 +34,6 @@ def small(seed=0, inplace=False):
         nn.Flatten(),
         nn.Linear(96, 4),
     ).eval()
-
-
-def resnet(seed=0):
-    """PreAct-ResNet18 of width 4 whose batch norms are not those of an untrained network."""
-    torch.manual_seed(seed)
-    network = PreActResNet18(4, width=4).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
-    return network
 
 
 def sums(model, layers, images=X, labels=LABELS, **options):

@@ -360,18 +360,23 @@ def test_collate_in_a_data_loader(kind):
         assert torch.allclose(labels.sum(1), torch.ones(4))
 
 
-@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
-def test_compiles_in_one_graph(kind):
-    torch.compiler.reset()
-    x, y = batch(6)
-    mix = kind(num_classes=5)
-    compiled = torch.compile(lambda x, y: mix(x, y), fullgraph=True, backend="aot_eager")
+def same_as_uncompiled(compiled, mix, x, y):
     torch.manual_seed(0)
     expected = mix(x, y)
     torch.manual_seed(0)
     got = compiled(x, y)
     assert torch.allclose(got[0], expected[0], atol=1e-6)
     assert torch.allclose(got[1], expected[1], atol=1e-6)
+    return got
+
+
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
+def test_compiles_in_one_graph(kind):
+    torch.compiler.reset()
+    x, y = batch(6)
+    mix = kind(num_classes=5)
+    compiled = torch.compile(lambda x, y: mix(x, y), fullgraph=True, backend="aot_eager")
+    got = same_as_uncompiled(compiled, mix, x, y)
     fresh = compiled(x, y)
     assert not torch.equal(fresh[0], got[0])
 
@@ -388,13 +393,7 @@ def test_compiles_for_batches_of_any_size(kind, mode):
 
     compiled = torch.compile(lambda x, y: mix(x, y), fullgraph=True, backend=backend)
     for count in (6, 9, 10, 3):
-        x, y = batch(count)
-        torch.manual_seed(0)
-        expected = mix(x, y)
-        torch.manual_seed(0)
-        got = compiled(x, y)
-        assert torch.allclose(got[0], expected[0], atol=1e-6)
-        assert torch.allclose(got[1], expected[1], atol=1e-6)
+        same_as_uncompiled(compiled, mix, *batch(count))
     assert len(traced) == 2  # for the first size, then for any
 
 

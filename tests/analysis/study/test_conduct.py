@@ -9,7 +9,6 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import read_record
 from mixlens.analysis.store.runs import HISTORY, MODEL, Run
 from mixlens.analysis.study.conduct import prepare
-from mixlens.analysis.training.progress import Reporter
 from mixlens.classifier.config import ClassifierConfig
 
 SMALL = ClassifierConfig(model="preact-resnet18(width=2)", epochs=1, batch_size=32)
@@ -159,20 +158,11 @@ def test_tasks_that_take_turns_are_what_they_are_one_by_one(at_once, several, tm
     assert_alike(left(tmp_path / "1"), left(tmp_path / str(at_once)))
 
 
-def test_turns_that_are_interrupted_go_on_bit_for_bit(several, tmp_path, monkeypatch):
+def test_turns_that_are_interrupted_go_on_bit_for_bit(several, tmp_path, killed_after):
     conduct(several(), Machine(out=tmp_path / "whole", quiet=True, threads=1))
     machine = Machine(out=tmp_path / "killed", quiet=True, threads=1, at_once=4)
-    advance, steps = Reporter.advance, iter(range(22))
-
-    def killed(self, detail="", count=1, **options):
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        advance(self, detail, count, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Reporter, "advance", killed)
-        with pytest.raises(KeyboardInterrupt):
-            conduct(several(), machine)
+    with killed_after(22):
+        conduct(several(), machine)
     assert len(list((tmp_path / "killed" / "runs").glob("*.partial"))) == 4
     assert not list((tmp_path / "killed" / "runs").glob("*.lease"))
     conduct(several(), machine)

@@ -7,7 +7,6 @@ from safetensors.torch import load_file
 from mixlens import Machine, Study, conduct
 from mixlens.analysis.store.record import read_record
 from mixlens.analysis.store.runs import HISTORY, MODEL
-from mixlens.analysis.training.progress import Reporter
 from mixlens.classifier.config import ClassifierConfig
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -53,18 +52,9 @@ def test_deterministic_trainings_are_the_same_bit_for_bit_however_many_take_turn
     assert_same_bits(made(tmp_path, at_once), alone)
 
 
-def test_killed_trainings_go_on_to_the_same_weights(alone, tmp_path, monkeypatch):
-    advance, steps = Reporter.advance, iter(range(40))
-
-    def killed(self, detail="", count=1, **options):
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        advance(self, detail, count, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Reporter, "advance", killed)
-        with pytest.raises(KeyboardInterrupt):
-            made(tmp_path, 4)
+def test_killed_trainings_go_on_to_the_same_weights(alone, tmp_path, killed_after):
+    with killed_after(40):
+        made(tmp_path, 4)
     assert len(list((tmp_path / "runs").glob(f"*.partial/{HISTORY}"))) > 1
     found = made(tmp_path, 4)
     for name, state in alone.items():  # a graph is captured anew after warm steps, which may round otherwise

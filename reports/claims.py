@@ -30,7 +30,7 @@ CAPTION = (
     "correction for the differences of the claim. No better means by no more than "
     f"{MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the contrary. "
     "Power: about how often a study with this spread and number of seeds would agree if the differences were the "
-    "paper’s. Of a claim about every ε the ε with the greatest difference is shown. Arrows are corrected alike. "
+    "paper’s. Of a claim about every ε the ε at which the first lies furthest above is shown. Arrows are corrected alike. "
     "These are verdicts on this study’s networks and schedules, not on the paper’s."
 )
 
@@ -203,19 +203,13 @@ def judge(answers: Answers, sizes: Mapping[int | None, Answers] | None = None) -
     for claim in CLAIMS:
         worlds = by_size if claim.at_every_size else {"": answers}
         differences = [found for where, known in worlds.items() for found in _differences(claim, where, known)]
-        shown = [max(found, key=lambda one: abs(one.change.value)) for found in differences if found]
-        corrected = holm([one.change for found in differences for one in found])
-        arrows = dict(zip((id(one) for found in differences for one in found), corrected, strict=True))
-        judged.append(
-            Judged(
-                claim,
-                _verdict([(one.relation, one.change) for found in differences for one in found])
-                if worlds and all(differences)
-                else "not run",
-                tuple((one.words, arrows[id(one)]) for one in shown),
-                shown[0].figure if shown else "",
-            )
-        )
+        changes = [(one.relation, one.change) for found in differences for one in found]
+        verdict = _verdict(changes) if worlds and all(differences) else "not run"
+        corrected = iter(holm([change for _, change in changes]))
+        arrowed = [[one._replace(change=next(corrected)) for one in found] for found in differences if found]
+        shown = [max(found, key=lambda one: one.change.value) for found in arrowed]  # of each ε the furthest above
+        evidence = tuple((one.words, one.change) for one in shown)
+        judged.append(Judged(claim, verdict, evidence, shown[0].figure if shown else ""))
     return judged
 
 

@@ -30,8 +30,8 @@ CAPTION = (
     "correction for the differences of the claim. No better means by no more than "
     f"{MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the contrary. "
     "Power: about how often a study with this spread and number of seeds would agree if the differences were the "
-    "paper’s. Of a claim about every ε the ε at which the first lies furthest above is shown. Arrows are corrected alike. "
-    "These are verdicts on this study’s networks and schedules, not on the paper’s."
+    "paper’s. Of a claim about every ε the ε at which the first lies furthest above is shown. Arrows are corrected "
+    "alike. These are verdicts on this study’s networks and schedules, not on the paper’s."
 )
 
 

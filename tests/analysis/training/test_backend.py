@@ -22,6 +22,13 @@ def test_auto_resolves_to_what_is_here():
     assert make_backend(str(backend.device), backend.precision) == backend
 
 
+@pytest.mark.parametrize("unit", ["amx_tile", "avx512_bf16", None])
+def test_a_cpu_that_multiplies_bf16_itself_trains_in_it(unit, monkeypatch):
+    for name in ("amx_tile", "avx512_bf16"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name == unit, raising=False)
+    assert make_backend("cpu").precision == ("fp32" if unit is None else "bf16")
+
+
 def test_what_is_asked_for_is_taken():
     backend = make_backend("cpu", "bf16", compile=True, deterministic=True)
     assert dataclasses.astuple(backend) == (torch.device("cpu"), "bf16", True, True, None)

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter as Argument
 from inspect import Signature
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CommandCollisionError
@@ -17,6 +18,9 @@ from ..analysis.interface import Machine, Section
 from ..analysis.study.sections import with_used
 from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides_of
 from .tools import screen, write_reports
+
+if TYPE_CHECKING:
+    from ..analysis.study.conduct import Prepared
 
 OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
 
@@ -63,7 +67,7 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
         Parameters
         ----------
         study
-            A preset (demo, cpu, gpu, paper) or a YAML file.
+            A preset (demo, cpu, gpu, paper, paper-core) or a YAML file.
         sections
             Only these sections of it, e.g. vae,robustness.
         dry_run
@@ -94,7 +98,7 @@ def _section_command(
     Parameters
     ----------
     config
-        A preset (demo, cpu, gpu, paper) or a YAML file to start from. Default: the paper's settings.
+        A preset (demo, cpu, gpu, paper, paper-core) or a YAML file to start from. Default: the paper's settings.
     """
     return _with_flags(run, [_option("config", Annotated[str | None, Parameter(group=STUDY)])], flags)
 
@@ -123,28 +127,45 @@ def _run(
     *,
     dry_run: bool = False,
 ) -> int:
-    """Read the study, run what is missing, and write the report; or only show the plan."""
+    """Read the study, run what is missing, and write the report; or only show the plan.
+
+    Its variants are run after it, and stand beside it in its report.
+    """
+    from ..analysis.store.record import combine
     from ..analysis.study.conduct import prepare
-    from ..analysis.study.study import read_study
+    from ..analysis.study.study import read_studies
 
-    prepared = prepare(read_study(source, sections, overrides), Machine(**machine))
+    studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
-        from ..analysis.study.forecast import forecast
-        from ..reports import paper
-        from ..reports.power import seeds_needed
-        from .tables import plan_table, power_words
-
-        screen().print(plan_table(prepared.study.name, forecast(prepared.tasks, prepared.store)))
-        if prepared.study.data == paper.DATA_SET:
-            needed = seeds_needed(prepared.study.sections, prepared.study.augmentations)
-            screen().print(power_words(needed, len(prepared.study.seeds)))
+        for study in studies:
+            _show(prepare(study, place))
         return 0
     from ..reports.content import has_content
 
-    record = prepared.run(command)
-    for task in record.tasks:
-        if task.state != "done":
-            print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
-    if has_content(record):
-        write_reports(record, prepared.folder)
-    return 1 if any(task.state == "failed" for task in record.tasks) else 0
+    for study in studies[1:]:
+        prepare(study, place)  # what is wrong with any is known before the first has run
+    records, folder = [], Path()
+    for study in studies:
+        prepared = prepare(study, place)
+        records.append(record := prepared.run(command))
+        folder = folder if records[1:] else prepared.folder
+        for task in record.tasks:
+            if task.state != "done":
+                print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
+    whole = combine(records, mixed=True) if records[1:] else records[0]
+    if has_content(whole):
+        write_reports(whole, folder)
+    return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
+
+
+def _show(prepared: Prepared) -> None:
+    """A study's plan, and of the paper's data how many seeds its claims need."""
+    from ..analysis.study.forecast import forecast
+    from ..reports import paper
+    from ..reports.power import seeds_needed
+    from .tables import plan_table, power_words
+
+    study = prepared.study
+    screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store)))
+    if study.data == paper.DATA_SET:
+        screen().print(power_words(seeds_needed(study.sections, study.augmentations), len(study.seeds)))

@@ -20,7 +20,7 @@ from helpers import stand_in
 from mixlens.analysis.store.record import read_record
 from mixlens.analysis.study.plan import plan
 from mixlens.analysis.study.sections import installed_sections
-from mixlens.analysis.study.study import PRESETS, read_study
+from mixlens.analysis.study.study import PRESETS, read_studies
 from mixlens.analysis.training.backend import make_backend
 from mixlens.cli.main import main
 
@@ -86,8 +86,12 @@ def made(out):
 def plan_of(preset, root):
     """The name and label of every task of a preset on pictures that take no data set, in an empty folder of data."""
     sections = installed_sections()
-    tasks = plan(read_study(preset, sections, EXACT), sections, stand_in(), make_backend("cpu"), root)
-    return [f"{task.name}  {task.label}" for task in tasks]
+    tasks = [
+        task
+        for study in read_studies(preset, sections, EXACT)
+        for task in plan(study, sections, stand_in(), make_backend("cpu"), root)
+    ]
+    return list(dict.fromkeys(f"{task.name}  {task.label}" for task in tasks))
 
 
 def environment():

@@ -119,6 +119,8 @@ def _with_information(record):
                     )
                 )
             write_rows(run, rows, 12.0)
+            arrays = run.read_arrays()
+            run.write_arrays({**arrays, "rate_mixture": INFORMATION["rate_mixture"] * arrays["rate"]})
     made = Run(record.runs / "vae-oracle-0")
     made.path.mkdir()
     made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})

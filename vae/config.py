@@ -7,6 +7,8 @@ from ..analysis.errors import InputError
 from ..analysis.interface import Section
 from ..analysis.schema import check_ranges, setting
 
+ACTIVE = 0.1  # nats: a latent that carries less, on average, has died
+
 
 @dataclass(frozen=True)
 class TrainingSettings:

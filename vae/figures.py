@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,9 @@ from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.seeds import sd
 from ..analysis.store.record import StudyRecord
-from . import bounds_figures
+from . import bounds_figures, protocol_figures
 from .bounds_figures import Line, of
-from .config import SECTION
+from .config import ACTIVE, SECTION
 
 # quantity → (heading, axis label); the paper's names, with what they are
 QUANTITIES = {
@@ -36,6 +36,8 @@ COMPARED = {
     "latents_canonical": "I(Z_A;Z_X), canonical",
     "mse": "MSE",
 }
+TIGHTEST = ("rate_mixture", "I(Z_A;X), mixture-marginal rate")  # of the upper bounds
+LINEAR = {"rate": "linear_rate", "mse": "linear_mse"}  # quantity → the same of the linear VAE
 SELF, INDEPENDENT = "self", "independent"
 
 ABOUT = About(
@@ -85,9 +87,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Table 1 with the paper's values beside ours, the differences to the baseline, and what the rates leave open."""
     rows = _rows(record)
     lines = _lines(record, rows)
-    linear = record.table(SECTION.name)
     shown = [_table_1(rows, lines, printed), _differences(rows, lines), *bounds_figures.tables(rows, lines)]
-    return [*shown, _quality(rows, lines, linear)] if "neg_elbo" in set(rows["quantity"]) else shown
+    return [*shown, _quality(rows, lines, _linear(record))] if "neg_elbo" in set(rows["quantity"]) else shown
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
@@ -95,28 +96,45 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     rows = _rows(record)
     lines = _lines(record, rows)
     trained = [line._replace(name=record.label(line.arm)) for line in lines if line.pair == INDEPENDENT]
-    shown = [_quantities_plot(rows, lines, printed)]
+    quantities = set(rows["quantity"])
+    shown = [_quantities_plot(rows, lines, printed, _linear(record))]
+    if "rate_gaussian" in quantities:
+        shown.append(bounds_figures.range_plot(rows, lines))
+    if found := protocol_figures.points(rows[rows["pair"] == INDEPENDENT]):
+        shown.append(protocol_figures.protocol_plot(found))
+    if trained and "active_units" in quantities:
+        shown.append(_latents_plot(record, trained))
     if trained:
         shown += [_reconstructions_plot(record, rows, trained), _curves_plot(record, rows, trained)]
-    if "rate_gaussian" in set(rows["quantity"]):
-        shown.insert(1, bounds_figures.range_plot(rows, lines))
     tried = record.table(SECTION.name).dropna(subset="estimator") if record.done("vae-oracle") else None
     return shown if tried is None else [*shown, bounds_figures.oracle_plot(tried)]
 
 
 def measured(record: StudyRecord) -> list[Measured]:
-    """What the front page and the claims compare: the rates and the error of each augmentation's own VAE."""
+    """What the front page and the claims compare: bounds and the error of each augmentation's own VAE.
+
+    The tightest upper bound leads.
+    """
+    there = set(_rows(record)["quantity"])
+    headings = dict([TIGHTEST] if TIGHTEST[0] in there else []) | {name: text for name, (text, _) in QUANTITIES.items()}
     return [
         Measured(
             quantity,
             heading,
             "" if quantity == "mse" else "nats",
             record.terms(SECTION.name, quantity, pair=INDEPENDENT),
-            front="Bound on information" if quantity == "rate" else "",
-            figure="vae-quantities",
+            front="Upper bound on information" if place == 0 else "",
+            figure="vae-quantities" if quantity in QUANTITIES else "vae-range",
         )
-        for quantity, (heading, _) in QUANTITIES.items()
+        for place, (quantity, heading) in enumerate(headings.items())
     ]
+
+
+def _linear(record: StudyRecord) -> dict[str, float]:
+    """What the linear VAE reached, by its quantities' names."""
+    rows = record.table(SECTION.name)
+    rows = rows[rows["quantity"].str.startswith("linear_")].drop_duplicates("quantity")
+    return dict(zip(rows["quantity"], rows["value"].astype(float), strict=True))
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
@@ -166,14 +184,13 @@ def _table_1(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues) ->
     return Table("vae-table-1", "What a VAE learned (the paper’s Table 1)", caption, (*header, "seeds"), tuple(body))
 
 
-def _quality(rows: pd.DataFrame, lines: Sequence[Line], everything: pd.DataFrame) -> Table:
+def _quality(rows: pd.DataFrame, lines: Sequence[Line], linear: Mapping[str, float]) -> Table:
     """How good the VAEs are, beside the best linear one."""
     body = []
     for line in lines:
         bound, units, rates = (of(rows, line, quantity)["value"] for quantity in ("neg_elbo", "active_units", "rate"))
         per_unit = pd.Series(rates.to_numpy() / np.maximum(units.to_numpy(), 1))
         body.append((line.name, over_seeds(bound), over_seeds(units), over_seeds(per_unit), str(len(bound))))
-    linear = everything.drop_duplicates("quantity").set_index("quantity")["value"]
     if "linear_neg_elbo" in linear:
         body.append(("Linear VAE (closed form)", f"{linear['linear_neg_elbo']:.1f}", "—", "—", "—"))
     return Table(
@@ -181,8 +198,8 @@ def _quality(rows: pd.DataFrame, lines: Sequence[Line], everything: pd.DataFrame
         "How good the VAEs are",
         "−ELBO: rate plus half the squared error, in nats and without a constant, on test images; the less the better. "
         "A network above the linear VAE (probabilistic PCA with as many latents, unit noise) is under-trained. Active: "
-        "latents that carry more than 0.1 nat. A rate that falls with the active latents falls because latents died, "
-        "not because each tells less of the image. Mean ± standard deviation over seeds.",
+        f"latents that carry more than {ACTIVE:g} nat. A rate that falls with the active latents falls because "
+        "latents died, not because each tells less of the image. Mean ± standard deviation over seeds.",
         ("Augmentation", "−ELBO (nats)", "active latents", "rate per active latent (nats)", "seeds"),
         tuple(body),
     )
@@ -216,7 +233,9 @@ def _differences(rows: pd.DataFrame, lines: Sequence[Line]) -> Table:
     return Table("vae-differences", "Differences to the baseline", caption, header, tuple(body))
 
 
-def _quantities_plot(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues) -> Plot:
+def _quantities_plot(
+    rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues, linear: Mapping[str, float]
+) -> Plot:
     palette = colours(list(dict.fromkeys(rows["arm"])))
     with drawing():
         figure = Figure(figsize=(8.6, 0.42 * len(lines) + 1.5), layout="constrained")
@@ -232,6 +251,8 @@ def _quantities_plot(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperVa
                     axis.errorbar(
                         paper.value, y - 0.22, xerr=paper.sd, fmt="D", mfc="none", ms=4, color=FAINT, zorder=2
                     )
+            if LINEAR.get(quantity) in linear:
+                axis.axvline(linear[LINEAR[quantity]], color=INK, lw=0.8, ls=":", zorder=1)
             axis.set_title(heading)
             axis.set_xlabel(unit)
             axis.grid(axis="x")
@@ -241,8 +262,38 @@ def _quantities_plot(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperVa
         "vae-quantities",
         "Rates and reconstruction error",
         "Dots: mean over seeds, bars: standard deviation; ticks: single seeds."
-        + (" Grey diamonds: the paper's values, after 100 epochs." if printed else ""),
+        + (" Grey diamonds: the paper's values, after 100 epochs." if printed else "")
+        + (" Dotted: the linear VAE of as many latents." if linear else ""),
         "Three dot plots, one per quantity, with a line for each augmentation; the numbers are those of Table 1.",
+        figure,
+    )
+
+
+def _latents_plot(record: StudyRecord, trained: Sequence[Line]) -> Plot:
+    terms = record.terms(SECTION.name, "rate_per_latent", pair=INDEPENDENT)
+    palette = colours([line.arm for line in trained])
+    with drawing():
+        figure = Figure(figsize=(8.6, 2.8), layout="constrained")
+        axis = figure.subplots()
+        for line in trained:
+            for count, rates in enumerate(rates for (arm, _), rates in terms.items() if arm == line.arm):
+                falling = np.sort(rates)[::-1]
+                place = np.arange(1, len(falling) + 1)
+                axis.plot(place, falling, color=palette[line.arm], lw=1, label=None if count else line.name)
+        axis.axhline(ACTIVE, color=INK, lw=0.8, ls=":")
+        axis.set_yscale("log")
+        axis.set_xlabel("latents, the most telling first")
+        axis.set_ylabel("rate of a latent (nats)")
+        axis.grid(axis="y")
+        name_lines(figure, axis)
+    return Plot(
+        "vae-latents",
+        "Which latents live",
+        f"The rate of each latent, from the greatest to the least, one line per seed. Dotted: {ACTIVE:g} nat, below "
+        "which a latent counts as dead. A rate that is lower because latents died falls off at the right; one that is "
+        "lower although they live lies lower throughout.",
+        "One falling curve for each VAE, rate against rank of the latent; how many lie above the dotted line is in the "
+        "table of how good the VAEs are.",
         figure,
     )
 

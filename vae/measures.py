@@ -25,7 +25,6 @@ from ..analysis.training.backend import Backend, images_at_once
 from .model import VAE
 
 NEG_ELBO_NOTE = "E [KL(q(z|x)‖N(0,I)) + ½‖x − x̂‖²], at least −E log p(x) less the constant ½ D log 2π"
-ACTIVE = 0.1  # nats: a latent that carries less, on average, has died
 
 
 class Coded(NamedTuple):

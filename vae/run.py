@@ -19,10 +19,9 @@ from ..analysis.store.runs import Run
 from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from ..analysis.training.turns import Turns
-from .config import SECTION, MeasuringSettings, TrainingSettings, VAEConfig
+from .config import ACTIVE, SECTION, MeasuringSettings, TrainingSettings, VAEConfig
 from .linear import linear_task
 from .measures import (
-    ACTIVE,
     NEG_ELBO_NOTE,
     Chain,
     encode_all,
@@ -74,6 +73,8 @@ class Measuring:
     seed: int
     latents: int = setting(keyed=False)  # as the inputs say too
     pair: str = setting(keyed=False)
+    mix: str = setting(keyed=False)  # the augmentation and how it shares its masks, apart; see `Policy.shared`
+    mode: str = setting(keyed=False)
 
 
 def tasks(asked: Asked) -> Sequence[Task]:
@@ -117,12 +118,12 @@ def _training(asked: Asked, policy: Policy, seed: int, replicate: int) -> Task:
 
 def _measurement(asked: Asked, policy: Policy, reference: Task, trained: Task) -> Task:
     pair = "self" if trained is reference else "independent"
-    seed = reference.config.seed
+    seed, (mix, mode) = reference.config.seed, policy.shared(asked.config.mix_mode)
     return Task(
         kind="vae-measure",
-        version=7,
+        version=8,
         work=f"{__name__}:measure",
-        config=Measuring(narrowed(MeasuringSettings, asked.config), seed, asked.config.latents, pair),
+        config=Measuring(narrowed(MeasuringSettings, asked.config), seed, asked.config.latents, pair, mix, mode),
         section=SECTION.name,
         label=f"measure VAE, {policy.text}{' (with itself)' if pair == 'self' else ''}, seed {seed}",
         inputs=(reference, trained),
@@ -190,10 +191,8 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
             "reconstructions": _uint8(own.reconstruction[shown], mean, std),
         }
     )
-    return [
-        Measurement(quantity, estimate, {"pair": config.pair}, NOTES[quantity])
-        for quantity, estimate in estimates.items()
-    ]
+    params = {"pair": config.pair, "mix": config.mix, "mode": config.mode}
+    return [Measurement(quantity, estimate, params, NOTES[quantity]) for quantity, estimate in estimates.items()]
 
 
 def _terms(estimate: Estimate) -> np.ndarray[Any, Any]:

@@ -111,6 +111,18 @@ class Policy:
         """Whether it matters to it that a study mixes by batch or by element."""
         return not self.is_baseline and not self.spec.is_own
 
+    def shared(self, study: str) -> tuple[str, str]:
+        """The augmentation without its mode, as text, and how its masks are shared within a batch, one of `Mode`.
+
+        ``study`` is the study's mode, one of `MODES`. Both are empty for the baseline, combinations and a user's own.
+        """
+        if self.spec.use not in _SINGLE:
+            return "", ""
+        arguments = dict(self.spec.arguments)
+        kind, _ = _SINGLE[self.spec.use]
+        mode = arguments.pop("mode", _PUBLISHED[kind]["mode"] if study == PUBLISHED else study)
+        return Spec(self.spec.use, arguments).text, mode
+
     def build(self, num_classes: int, mode: str) -> Augmentation | None:
         """The augmentation; None for the baseline. Raises InputError for bad arguments or a factory that fails.
 

@@ -19,7 +19,43 @@ from ..schema import from_user
 from ..spec import expand, split_list
 from .sections import with_used
 
-PRESETS = ("demo", "cpu", "gpu", "paper")
+PRESETS = ("demo", "cpu", "gpu", "paper", "paper-core")
+VARIANTS = "variants"
+
+
+def read_studies(
+    source: str | None, sections: Mapping[str, Section], overrides: Mapping[str, Any] | None = None
+) -> list[Study]:
+    """A study as `read_study` reads it, then its ``variants``: the same with other settings, on the same data.
+
+    A study file lists them by name, ``variants: {small: {train_size: 2500}}``; that one is called ``NAME-small``.
+    Overrides are laid over all of them; of overriding sections a variant takes its own, and with none of them is left
+    out.
+
+    Raises:
+        InputError: as `read_study`; a variant that is no mapping, or has a name, data or variants of its own.
+    """
+    overrides = overrides or {}
+    values = dict(_read(source)) if source is not None else {}
+    variants = _mapping(values.pop(VARIANTS, None), VARIANTS)
+    studies = [_study_of(_laid_over(values, overrides, sections), sections)]
+    for suffix, changes in variants.items():
+        changes = _mapping(changes, f"{VARIANTS}.{suffix}")
+        for key in ("name", "data", VARIANTS):
+            if key in changes:
+                raise InputError(
+                    f"{VARIANTS}.{suffix} has a {key!r}; a variant is called after its study and shares its data."
+                )
+        variant = _study_of(_laid_over(values, changes, sections), sections)
+        kept = tuple(name for name in variant.sections if name in studies[0].sections)
+        if kept or "sections" not in overrides:
+            laid = _laid_over(_laid_over(values, changes, sections), overrides, sections)
+            named = {
+                "name": f"{studies[0].name}-{suffix}",
+                "sections": kept if "sections" in overrides else variant.sections,
+            }
+            studies.append(_study_of(laid | named, sections))
+    return studies
 
 
 def read_study(
@@ -34,16 +70,24 @@ def read_study(
     Raises:
         InputError: no such preset or file, broken YAML, an unknown key, a value that is not allowed.
     """
+    return read_studies(source, sections, overrides)[0]
+
+
+def _laid_over(
+    values: Mapping[str, Any], changes: Mapping[str, Any], sections: Mapping[str, Section]
+) -> dict[str, Any]:
+    laid = dict(values)
+    for key, value in changes.items():
+        merged = key in sections and isinstance(value, Mapping)
+        laid[key] = {**_mapping(laid.get(key), key), **value} if merged else value
+    return laid
+
+
+def _study_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> Study:
     own_keys = {field.name for field in fields(Study)} - {"settings"}
     for name in sections:
-        if name in {*own_keys, "settings"}:
+        if name in {*own_keys, "settings", VARIANTS}:
             raise InputError(f"a section cannot be called {name!r}, which is a study's setting; uninstall its package.")
-    values = dict(_read(source)) if source is not None else {}
-    for key, value in (overrides or {}).items():
-        if key in sections and isinstance(value, Mapping):
-            values[key] = {**_mapping(values.get(key), key), **value}
-        else:
-            values[key] = value
     for key in values:
         if key not in {*own_keys, *sections}:
             raise unknown("setting in the study:", key, {*own_keys, *sections})

@@ -30,6 +30,19 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_variants_stand_beside_their_study(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\nseeds: 1\naugmentations: [baseline]\nsections: [vae]\nvariants: {plain: {vae: {jitter: 0}}}\n",
+        encoding="utf-8",
+    )
+    assert main(["run", str(file), *DATA, "--out", str(tmp_path), *TINY]) == 0
+    page = (tmp_path / "mine" / "report.html").read_text(encoding="utf-8")
+    assert "Baseline [mine-plain], second training" in page
+    assert (tmp_path / "mine-plain" / "study.json").exists()
+    assert not (tmp_path / "mine-plain" / "report.html").exists(), "one report for both"
+
+
 def test_a_study_leaves_a_report_rows_and_a_record(study: Path) -> None:
     page = (study / "demo" / "report.html").read_text(encoding="utf-8")
     rows = pd.read_csv(study / "demo" / "rows.csv")

@@ -1,5 +1,14 @@
 """Table 1 and its differences from rows and arrays, against numbers by hand."""
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mixlens.analysis.interface import Row
+from mixlens.analysis.store.record import TaskRecord
+from mixlens.analysis.store.results import read_rows, write_rows
+from mixlens.analysis.store.runs import Run
 from mixlens.reports import paper
 from mixlens.vae import figures
 
@@ -44,3 +53,47 @@ def test_one_seed_has_a_value_and_no_deviation(tmp_path, make_record):
 def test_older_measurements_are_shown_without_bounds(record):
     assert [table.name for table in figures.tables(record, {})] == ["vae-table-1", "vae-differences"]
     assert [plot.name for plot in figures.plots(record, {})] == ["vae-quantities", "vae-reconstructions", "vae-curves"]
+
+
+# what leads, and how good the VAEs are
+
+
+def test_the_tightest_bound_leads_where_there_is_one(record, with_information):
+    assert [one.quantity for one in figures.measured(record) if one.front] == ["rate"]
+    tight = figures.measured(with_information(record))
+    assert [(one.quantity, one.front) for one in tight if one.front] == [("rate_mixture", "Upper bound on information")]
+    assert [one.quantity for one in tight] == ["rate_mixture", "rate", "rate_reconstruction", "mse"]
+
+
+def test_the_linear_vae_is_a_line(record):
+    def lines(record):
+        axes = figures.plots(record, {})[0].figure.axes
+        return [[line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == ":"] for axis in axes]
+
+    assert lines(record) == [[], [], []]
+    run = Run(record.runs / "vae-linear-0")
+    run.path.mkdir()
+    base = Row("vae-linear-0", "other", "vae", "cifar10", "test", "", "", None, "", 0.0, "nats", 100)
+    values = {"linear_rate": 99.1, "linear_mse": 0.229, "linear_neg_elbo": 450.0}
+    write_rows(run, [replace(base, quantity=name, value=value) for name, value in values.items()], 1.0)
+    task = TaskRecord("vae-linear-0", "vae-linear", "vae", "fit the linear VAE", (), "done")
+    assert lines(replace(record, tasks=(*record.tasks, task))) == [[99.1], [], [0.229]]
+
+
+def test_latents_fall_and_are_counted_alive_above_the_line(record):
+    record = with_rows(record, "active_units", 2.0, {"rate_per_latent": np.array([0.01, 5.0, 0.2], np.float32)})
+    plot = next(plot for plot in figures.plots(record, {}) if plot.name == "vae-latents")
+    *curves, dead = plot.figure.axes[0].lines
+    assert len(curves) == 9, "three augmentations, three seeds"
+    assert all(list(curve.get_ydata()) == pytest.approx([5.0, 0.2, 0.01]) for curve in curves)
+    assert list(dead.get_ydata()) == [0.1, 0.1]
+
+
+def with_rows(record, quantity, value, arrays):
+    """One more quantity, and arrays, of every measured pair."""
+    for task in record.done("vae-measure"):
+        run = record.run(task.name)
+        rows = read_rows(run)
+        write_rows(run, [*rows, replace(rows[0], quantity=quantity, value=value)], 12.0)
+        run.write_arrays({**run.read_arrays(), **arrays})
+    return replace(record)

@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -6,8 +8,9 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Study
 from mixlens.analysis.masks.policies import parse_policy
 from mixlens.analysis.study.sections import installed_sections
-from mixlens.analysis.study.study import PRESETS, read_study
+from mixlens.analysis.study.study import PRESETS, read_studies, read_study
 from mixlens.gallery.config import GalleryConfig
+from mixlens.reports.claims import CLAIMS
 from mixlens.vae.config import VAEConfig
 
 SECTIONS = installed_sections()
@@ -207,6 +210,104 @@ def test_the_papers_preset_is_the_papers():
     assert len(study.seeds) == 5
     assert study.settings["vae"] == VAEConfig()
     assert study.settings["vae"].mix_mode == "published"
+    assert study.settings["classifier"].model == "preact-resnet18-official"
+    assert replace(study, name="paper-core") == read_study("paper-core", SECTIONS)
+
+
+def test_the_papers_preset_has_what_its_claims_compare():
+    studies = read_studies("paper", SECTIONS)
+    measured = {(section, name) for study in studies for section in study.sections for name in study.augmentations}
+    compared = {
+        (one.section, parse_policy(name).text)
+        for claim in CLAIMS
+        for one in claim.comparisons
+        for name in (one.first, one.second)
+    }
+    assert compared <= measured
+    sizes = [study.train_size for study in studies if study.train_size]
+    assert len(sizes) >= 2, "a claim is about every size of the training set"
+    hybrid = {
+        name for claim in CLAIMS if claim.at_every_size for one in claim.comparisons for name in (one.first, one.second)
+    }
+    assert all(hybrid <= {*study.augmentations} for study in studies if study.train_size)
+
+
+# variants
+
+VARIED = """
+name: mine
+seeds: 3
+sections: [vae, classifier]
+vae: {epochs: 2, latents: 8}
+variants:
+  small: {train_size: 100, sections: [classifier], augmentations: [baseline]}
+  fast: {vae: {learning_rate: 0.01}}
+"""
+
+
+@pytest.fixture
+def studies_of(tmp_path):
+    def read(text, overrides=None):
+        (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+        return read_studies(str(tmp_path / "study.yaml"), SECTIONS, overrides)
+
+    return read
+
+
+def test_variants_are_the_study_with_other_settings(studies_of):
+    mine, small, fast = studies_of(VARIED)
+    assert [study.name for study in (mine, small, fast)] == ["mine", "mine-small", "mine-fast"]
+    assert (small.train_size, small.sections, small.augmentations) == (100, ("classifier",), ("baseline",))
+    assert (small.seeds, small.settings["classifier"]) == (mine.seeds, mine.settings["classifier"])
+    assert fast.settings["vae"] == replace(mine.settings["vae"], learning_rate=0.01)
+    assert studies_of(VARIED.partition("variants")[0]) == [mine]
+
+
+def test_overrides_are_laid_over_every_variant(studies_of):
+    studies = studies_of(VARIED, {"name": "other", "seeds": [7], "vae": {"epochs": 5}})
+    assert [study.name for study in studies] == ["other", "other-small", "other-fast"]
+    assert {study.seeds for study in studies} == {(7,)}
+    assert studies[2].settings["vae"] == VAEConfig(epochs=5, latents=8, learning_rate=0.01)
+
+
+@pytest.mark.parametrize(
+    ("sections", "names"),
+    [
+        (("vae",), ["mine", "mine-fast"]),
+        (("classifier",), ["mine", "mine-small", "mine-fast"]),
+        (("robustness",), ["mine"]),
+    ],
+)
+def test_of_the_sections_asked_for_a_variant_has_its_own(sections, names, studies_of):
+    studies = studies_of(VARIED, {"sections": sections})
+    assert [study.name for study in studies] == names
+    assert {study.sections for study in studies} == {sections}
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ("{small: {name: x}}", "variants.small has a 'name'"),
+        ("{small: {data: photos}}", "variants.small has a 'data'"),
+        ("{small: {variants: {}}}", "variants.small has a 'variants'"),
+        ("{small: 3}", "variants.small must be a mapping"),
+        ("[1, 2]", "variants must be a mapping"),
+        ("{small: {train_sise: 10}}", "Did you mean 'train_size'"),
+        ("{'a/b': {seeds: 1}}", "a study's name becomes a folder"),
+    ],
+)
+def test_a_bad_variant_is_refused_in_words(variants, message, studies_of):
+    with pytest.raises(InputError, match=re.escape(message)):
+        studies_of(f"name: mine\nvariants: {variants}\n")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[3] / "studies").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_shipped_study_file_loads(path):
+    studies = read_studies(str(path), SECTIONS)
+    assert studies[0].name == path.stem
+    assert f"mixlens run studies/{path.name}" in path.read_text(encoding="utf-8")
 
 
 # The output of `mixlens run demo` may well be a folder named demo in the current one.

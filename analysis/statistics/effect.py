@@ -93,7 +93,9 @@ def effect(measured: Measured, first: Arm, second: Arm) -> Effect | None:
     images; p is where it touches zero. It covers at least its level whichever part is larger, also far in the tail
     where Holm's correction reads it; percentiles of a bootstrap over three seeds would leave out zero a quarter of the
     time where there is nothing (all three differences have one sign), and Satterthwaite's degrees of freedom are too
-    sure in the tail (tests/analysis/statistics/test_effect.py).
+    sure in the tail. Nor is the variance pooled over augmentations where a test finds them alike: of three seeds no
+    test sees that one augmentation's trainings vary three times as much, and its intervals would cover 82 to 91% for
+    95 (tests/analysis/statistics/test_effect.py).
     """
     terms = measured.terms
     seeds = [seed for arm, seed in terms if arm == first and (second, seed) in terms]

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 from scipy.stats import norm as normal
 from scipy.stats import t as student
 
@@ -84,6 +85,25 @@ def test_satterthwaites_degrees_of_freedom_would_be_too_sure_in_the_tail():
         if ratio == 10:
             theirs = np.sqrt(a + b) * student.isf(level / 2, (a + b) ** 2 / (a**2 / 2))
             assert (value > theirs).mean() > 5 * level
+
+
+@pytest.mark.parametrize(("spread", "covered"), [(1, (0.94, 0.96)), (3, (0.84, 0.92))])
+def test_pooling_where_variances_test_as_alike_would_be_too_sure(spread, covered):
+    """Six augmentations, three seeds, one of them noisier; pooled unless Bartlett's test says otherwise at 25%."""
+    rng = np.random.default_rng(5)
+    trials, arms, seeds = 40_000, 6, 3
+    values = rng.standard_normal((trials, arms, seeds))
+    values[:, 1] *= spread
+    variances = values.var(2, ddof=1)
+    statistic = 2 * (arms * np.log(variances.mean(1)) - np.log(variances).sum(1))
+    alike = chi2.sf(statistic / (1 + (arms + 1) / (3 * arms * (seeds - 1))), arms - 1) > 0.25
+    difference = values[:, 1] - values[:, 0]
+    left = values - values.mean(2, keepdims=True)
+    pooled = ((left - left.mean(1, keepdims=True)) ** 2).sum((1, 2)) / ((arms - 1) * (seeds - 1))
+    own = student.isf(0.025, seeds - 1) * np.sqrt(difference.var(1, ddof=1) / seeds)
+    half = np.where(alike, student.isf(0.025, (arms - 1) * (seeds - 1)) * np.sqrt(2 * pooled / seeds), own)
+    assert abs((np.abs(difference.mean(1)) < own).mean() - 0.95) < 3 * math.sqrt(0.05 * 0.95 / trials)
+    assert covered[0] < (np.abs(difference.mean(1)) < half).mean() < covered[1]
 
 
 def test_pairs_are_of_one_seed_and_units_are_scaled():

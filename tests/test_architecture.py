@@ -24,11 +24,11 @@ ORDER = [
     {"analysis.training"},
     {"analysis.study"},
     {"classifier", "vae", "gallery"},
-    {"robustness", "gradcam", "calibration"},
+    {"robustness", "gradcam", "calibration", "representations"},
     {"reports"},
     {"cli", "__main__"},
 ]
-SECTIONS = {"classifier", "vae", "gallery", "robustness", "gradcam", "calibration"}
+SECTIONS = {"classifier", "vae", "gallery", "robustness", "gradcam", "calibration", "representations"}
 SECTION_FILES = {"README.md", "__init__.py", "config.py", "figures.py", "measures.py", "run.py"}
 # The root loads each public name on first use and imports nothing before; this one has plain imports alone.
 ROOT_INIT, PLAIN_INIT = "", "analysis.information"

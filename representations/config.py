@@ -44,6 +44,11 @@ class RepresentationsConfig(InformationSettings):
         "ours",
         minimum=4,
     )
+    front: str | None = setting(
+        None,
+        "Layer whose information about the label stands on the report's front page; none: it has no column.",
+        "ours",
+    )
     draws: int = setting(
         10, "How often the images are mixed anew for affinity and diversity, which are means over it.", minimum=1
     )

@@ -80,13 +80,15 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
 
 
 def measured(record: StudyRecord) -> list[Measured]:
-    """For comparisons: the probe's bound and the least upper bound, at each layer. None stands on the front page."""
+    """The probe's bound and the least upper bound at each layer. One stands on the front page if asked."""
     rows = _rows(record)
-    shown = []
+    front, shown = record.settings.get(SECTION.name, {}).get("front"), []
     for layer in _layers(rows):
         terms = record.terms(SECTION.name, f"label_information:{layer}", quantity="label_information")
         title = f"I(T;Y) at {layer}, lower bound"
-        shown.append(Measured(f"label_information:{layer}", title, "nats", terms, figure="representations-depth"))
+        heading = f"Lower bound on I(T;Y) at {layer}" if layer == front else ""
+        figure = "representations-depth"
+        shown.append(Measured(f"label_information:{layer}", title, "nats", terms, front=heading, figure=figure))
     for noise in _noises(rows):
         for layer in _layers(rows):
             terms = record.terms(SECTION.name, f"rate_mixture:{noise:g}:{layer}", quantity="rate_mixture")

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from ..analysis.data.dataset import Dataset, Split, evenly_spaced
 from ..analysis.data.loader import Batches, Transforms
-from ..analysis.errors import InputError
+from ..analysis.errors import InputError, unknown
 from ..analysis.interface import BASELINE, Augmentation, Estimate, Measurement, Network, Task
 from ..analysis.masks.policies import Policy
 from ..analysis.schema import narrowed, setting
@@ -163,9 +163,11 @@ def _images(config: RepresentationsConfig, dataset: Dataset) -> tuple[int, int]:
 
 def _try_layers(config: RepresentationsConfig, network_settings: NetworkSettings, dataset: Dataset) -> tuple[str, ...]:
     """The layers' names, found on two images before hours of training. Raises InputError."""
-    return choose_layers(
-        make_classifier(network_settings, dataset), dataset.test.images[:2].float().div(255), config.layers
-    )
+    pictures = dataset.test.images[:2].float().div(255)
+    layers = choose_layers(make_classifier(network_settings, dataset), pictures, config.layers)
+    if config.front is not None and config.front not in layers:
+        raise unknown("layer in representations.front:", config.front, layers)
+    return layers
 
 
 def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:

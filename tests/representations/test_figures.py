@@ -1,10 +1,11 @@
 """Tables and plots of made-up rows, so that every cell can be worked out by hand."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from mixlens.analysis.interface import Arm
-from mixlens.representations.figures import ABOUT, plots, tables
+from mixlens.representations.figures import ABOUT, measured, plots, tables
 
 LAYERS = ("first", "last")
 BASELINE, MIXUP = Arm("s", "baseline"), Arm("s", "mixup")
@@ -13,12 +14,16 @@ BASELINE, MIXUP = Arm("s", "baseline"), Arm("s", "mixup")
 class Record:
     """What figures read of a record."""
 
-    def __init__(self, rows):
+    def __init__(self, rows, front=None):
         self.rows = pd.DataFrame(rows)
+        self.settings = {"representations": {"front": front}}
 
     def table(self, section):
         assert section == "representations"
         return self.rows
+
+    def terms(self, section, array, **params):
+        return {(BASELINE, 0): np.zeros(3)}
 
     def label(self, arm):
         return {"baseline": "Baseline", "mixup": "MixUp"}[arm.augmentation]
@@ -117,3 +122,9 @@ def test_without_comparisons_they_are_left_out():
 def test_the_section_says_what_its_numbers_do_not():
     assert "infinite" in ABOUT.text[0]
     assert len(ABOUT.caveats) == 4
+
+
+def test_a_layer_stands_on_the_front_page_if_asked():
+    assert not any(one.front for one in measured(Record(rows())))
+    (front,) = [one for one in measured(Record(rows(), front="last")) if one.front]
+    assert (front.quantity, front.front) == ("label_information:last", "Lower bound on I(T;Y) at last")

@@ -87,7 +87,7 @@ def key(kind="measure", **settings):
 
 def test_what_belongs_to_a_tasks_key():
     assert key() == key(layers=list(LAYERS), images=TEST, training_images=TRAIN, noise=[1.0]), "the defaults"
-    assert key() == key(draws=3)
+    assert key() == key(draws=3) == key(front=LAYERS[0])
     assert key("augment") == key("augment", noise=[2.0])
     others = [{"noise": [2.0]}, {"dimensions": 3}, {"images": 20}, {"training_images": 20}, {"seed": 1}]
     others += [{"layers": ["stem"]}]
@@ -114,6 +114,7 @@ def test_what_belongs_to_a_tasks_key():
         ({"noise": [1.0, 1.0]}, "noise must list different"),
         ({"dimensions": 0}, "dimensions must be at least 1"),
         ({"draws": 0}, "draws must be at least 1"),
+        ({"front": "stages.9"}, r"layer in representations\.front: 'stages\.9'"),
     ],
     ids=str,
 )

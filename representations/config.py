@@ -14,9 +14,9 @@ class InformationSettings:
     """What determines the bounds on information, beside the layers and the images."""
 
     noise: tuple[float, ...] = setting(
-        (1.0,),
-        "Standard deviations of the Gaussian noise that is added to a layer's coordinates, in units of their RMS "
-        "spread. Without noise the information about the image is infinite.",
+        (0.1, 0.3),
+        "Standard deviations of the Gaussian noise that is added to each of a layer's coordinates, in units of the "
+        "images' RMS distance from the layer's mean. Without noise the information about the image is infinite.",
         "ours",
         above=0,
     )

@@ -7,7 +7,7 @@ from mixlens.representations.config import RepresentationsConfig
 
 def test_the_defaults():
     config = RepresentationsConfig()
-    assert (config.layers, config.noise, config.dimensions, config.images) == ((), (1.0,), 64, None)
+    assert (config.layers, config.noise, config.dimensions, config.images) == ((), (0.1, 0.3), 64, None)
     assert not changed(config)
 
 
@@ -33,6 +33,6 @@ def test_settings_that_are_refused(values, words):
 
 
 def test_from_a_study_file():
-    values = {"noise": [1, 4], "layers": "stem", "training-images": 7}
-    expected = RepresentationsConfig(noise=(1.0, 4.0), layers=("stem",), training_images=7)
+    values = {"noise": [1, 0.4], "layers": "stem", "training-images": 7}
+    expected = RepresentationsConfig(noise=(1.0, 0.4), layers=("stem",), training_images=7)
     assert from_user(RepresentationsConfig, values, "representations") == expected

@@ -7,6 +7,7 @@ from ..analysis.interface import Section
 from ..analysis.schema import check_ranges, setting
 
 MOST_IMAGES, MOST_TRAINING_IMAGES = 2000, 10_000  # where no number is given
+LEAST_IMAGES = 5  # CKA leaves one out, and the unbiased HSIC needs four
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ class RepresentationsConfig(InformationSettings):
         "ours",
     )
     images: int | None = setting(
-        None, f"Test images, evenly spaced; none: all, but at most {MOST_IMAGES:,}.", "ours", minimum=4
+        None, f"Test images, evenly spaced; none: all, but at most {MOST_IMAGES:,}.", "ours", minimum=LEAST_IMAGES
     )
     training_images: int | None = setting(
         None,
         "Training images, evenly spaced, on which components, upper bounds and probes are fitted; none: all, but at "
         f"most {MOST_TRAINING_IMAGES:,}.",
         "ours",
-        minimum=4,
+        minimum=LEAST_IMAGES,
     )
     draws: int = setting(
         10, "How often the images are mixed anew for affinity and diversity, which are means over it.", minimum=1

@@ -46,8 +46,8 @@ ABOUT = About(
     ),
     caveats=(
         "Information about the image is that of the noisy coordinates, and goes to infinity with less noise: levels "
-        "compare between layers and networks at one noise, and tell over how many directions images are spread, not what "
-        "later layers could still use: these see T without noise.",
+        "compare at one noise, and tell over how many directions images are spread, not what later layers could use: "
+        "these see T without noise.",
         "A lower bound that is higher is no proof of more information: a probe may read one network more easily.",
         "Networks of one seed share their first weights and the order of their images, which raises their CKA; the "
         "reference, two baselines, shares neither. CKA follows the few directions of largest variance.",
@@ -146,7 +146,8 @@ def _information(record: StudyRecord, rows: pd.DataFrame) -> Table:
         f"Nats, mean ± standard deviation over training seeds, on {_listed(probes['n'])} test images, over which the "
         f"standard error of I(T;Y) is at most {probes['stderr'].max():.2g}. I(T;Y) cannot exceed H(Y) = "
         f"{probes['ceiling'].max():.2f}. Noise in units of the images’ RMS distance from the layer’s mean, on "
-        f"{_listed(rows['dimensions'].dropna())} principal components; InfoNCE cannot exceed log N = {bounds['ceiling'].max():.2f}."
+        f"{_listed(rows['dimensions'].dropna())} principal components; InfoNCE cannot exceed log N = "
+        f"{bounds['ceiling'].max():.2f}."
     )
     if rows["saturated"].any():
         caption += " † saturated: set by the number of images, not by the information; more noise or images help."

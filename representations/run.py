@@ -27,7 +27,7 @@ from . import measures
 from .augmented import Seen, over_batches, see
 from .config import MOST_IMAGES, MOST_TRAINING_IMAGES, SECTION, InformationSettings, RepresentationsConfig
 from .layers import choose_layers, features
-from .similarity import LEAST_IMAGES, cka
+from .similarity import cka
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,10 @@ def _images(config: RepresentationsConfig, dataset: Dataset) -> tuple[int, int]:
         ("training_images", dataset.train, MOST_TRAINING_IMAGES),
     ):
         count = getattr(config, name) or min(len(split), most)
-        if not LEAST_IMAGES <= count <= len(split):
+        if count > len(split):
             which = "test" if split is dataset.test else "training"
             raise InputError(
-                f"representations.{name} is {count}, but there are {len(split)} {which} images; give {LEAST_IMAGES} to "
-                f"{len(split)}."
+                f"representations.{name} is {count}, but there are {len(split)} {which} images; give at most that."
             )
         numbers.append(count)
     labels = dataset.train.labels[evenly_spaced(len(dataset.train), numbers[1], "representations.training_images")]

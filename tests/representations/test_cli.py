@@ -58,7 +58,7 @@ def test_a_study_and_its_report(code):
     page = (code / "own" / "report.html").read_text(encoding="utf-8")
     for name in ("depth", "similarity-depth", "scatter"):
         assert f'id="representations-{name}"' in page
-    for title in ("Information layer by layer", "Similarity to the baseline", "Affinity and diversity"):
+    for title in ("Information about the image", "Similarity to the baseline", "Affinity and diversity"):
         assert title in page
     assert (code / "own" / "report.pdf").read_bytes().startswith(b"%PDF")
 

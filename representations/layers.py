@@ -79,7 +79,7 @@ def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tup
             problem = "puts out no tensor (or runs more than once)" if known else "does not exist"
             raise InputError(f"representations.layers: {name!r} {problem}; those there are: {', '.join(there)}.")
     if names:
-        return tuple(names)
+        return tuple(dict.fromkeys(names))
     parts = _parts(network_of(model), layers)
     last = {part.size: part for part in parts if part.size}
     chosen = list(last.values()) or parts[-2:-1] or parts[-1:]

@@ -7,6 +7,7 @@ from ..analysis.interface import Section
 from ..analysis.schema import check_ranges, setting
 
 MOST_IMAGES, MOST_TRAINING_IMAGES = 2000, 10_000  # where no number is given
+LEAST_IMAGES = 5  # CKA leaves one out, and the unbiased HSIC needs four
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,9 @@ class InformationSettings:
     """What determines the bounds on information, beside the layers and the images."""
 
     noise: tuple[float, ...] = setting(
-        (1.0,),
-        "Standard deviations of the Gaussian noise that is added to a layer's coordinates, in units of their RMS "
-        "spread. Without noise the information about the image is infinite.",
+        (0.1, 0.3),
+        "Standard deviations of the Gaussian noise that is added to each of a layer's coordinates, in units of the "
+        "images' RMS distance from the layer's mean. Without noise the information about the image is infinite.",
         "ours",
         above=0,
     )
@@ -35,14 +36,14 @@ class RepresentationsConfig(InformationSettings):
         "ours",
     )
     images: int | None = setting(
-        None, f"Test images, evenly spaced; none: all, but at most {MOST_IMAGES:,}.", "ours", minimum=4
+        None, f"Test images, evenly spaced; none: all, but at most {MOST_IMAGES:,}.", "ours", minimum=LEAST_IMAGES
     )
     training_images: int | None = setting(
         None,
         "Training images, evenly spaced, on which components, upper bounds and probes are fitted; none: all, but at "
         f"most {MOST_TRAINING_IMAGES:,}.",
         "ours",
-        minimum=4,
+        minimum=LEAST_IMAGES,
     )
     front: str | None = setting(
         None,

@@ -46,8 +46,8 @@ ABOUT = About(
     ),
     caveats=(
         "Information about the image is that of the noisy coordinates, and goes to infinity with less noise: levels "
-        "compare between layers and networks at one noise, and a fall with depth is of the spread over directions, not "
-        "of what later layers could still use.",
+        "compare at one noise, and tell over how many directions images are spread, not what later layers could use: "
+        "these see T without noise.",
         "A lower bound that is higher is no proof of more information: a probe may read one network more easily.",
         "Networks of one seed share their first weights and the order of their images, which raises their CKA; the "
         "reference, two baselines, shares neither. CKA follows the few directions of largest variance.",
@@ -55,12 +55,11 @@ ABOUT = About(
         "mixed labels, which stands beside it, so that a large one need not mean images that are hard to fit.",
     ),
 )
-BOUNDS = {"infonce": "≥", "leave_one_out": "≤", "rate_gaussian": "≤", "rate_mixture": "≤"}
-NAMES = {
-    "infonce": "InfoNCE",
-    "leave_one_out": "leave-one-out",
-    "rate_gaussian": "rate, Gaussian",
-    "rate_mixture": "rate, mixture",
+BOUNDS = {  # of I(T'; X): quantity → side and name
+    "infonce": ("≥", "InfoNCE"),
+    "leave_one_out": ("≤", "leave-one-out"),
+    "rate_gaussian": ("≤", "rate, Gaussian"),
+    "rate_mixture": ("≤", "rate, mixture"),
 }
 
 
@@ -68,7 +67,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Bounds on information layer by layer; similarity to the baseline; affinity and diversity."""
     rows = _rows(record)
     compared = [_similarity(record, rows)] if _has(rows, "cka") else []
-    return [_information(record, rows), *compared, *([_augmented(record, rows)] if _has(rows, "diversity") else [])]
+    augmented = [_augmented(record, rows)] if _has(rows, "diversity") else []
+    return [_labels(record, rows), _images(record, rows), *compared, *augmented]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
@@ -130,33 +130,46 @@ def _values(rows: pd.DataFrame, arm: Arm, quantity: str, **where: Any) -> pd.Ser
     return _chosen(rows, arm, quantity, **where).set_index("seed")["value"]
 
 
-def _information(record: StudyRecord, rows: pd.DataFrame) -> Table:
+def _labels(record: StudyRecord, rows: pd.DataFrame) -> Table:
+    chosen, layers = rows[rows["quantity"] == "label_information"], _layers(rows)
     body = []
     for arm in _unique(rows["arm"]):
+        cells = (over_seeds(_values(rows, arm, "label_information", layer=layer)) for layer in layers)
+        body.append((record.label(arm), *cells))
+    caption = (
+        "Lower bound on I(T;Y) in nats by a linear probe, mean ± standard deviation over training seeds, on "
+        f"{_listed(chosen['n'])} test images, over which the standard error is at most {chosen['stderr'].max():.2g}. "
+        f"It cannot exceed H(Y) = {chosen['ceiling'].max():.2f}."
+    )
+    return Table(
+        "representations-label", "Information about the label", caption, ("Augmentation", *layers), tuple(body)
+    )
+
+
+def _images(record: StudyRecord, rows: pd.DataFrame) -> Table:
+    body = []
+    for noise in _noises(rows):
         for layer in _layers(rows):
-            cells = [over_seeds(_values(rows, arm, "label_information", layer=layer))]
-            for noise in _noises(rows):
+            for arm in _unique(rows["arm"]):
+                cells = []
                 for quantity in BOUNDS:
                     chosen = _chosen(rows, arm, quantity, layer=layer, noise=noise)
                     cells.append(over_seeds(chosen["value"]) + (" †" if chosen["saturated"].any() else ""))
-            body.append((f"{record.label(arm)}, {layer}", *cells))
-    header = ["Augmentation, layer", "I(T;Y) ≥"]
-    for noise in _noises(rows):
-        header += [f"I(T′;X) {sign} {NAMES[quantity]}, noise {noise:g}" for quantity, sign in BOUNDS.items()]
-    probes, bounds = (rows[rows["quantity"] == quantity] for quantity in ("label_information", "infonce"))
+                body.append((f"{record.label(arm)}, {layer}, noise {noise:g}", *cells))
+    header = ("Augmentation, layer", *(f"{sign} {name}" for sign, name in BOUNDS.values()))
     caption = (
-        f"Nats, mean ± standard deviation over training seeds, on {_listed(probes['n'])} test images, over which the "
-        f"standard error of I(T;Y) is at most {probes['stderr'].max():.2g}. I(T;Y) cannot exceed H(Y) = "
-        f"{probes['ceiling'].max():.2f}. Noise in units of the RMS spread of {_listed(rows['dimensions'].dropna())} "
-        f"principal components; InfoNCE cannot exceed log N = {bounds['ceiling'].max():.2f}."
+        "I(T′;X) in nats, at least (≥) and at most (≤), mean ± standard deviation over training seeds. Noise in units "
+        "of the images’ RMS distance from the layer’s mean, on "
+        f"{_listed(rows['dimensions'].dropna())} principal components; InfoNCE cannot exceed log N = "
+        f"{rows.loc[rows['quantity'] == 'infonce', 'ceiling'].max():.2f}."
     )
     if rows["saturated"].any():
         caption += " † saturated: set by the number of images, not by the information; more noise or images help."
-    return Table("representations-information", "Information layer by layer", caption, tuple(header), tuple(body))
+    return Table("representations-image", "Information about the image", caption, header, tuple(body))
 
 
 def _listed(numbers: pd.Series) -> str:
-    return " and ".join(f"{n:,}" for n in sorted({int(n) for n in numbers}))
+    return ", ".join(f"{n:,}" for n in sorted({int(n) for n in numbers}))
 
 
 def _similarity(record: StudyRecord, rows: pd.DataFrame) -> Table:

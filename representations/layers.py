@@ -62,8 +62,8 @@ def layers_of(model: nn.Module, x: Tensor) -> list[Layer]:
 def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tuple[str, ...]:
     """The named layers, or by default the last of each stage.
 
-    A module is opened where the maps of its parts differ in size; what is not opened is a part. Of consecutive parts
-    with maps of one size the last is chosen: of ResNets the output of each stage. A network without maps has its last
+    A module is opened where the maps of its parts differ in size; what is not opened is a part. Of the parts with
+    maps of one size the last is chosen: of ResNets the output of each stage. A network without maps has its last
     part before the logits.
 
     Raises:
@@ -79,13 +79,10 @@ def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tup
             problem = "puts out no tensor (or runs more than once)" if known else "does not exist"
             raise InputError(f"representations.layers: {name!r} {problem}; those there are: {', '.join(there)}.")
     if names:
-        return tuple(names)
+        return tuple(dict.fromkeys(names))
     parts = _parts(network_of(model), layers)
-    maps = [part for part in parts if part.size]
-    chosen = [
-        part for place, part in enumerate(maps) if part.size not in {after.size for after in maps[place + 1 :][:1]}
-    ]
-    chosen = chosen or parts[-2:-1] or parts[-1:]
+    last = {part.size: part for part in parts if part.size}
+    chosen = list(last.values()) or parts[-2:-1] or parts[-1:]
     if not chosen:
         raise InputError("the network has no layer that runs once; write it as a module of modules.")
     return tuple(part.name for part in chosen)

@@ -21,16 +21,16 @@ from ..analysis.statistics.uncertainty import from_independent
 def coordinates(fit: Tensor, evaluated: Tensor, dimensions: int) -> tuple[Tensor, Tensor]:
     """Features (M, C) and (N, C) in the first principal components of the former: (M, d) and (N, d), d = min(C, …).
 
-    Centred, and divided by one number, the root mean square of the d components' standard deviations: the coordinates
-    are not changed by shifts, rotations and a scale of the features, and mean nothing of what they were fitted on is
-    known of the latter. Channels that never change are all zero.
+    Centred, and divided by one number, the root mean square distance of ``fit`` from its centre over all C channels.
+    Not changed by shifts, rotations and a scale of the features, nor by more channels that never change. A layer whose
+    features are all the same is zero.
     """
     fit, evaluated = fit.double(), evaluated.double()
     centre = fit.mean(0)
     values, vectors = torch.linalg.eigh((fit - centre).T @ (fit - centre) / len(fit))
     kept = vectors[:, -dimensions:].flip(1)
-    spread = values[-dimensions:].clamp_min(0).mean().sqrt()
-    scale = spread if spread > 0 else torch.ones_like(spread)
+    distance = values.clamp_min(0).sum().sqrt()
+    scale = distance if distance > 0 else torch.ones_like(distance)
     return (fit - centre) @ kept / scale, (evaluated - centre) @ kept / scale
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from . import measures
 from .augmented import Seen, over_batches, see
 from .config import MOST_IMAGES, MOST_TRAINING_IMAGES, SECTION, InformationSettings, RepresentationsConfig
 from .layers import choose_layers, features
-from .similarity import LEAST_IMAGES, cka
+from .similarity import cka
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,44 @@ def tasks(asked: Asked) -> Sequence[Task]:
         narrowed(InformationSettings, config),
         network_settings,
     )
-    measured = {c.network: _measurement(c, measuring, asked) for c in asked.used["classifier"]}
-    trained = {c.network: c.inputs[0] for c in asked.used["classifier"]}
+    make = partial(Task, version=1, section=SECTION.name, data=asked.dataset.checksum)
+    measured = {
+        classifier.network: make(
+            kind="representations-measure",
+            work=f"{__name__}:measure",
+            config=measuring,
+            label=f"measure representations, {classifier.network}",
+            inputs=classifier.inputs,
+            network=classifier.network,
+            packages=("scikit-learn",),
+        )
+        for classifier in asked.used["classifier"]
+    }
     baselines = {network.seed: network for network in measured if network.augmentation == BASELINE}
     compared = [
-        _comparison(measured[network], measured[baseline], measuring.layers, asked)
-        for network in measured
+        make(
+            kind="representations-compare",
+            work=f"{__name__}:compare",
+            config=Comparing(measuring.layers, baseline.seed or 0),
+            label=f"compare representations, {network} and {baseline}",
+            inputs=(own, measured[baseline]),
+            network=network,
+        )
+        for network, own in measured.items()
         if (baseline := _compared_with(network, baselines)) is not None
     ]
+    trained = {network: own.inputs[0] for network, own in measured.items()}
     augmented = [
-        _augmenting(own, trained.get(baselines.get(network.seed, Network())), measuring, config, asked)
+        make(
+            kind="representations-augment",
+            work=f"{__name__}:augment",
+            config=Augmenting(
+                measuring.images, config.draws, config.seed, own.config.settings, own.config.augmentation
+            ),
+            label=f"measure affinity and diversity, {network}",
+            inputs=(own, trained[baselines[network.seed]]) if network.seed in baselines else (own,),
+            network=network,
+        )
         for network, own in trained.items()
         if isinstance(own.config, Training)
     ]
@@ -92,52 +121,6 @@ def _compared_with(network: Network, baselines: Mapping[int | None, Network]) ->
     return baselines[seeds[place - 1]] if place else None
 
 
-def _measurement(classifier: Task, measuring: Measuring, asked: Asked) -> Task:
-    return Task(
-        kind="representations-measure",
-        version=1,
-        work=f"{__name__}:measure",
-        config=measuring,
-        section=SECTION.name,
-        label=f"measure representations, {classifier.network}",
-        inputs=classifier.inputs,
-        data=asked.dataset.checksum,
-        network=classifier.network,
-        packages=("scikit-learn",),
-    )
-
-
-def _comparison(measured: Task, baseline: Task, layers: tuple[str, ...], asked: Asked) -> Task:
-    return Task(
-        kind="representations-compare",
-        version=1,
-        work=f"{__name__}:compare",
-        config=Comparing(layers, baseline.network.seed or 0),
-        section=SECTION.name,
-        label=f"compare representations, {measured.network} and {baseline.network}",
-        inputs=(measured, baseline),
-        data=asked.dataset.checksum,
-        network=measured.network,
-    )
-
-
-def _augmenting(
-    own: Task, baseline: Task | None, measuring: Measuring, config: RepresentationsConfig, asked: Asked
-) -> Task:
-    assert isinstance(own.config, Training)
-    return Task(
-        kind="representations-augment",
-        version=1,
-        work=f"{__name__}:augment",
-        config=Augmenting(measuring.images, config.draws, config.seed, own.config.settings, own.config.augmentation),
-        section=SECTION.name,
-        label=f"measure affinity and diversity, {own.network}",
-        inputs=(own, baseline) if baseline else (own,),
-        data=asked.dataset.checksum,
-        network=own.network,
-    )
-
-
 def _images(config: RepresentationsConfig, dataset: Dataset) -> tuple[int, int]:
     """How many test and training images are measured. Raises InputError where there are not so many."""
     numbers = []
@@ -146,11 +129,10 @@ def _images(config: RepresentationsConfig, dataset: Dataset) -> tuple[int, int]:
         ("training_images", dataset.train, MOST_TRAINING_IMAGES),
     ):
         count = getattr(config, name) or min(len(split), most)
-        if not LEAST_IMAGES <= count <= len(split):
+        if count > len(split):
             which = "test" if split is dataset.test else "training"
             raise InputError(
-                f"representations.{name} is {count}, but there are {len(split)} {which} images; give {LEAST_IMAGES} to "
-                f"{len(split)}."
+                f"representations.{name} is {count}, but there are {len(split)} {which} images; give at most that."
             )
         numbers.append(count)
     labels = dataset.train.labels[evenly_spaced(len(dataset.train), numbers[1], "representations.training_images")]

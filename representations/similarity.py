@@ -11,8 +11,7 @@ from torch import Tensor
 from ..analysis.errors import InputError
 from ..analysis.interface import Estimate
 from ..analysis.statistics.uncertainty import student
-
-LEAST_IMAGES = 5  # one is left out at a time, and the unbiased HSIC needs four
+from .config import LEAST_IMAGES
 
 
 class Similarity(NamedTuple):

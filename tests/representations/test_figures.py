@@ -63,22 +63,30 @@ def of(record):
     return made
 
 
-def test_the_information_of_each_layer():
-    table = of(Record(rows()))["information"]
-    assert table.header[:3] == ("Augmentation, layer", "I(T;Y) ≥", "I(T′;X) ≥ InfoNCE, noise 1")
-    assert table.header[-1] == "I(T′;X) ≤ rate, mixture, noise 1"
-    assert table.rows[0][:3] == ("Baseline, first", "1.050 ± 0.071", "2.0000 ± 0.0000")
-    assert table.rows[3][0] == "MixUp, last"
-    assert "on 100 test images" in table.caption
+def test_the_information_about_the_label():
+    table = of(Record(rows()))["label"]
+    assert table.header == ("Augmentation", *LAYERS)
+    assert table.rows == (("Baseline", "1.050 ± 0.071", "2.050 ± 0.071"), ("MixUp", "1.050 ± 0.071", "2.050 ± 0.071"))
+    assert "on 100 test images, over which the standard error is at most 0.01" in table.caption
     assert "cannot exceed H(Y) = 2.30" in table.caption
+
+
+def test_the_information_about_the_image():
+    table = of(Record(rows()))["image"]
+    assert table.header == (
+        "Augmentation, layer", "≥ InfoNCE", "≤ leave-one-out", "≤ rate, Gaussian", "≤ rate, mixture",
+    )  # fmt: skip
+    assert table.rows[0] == ("Baseline, first, noise 1", *(f"{n}.0000 ± 0.0000" for n in (2, 3, 4, 5)))
+    assert table.rows[3] == ("MixUp, last, noise 1", *(f"{n}.0000 ± 0.0000" for n in (1, 2, 3, 4)))
+    assert "8 principal components" in table.caption
     assert "log N = 4.60" in table.caption
     assert "†" not in table.caption
 
 
 def test_what_is_saturated_is_marked():
-    table = of(Record(rows(saturated=True)))["information"]
-    assert table.rows[0][2].endswith(" †")
-    assert not table.rows[0][3].endswith("†")
+    table = of(Record(rows(saturated=True)))["image"]
+    assert table.rows[0][1].endswith(" †")
+    assert not table.rows[0][2].endswith("†")
     assert "† saturated" in table.caption
 
 
@@ -115,7 +123,7 @@ def test_plots_have_a_line_for_each_network():
 
 def test_without_comparisons_they_are_left_out():
     record = Record(rows(mixup=False))
-    assert list(of(record)) == ["information"]
+    assert list(of(record)) == ["label", "image"]
     assert [plot.name for plot in plots(record, {})] == ["representations-depth"]
 
 

@@ -25,12 +25,12 @@ def gaussian(count, spectrum, seed):
 # coordinates
 
 
-def test_coordinates_have_unit_spread_and_no_correlation():
+def test_coordinates_have_unit_extent_and_no_correlation():
     features = gaussian(500, [9.0, 4.0, 1.0], 0)
     fit, same = coordinates(features, features, 3)
     assert torch.equal(fit, same)
     covariance = fit.T @ fit / len(fit)
-    assert covariance.trace() / 3 == pytest.approx(1)
+    assert covariance.trace() == pytest.approx(1)
     assert torch.allclose(covariance, covariance.diag().diag(), atol=1e-9)
     assert (covariance.diag().diff() < 0).all(), "the first is the widest"
 
@@ -45,10 +45,15 @@ def test_coordinates_do_not_depend_on_shift_rotation_and_scale():
 
 def test_fewer_components_are_the_widest():
     features = gaussian(400, [100.0, 1.0], 0)
-    (fit, _), scale = coordinates(features, features, 1), features.var(0, correction=0).sum()
-    assert fit.shape == (400, 1)
-    assert fit.var(correction=0) == pytest.approx(1)
-    assert scale > 50
+    widest, both = (coordinates(features, features, dimensions)[0] for dimensions in (1, 2))
+    assert torch.equal(widest, both[:, :1]), "what is left out does not change the rest"
+    assert 0.95 < widest.var() < both.var(0).sum()
+
+
+def test_channels_that_never_change_change_nothing():
+    features = gaussian(100, [9.0, 1.0], 0)
+    more = torch.cat([features, torch.full((100, 3), 7.0)], 1)
+    assert torch.allclose(coordinates(more, more, 2)[0].abs(), coordinates(features, features, 2)[0].abs())
 
 
 def test_a_dead_layer_is_zero():
@@ -59,12 +64,12 @@ def test_a_dead_layer_is_zero():
 # the image
 
 
-@pytest.mark.parametrize("noise", [1.0, 2.0])
+@pytest.mark.parametrize("noise", [0.3, 0.8])
 @pytest.mark.parametrize("spectrum", [[1.0], [4.0, 1.0, 0.25], [16.0, *([0.2] * 15)]], ids=["1", "3", "16"])
 def test_the_truth_of_a_gaussian_layer_lies_between(spectrum, noise):
-    """T = A X: I(T + noise; X) = ½ log det (I + Σ / σ²), Σ the covariance of the coordinates."""
+    """T = A X: I(T + noise; X) = ½ log det (I + Σ / σ²), Σ the coordinates' covariance, of trace 1."""
     fit, evaluated = coordinates(gaussian(4000, spectrum, 0), gaussian(1500, spectrum, 1), 64)
-    relative = torch.tensor(spectrum) / np.mean(spectrum)
+    relative = torch.tensor(spectrum) / np.sum(spectrum)
     truth = 0.5 * (1 + relative / noise**2).log().sum().item()
     found = image_information(fit, evaluated, noise, Generator().manual_seed(0))
     lower = found["infonce"]
@@ -73,14 +78,13 @@ def test_the_truth_of_a_gaussian_layer_lies_between(spectrum, noise):
     for name in ("rate_gaussian", "rate_mixture", "leave_one_out"):
         assert found[name].bound == "upper"
         assert found[name].value + 3 * (found[name].stderr or 0.1) > truth
-        assert lower.value < found[name].value
     assert found["rate_gaussian"].value == pytest.approx(truth, rel=0.05), "of Gaussians it is tight"
     assert lower.value == pytest.approx(truth, rel=0.12, abs=0.03)
 
 
 def test_less_noise_gives_more_information_until_all_is_saturated():
     pair = coordinates(gaussian(500, [1.0] * 8, 0), gaussian(200, [1.0] * 8, 1), 8)
-    found = [image_information(*pair, noise, Generator().manual_seed(0)) for noise in (4.0, 1.0, 0.01)]
+    found = [image_information(*pair, noise, Generator().manual_seed(0)) for noise in (1.0, 0.3, 0.003)]
     values = [each["rate_gaussian"].value for each in found]
     assert values == sorted(values)
     assert values[-1] > 8 * math.log(80), "without bound as noise goes to 0"

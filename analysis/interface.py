@@ -171,9 +171,10 @@ class Study:
     """
 
     # In which studies that stand side by side in one report may differ; the others make their design.
-    FREE: ClassVar[tuple[str, ...]] = ("name", "augmentations", "seeds", "sections")
+    FREE: ClassVar[tuple[str, ...]] = ("name", "title", "augmentations", "seeds", "sections")
 
-    name: str = setting("study", "Name of the study: its folder under --out and its report's title.")
+    name: str = setting("study", "Name of the study: its folder under --out.")
+    title: str = setting("", "Title of its report. Default: what is compared, on what data, with how many seeds.")
     data: str = setting("cifar10", "Data set: a name that `mixlens data` lists, or your own as package.module:factory.")
     train_size: int | None = setting(None, "Train on a class-balanced subset of this many images.", "Fig. 3")
     subset_seed: int = setting(0, "Seed that chooses the subset.")
@@ -194,8 +195,9 @@ class Study:
                 object.__setattr__(self, name, tuple(value))
             elif not isinstance(value, tuple):
                 raise InputError(f"{name} must be a list, got {value!r}.")
-        if not isinstance(self.name, str):
-            raise InputError(f"a study's name must be text, got {self.name!r}.")
+        for name in ("name", "title"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"a study's {name} must be text, got {getattr(self, name)!r}.")
         for name in ("augmentations", "sections"):
             if not all(isinstance(value, str) for value in getattr(self, name)):
                 raise InputError(f"{name} must be texts, got {list(getattr(self, name))}.")

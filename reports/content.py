@@ -17,7 +17,9 @@ from . import paper
 from .appendix import appendix
 from .claims import Answers, Judged, judge
 from .commands import commands_of
+from .facts import facts, heading, warning
 from .foreign import drawn_from
+from .forest import forest_plot
 from .front import Front, front_page
 from .sections import figures_of, measured, measured_by_size, not_installed
 
@@ -39,8 +41,12 @@ class Content:
 
     record: StudyRecord
     rows: Sequence[Row]
+    title: str
+    facts: Sequence[tuple[str, str]]  # the scale it was made at: name and value
+    warning: str  # what to hold against all of it; empty: nothing
     sections: Sequence[SectionContent]
     front: Front
+    forest: Plot | None  # the front page's differences
     claims: Sequence[Judged]  # of the paper's data set alone
     appendix: Sequence[Table]
     missing: Sequence[str]  # sections whose package is not installed
@@ -48,7 +54,13 @@ class Content:
     @cached_property
     def drawn(self) -> dict[str, str]:
         """Each figure as an SVG file, by its name: drawn once for the page and the PDF."""
-        return {plot.name: plain_svg(plot) for section in self.sections for plot in section.plots}
+        return {plot.name: plain_svg(plot) for plot in self.plots}
+
+    @property
+    def plots(self) -> list[Plot]:
+        """All figures, as they follow each other."""
+        first = [self.forest] if self.forest else []
+        return [*first, *(plot for section in self.sections for plot in section.plots)]
 
     @property
     def settings(self) -> str:
@@ -95,11 +107,16 @@ def collect(record: StudyRecord) -> Content:
         with drawn_from(record, name):
             tables, plots = figures.tables(record, printed), figures.plots(record, printed)
         sections.append(SectionContent(name, figures.ABOUT, commands_of(record, name), tables, plots))
+    front = front_page(record, answers, papers_data=papers_data)
     return Content(
         record=record,
         rows=rows,
+        title=heading(record),
+        facts=facts(record),
+        warning=warning(record),
         sections=sections,
-        front=front_page(record, answers),
+        front=front,
+        forest=forest_plot(front),
         claims=judge(Answers(record.study, answers), measured_by_size(record)) if papers_data else [],
         appendix=appendix(record),
         missing=not_installed(record),

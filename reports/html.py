@@ -26,7 +26,7 @@ def render_html(content: Content) -> str:
     return template.render(
         **{name: getattr(content, name) for name in shown},
         captions={"front": front.CAPTION, "claims": claims.CAPTION},
-        figures={plot.name: plot.title for section in content.sections for plot in section.plots},
+        figures={plot.name: plot.title for plot in content.plots},
         change=change,
         chance=power.in_words,
         drawn=lambda plot: Markup(svg(plot, content.drawn[plot.name])),

@@ -41,14 +41,13 @@ def render_pdf(content: Content) -> bytes:
         import typst
     except ImportError as error:
         raise NoPDFError(f"no PDF without typst ({error}): pip install typst.") from error
-    plots = [plot for section in content.sections for plot in section.plots]
     try:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             (root / TEMPLATE).write_bytes((files("mixlens.reports") / "templates" / TEMPLATE).read_bytes())
             (root / "data.json").write_text(json.dumps(_printed(_data(content)), ensure_ascii=False), encoding="utf-8")
             (root / "figures").mkdir()
-            for plot in plots:
+            for plot in content.plots:
                 (root / "figures" / f"{plot.name}.svg").write_text(_drawn(content.drawn[plot.name]), encoding="utf-8")
             made = typst.compile(
                 root / TEMPLATE,
@@ -99,17 +98,17 @@ def _glyphs() -> frozenset[int]:
 
 
 def _data(content: Content) -> dict[str, Any]:
-    record = content.record
-    (arms, seeds), counts = record.compared, content.counts
+    record, counts = content.record, content.counts
     return {
-        "title": f"{record.name}: a mixlens report",
-        "name": record.name,
-        "lead": f"What mixed-sample augmentation does to what a network learns: data set {record.settings['data']}, "
-        f"training seeds {', '.join(map(str, seeds))}; {', '.join(map(record.label, arms))}.",
+        "title": content.title,
+        "name": f"{record.name}: a mixlens report",
+        "warning": content.warning,
+        "facts": [list(fact) for fact in content.facts],
         "warnings": [f"{task.label}: {task.state} {task.reason}".rstrip() for task in content.failed]
         + [f"No installed package has the section {name}: its tables are not here." for name in content.missing],
         "front": _front(content) if content.front.columns else None,
-        "sentences": [text for i in range(len(content.front.names)) if (text := content.front.sentence(i))],
+        "sentences": content.front.sentences,
+        "forest": _plot(content.forest) if content.forest else None,
         "claims": _claims(content) if content.claims else None,
         "sections": [
             {
@@ -126,8 +125,9 @@ def _data(content: Content) -> dict[str, Any]:
             }
             for section in content.sections
         ],
-        "run": f"Started {content.started}; {content.duration} of computing in {counts['done']} finished tasks "
-        f"({counts['failed']} failed, {counts['skipped']} skipped), added up over workers. All rows are in rows.csv.",
+        "run": f"Study {record.name}, started {content.started}; {content.duration} of computing in "
+        f"{counts['done']} finished tasks ({counts['failed']} failed, {counts['skipped']} skipped), added up over "
+        "workers. All rows are in rows.csv.",
         "appendix": [_table(table) | {"left": True} for table in content.appendix],
         "command": record.command,
         "settings": content.settings,
@@ -159,7 +159,7 @@ def _cell(cell: front.Cell) -> str:
 
 
 def _claims(content: Content) -> dict[str, Any]:
-    drawn = {plot.name for section in content.sections for plot in section.plots}
+    drawn = {plot.name for plot in content.plots}
     return {
         "title": "Claims",
         "caption": claims.CAPTION,

@@ -44,7 +44,7 @@ def write_figures(record: StudyRecord, folder: Path, suffix: str) -> list[Path]:
         InputError: as `write_report`.
     """
     content, made = collect(record), {}
-    for plot in [plot for section in content.sections for plot in section.plots]:
+    for plot in content.plots:
         made[folder / f"{plot.name}.{suffix}"] = figure_file(plot, suffix, facecolor="white", dpi=150)
     _write(made)
     return list(made)

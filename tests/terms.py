@@ -1,9 +1,13 @@
 """Numbers an image, as networks of a study would have them."""
 
+from pathlib import Path
+
 import numpy as np
 
 from mixlens.analysis.interface import Arm
 from mixlens.analysis.statistics.effect import Measured
+from mixlens.analysis.store.record import StudyRecord
+from mixlens.reports.front import front_page
 
 
 def measured(quantity, values, *, front="", factor=1.0, unit="", spread=0.0, study="s"):
@@ -17,3 +21,9 @@ def measured(quantity, values, *, front="", factor=1.0, unit="", spread=0.0, stu
         for seed in range(3)
     }
     return Measured(quantity, quantity.title(), unit, terms, factor, front)
+
+
+def front_of(answers, *augmentations):
+    """The front page of a study named ``s``."""
+    settings = {"augmentations": augmentations}
+    return front_page(StudyRecord(Path(), "s", "", settings, "", Path(), ()), answers)

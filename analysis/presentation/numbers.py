@@ -14,7 +14,7 @@ ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 
 
 def number(value: float, spread: float | None = None, decimals: int | None = None) -> str:
-    """``value ± spread`` with two significant digits of the spread, or as many ``decimals`` as a source printed.
+    """``value ± spread``, to the digits that the spread leaves (`_decimals`) or as many as a source printed.
 
     Without a spread, four significant digits.
     """
@@ -24,14 +24,18 @@ def number(value: float, spread: float | None = None, decimals: int | None = Non
         return _signed(f"{value:.4g}")
     spread = _without_rounding(spread, value)
     if decimals is None:
-        decimals = max(0, 1 - math.floor(math.log10(spread))) if spread > 0 else 4
+        if spread == 0:
+            return f"{_signed(f'{value:.4g}')} ± 0"
+        decimals = _decimals(spread)
     return f"{_signed(f'{value:.{decimals}f}')} ± {spread:.{decimals}f}"
 
 
 def interval(value: float, low: float, high: float) -> str:
     """A difference with its interval, all with their sign: ``+1.2 [+0.5, +1.9]``; digits by the interval's width."""
     half = _without_rounding((high - low) / 2, value)
-    digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 2
+    if half == 0:
+        return f"{_signed(f'{value:+.4g}')} [{', '.join([_signed(f'{value:+.4g}')] * 2)}]"
+    digits = max(0, 1 - math.floor(math.log10(half)))
     shown = [_signed(f"{number:+.{digits}f}") for number in (value, low, high)]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
@@ -43,6 +47,12 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
+
+
+def _decimals(spread: float) -> int:
+    """Places after the point that a spread leaves: two of its digits below 3.55, one above (Particle Data Group)."""
+    place = math.floor(math.log10(spread))
+    return max(0, (1 if spread < 3.55 * 10.0**place else 0) - place)
 
 
 def _without_rounding(spread: float, value: float) -> float:

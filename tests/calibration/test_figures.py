@@ -227,7 +227,7 @@ def test_what_the_paper_prints():
 def test_probabilities_have_a_finite_direction_and_no_halves(study):
     table = of(study(human="probabilities"))["table-6"]
     assert table.header == ("Augmentation", "D(human‖model)", "D(model‖human), a = 0")
-    assert table.rows[0] == ("Baseline", "0.720 ± 0.020", "2.0000 ± 0.0000")
+    assert table.rows[0] == ("Baseline", "0.720 ± 0.020", "2 ± 0")
     assert table.rows[-1] == ("People, half against half", "—", "—")
 
 
@@ -329,7 +329,7 @@ def test_strata_by_hand(study):
     """Half, all and twice of D(human‖model): 0.70, 0.72, 0.74."""
     table = of(study())["strata"]
     assert table.header == ("Augmentation", "unanimous (500 images)", "low (300 images)", "high (200 images)")
-    assert table.rows[0] == ("Baseline, as trained", "0.360 ± 0.010", "0.720 ± 0.020", "1.440 ± 0.040")
+    assert table.rows[0] == ("Baseline, as trained", "0.360 ± 0.010", "0.720 ± 0.020", "1.44 ± 0.04")
     assert [row[0] for row in table.rows[:3]] == [f"Baseline, {softness}" for softness in SOFTNESS]
     assert table.caption.endswith(
         "Unanimous: images on which people's entropy is 0; low: images on which people's entropy is above 0, at most "
@@ -384,8 +384,8 @@ def test_agreement_by_hand(study):
     ]
     # equal over seeds, or 0.40, 0.41, 0.42 and 50%, 51%, 52%
     assert table.rows[0][5:] == ("0.410 ± 0.010", "51.0 ± 1.0")
-    assert [cell.split(" ")[0] for cell in table.rows[0][1:5]] == ["0.0800", "0.1500", "0.9000", "0.2000"]
-    assert [cell.split(" ")[0] for cell in table.rows[1][3:5]] == ["0.8000", "0.3000"]
+    assert [cell.split(" ")[0] for cell in table.rows[0][1:5]] == ["0.08", "0.15", "0.9", "0.2"]
+    assert [cell.split(" ")[0] for cell in table.rows[1][3:5]] == ["0.8", "0.3"]
     assert "People's own entropy is 0.222." in table.caption
 
 
@@ -404,10 +404,10 @@ def test_calibration_against_the_labels_by_hand(study):
     assert table.rows[0][4] == "6.0 ± 1.0"
     assert table.rows[1][:3] == ("Baseline, scaled", "1.510 ± 0.010", "0.410 ± 0.010")
     assert table.rows[1][4] == "3.5 ± 1.0"
-    assert [row[3].split(" ")[0] for row in table.rows[:2]] == ["0.3000", "0.2000"]
-    assert [row[5].split(" ")[0] for row in table.rows[:2]] == ["6.0000", "3.5000"]
-    assert [row[6].split(" ")[0] for row in table.rows[:2]] == ["4.0000", "1.5000"]
-    assert [row[7].split(" ")[0] for row in table.rows[:2]] == ["2.0000", "1.0000"]
+    assert [row[3].split(" ")[0] for row in table.rows[:2]] == ["0.3", "0.2"]
+    assert [row[5].split(" ")[0] for row in table.rows[:2]] == ["6", "3.5"]
+    assert [row[6].split(" ")[0] for row in table.rows[:2]] == ["4", "1.5"]
+    assert [row[7].split(" ")[0] for row in table.rows[:2]] == ["2", "1"]
     assert table.rows[2][:2] == ("Baseline, scaled to people", "1.560 ± 0.010")
     assert "1,000 test images, over which the standard error of NLL is at most 0.02." in table.caption
     assert "no human labels" not in table.caption

@@ -144,6 +144,7 @@ def test_figures_by_themselves(record, tmp_path, capsys, suffix, start):
     assert main(["report", str(record.folder), "--figures", suffix, "--out", str(tmp_path / "figures")]) == 0
     made = sorted((tmp_path / "figures").iterdir())
     assert [path.name for path in made] == [
+        "summary-forest." + suffix,
         "vae-curves." + suffix,
         "vae-quantities." + suffix,
         "vae-reconstructions." + suffix,

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import pytest
+from terms import front_of as page
 from terms import measured
 
 from mixlens.analysis.store.record import StudyRecord
 from mixlens.reports.front import front_page
-
-
-def page(answers, *augmentations):
-    """The front page of a study named ``s``."""
-    settings = {"augmentations": augmentations}
-    return front_page(StudyRecord(Path(), "s", "", settings, "", Path(), ()), answers)
 
 
 def test_a_cell_has_the_mean_its_spread_and_the_change():
@@ -38,16 +33,28 @@ def test_only_front_quantities_stand_there_and_what_is_missing_is_empty():
     assert front.columns[1].cells[1].change is None
 
 
-def test_a_sentence_says_what_rises_what_falls_and_what_one_cannot_tell():
+def test_a_sentence_a_question_says_what_rises_what_falls_and_what_one_cannot_tell():
     answers = {
-        "vae": [measured("rate", {"baseline": 50.0, "mixup": 40.0}, front="Information kept")],
-        "robustness": [measured("worst case", {"baseline": 1.0, "mixup": 2.0}, front="Robustness")],
-        "gradcam": [measured("sum", {"baseline": 1.0, "mixup": 1.0}, spread=1.0, front="Evidence spread")],
+        "vae": [measured("rate", {"baseline": 50.0, "mixup": 40.0, "fmix": 45.0}, front="Bound", unit="nats")],
+        "robustness": [measured("worst case", {"baseline": 1.0, "mixup": 2.0, "fmix": 1.0}, front="Robustness")],
+        "gradcam": [measured("sum", {"baseline": 1.0, "mixup": 1.0, "fmix": 1.0}, spread=1.0, front="Evidence spread")],
+        "classifier": [measured("accuracy", {"mixup": 1.0}, front="Accuracy")],
     }
-    front = page(answers, "baseline", "mixup")
-    assert front.sentence(0) == ""
-    expected = "MixUp: raises robustness; lowers information kept; one cannot tell for evidence spread."
-    assert front.sentence(1) == expected
+    front = page(answers, "baseline", "mixup", "fmix")
+    assert front.sentences == [
+        "Bound: lower with MixUp (by 10 nats) and FMix (by 5 nats).",
+        "Robustness: higher with MixUp (by 1); nothing else can be told from the baseline.",
+        "No difference to the baseline can be told in evidence spread.",
+    ]
+
+
+def test_the_papers_differences_stand_beside_ours_on_its_data_alone():
+    own = measured("rate", {"baseline": 50.0, "mixup": 40.0, "mine": 1.0}, front="Bound")
+    settings = {"augmentations": ("baseline", "mixup", "mine")}
+    record = StudyRecord(Path(), "s", "", settings, "", Path(), ())
+    (column,) = front_page(record, {"vae": [own]}, papers_data=True).columns
+    assert column.printed == (None, pytest.approx(70.38 - 78.05), None)
+    assert front_page(record, {"vae": [own]}).columns[0].printed == (None, None, None)
 
 
 def test_a_study_without_a_baseline_has_values_and_no_changes():

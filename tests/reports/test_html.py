@@ -86,7 +86,7 @@ def test_one_failed_seed_leaves_the_rest_of_the_report(tmp_path, make_record, ra
     page = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
     lines = {line[0]: line for line in figures.tables(record, {})[0].rows}
     assert "Baseline, paired with itself" not in lines
-    assert lines["MixUp"][1].startswith("62.00 ±")
+    assert lines["MixUp"][1].startswith("62.0 ±")
     assert lines["MixUp"][-1] == "2"
     assert "cannot tell" in figures.tables(record, {})[1].rows[0][1]
     assert "1 of" in page

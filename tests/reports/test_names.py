@@ -56,7 +56,7 @@ def test_every_name_comes_through(named, capsys):
 def test_the_page_holds_every_name_in_full(named):
     assert main(["report", str(named)]) == 0
     page = (named / "report.html").read_text(encoding="utf-8")
-    assert "x" * 300 in page.partition("<svg")[0]
+    assert "x" * 300 in re.sub("<svg.*?</svg>", "", page, flags=re.DOTALL)
     assert "two\\nlines\\r" in page
     assert "\\u202eabc שלום" in page
 

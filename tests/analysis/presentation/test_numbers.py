@@ -49,7 +49,7 @@ def test_an_arrow_where_the_interval_leaves_out_zero(values, arrow):
 
 
 def test_equal_differences_have_an_interval_of_no_width():
-    assert difference(pd.Series([0.5, 0.5, 0.5])) == "+0.50 [+0.50, +0.50] ↑"
+    assert difference(pd.Series([0.5, 0.5, 0.5])) == "+0.5 [+0.5, +0.5] ↑"
 
 
 @pytest.mark.parametrize("values", [[1.5], [1.0, 2.0]])
@@ -75,7 +75,7 @@ def test_the_sign_turns_with_the_comparison():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((78.05, 0.53), "78.05 ± 0.53"),
+        ((78.05, 0.53), "78.0 ± 0.5"),
         ((78.05, 1.2), "78.0 ± 1.2"),
         ((1234.0, 120.0), "1234 ± 120"),
         ((0.2561, 0.0021), "0.2561 ± 0.0021"),
@@ -84,11 +84,16 @@ def test_the_sign_turns_with_the_comparison():
         ((78.0512,), "78.05"),
         ((float("inf"),), "∞"),
         ((float("nan"),), "not a number"),
-        ((2.0, 0.0), "2.0000 ± 0.0000"),
+        ((2.0, 0.0), "2 ± 0"),
+        ((86.0, 0.072), "86.00 ± 0.07"),
+        ((0.42971, 0.0005), "0.4297 ± 0.0005"),
+        ((93.0, 0.96), "93.0 ± 1.0"),
+        ((5.0, 0.34), "5.00 ± 0.34"),
+        ((5.0, 0.36), "5.0 ± 0.4"),
         ((-1e-17, 1e-17, 4), "0.0000 ± 0.0000"),
     ],
 )
-def test_numbers_show_two_digits_of_their_spread(arguments, text):
+def test_numbers_show_the_digits_that_their_spread_leaves(arguments, text):
     assert number(*arguments) == text
 
 

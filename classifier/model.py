@@ -7,18 +7,20 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..analysis.data.dataset import Dataset
 from ..analysis.errors import InputError, first_line
 from ..analysis.models.build import build
 from ..analysis.store.runs import MODEL, Run
-from ..analysis.training.backend import Backend
+from ..analysis.training.backend import CPU, Backend
 from ..analysis.training.checkpoint import load_weights
 from .config import NetworkSettings
+from .measures import to_unit
 
 PROBES = 8  # images a network is tried on
+ALONE = {"cpu": 1e-3}  # of the largest logit: by how much rounding may tell an image alone from one in a batch
 
 
 class Classifier(nn.Module):
@@ -63,7 +65,7 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
 
     Raises:
         InputError: a module in training mode, outputs that are no tensor of logits (B, classes), NaN, probabilities, or
-            outputs that change from one call to the next.
+            outputs that change from one call to the next, or with the other images of the batch.
     """
     check_evaluating(model)
     x = images[:PROBES]
@@ -85,7 +87,33 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
             "the model returns other logits when it sees the same images again: it draws random numbers in eval mode "
             "(dropout called as a function?). Attacks and calibration need a fixed network."
         )
+    for place in dict.fromkeys((0, len(x) - 1)):
+        _check_alone(model, x[place : place + 1], logits[place : place + 1])
     return logits.shape[1]
+
+
+def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
+    """Refuse a model that treats an image (1, C, H, W) otherwise than in its batch, where it had these logits."""
+    try:
+        with torch.no_grad():
+            alone = model(image)
+    except Exception as error:  # whatever the network raises
+        raise InputError(
+            f"the model failed on a single image, as the last of a batch may be: {first_line(error)} Name the "
+            "dimensions that are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
+        ) from error
+    if not isinstance(alone, Tensor) or alone.shape != logits.shape:
+        shape = tuple(alone.shape) if isinstance(alone, Tensor) else type(alone).__name__
+        raise InputError(
+            f"the model returns {shape} for a single image; expected {tuple(logits.shape)}. Name the dimensions that "
+            "are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
+        )
+    within = ALONE.get(image.device.type, 1e-2) * max(logits.abs().max().item(), 1e-30)
+    if not (alone - logits).abs().max() <= within:
+        raise InputError(
+            "the model gives an image other logits when it is alone: they depend on the other images of its batch, and "
+            "results would on the batch size. Normalise and reduce over each image's own dimensions."
+        )
 
 
 def check_evaluating(model: nn.Module) -> None:
@@ -94,6 +122,11 @@ def check_evaluating(model: nn.Module) -> None:
         if module.training and isinstance(module, _NormBase | _DropoutNd | nn.RReLU):
             kind = type(module).__name__
             raise InputError(f"the model's {name or 'root'} ({kind}) is in training mode: call eval().")
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise InputError(
+                f"the model's {name or 'root'} ({type(module).__name__}) normalises by the batch at hand, in eval mode "
+                "too, so that an image's logits depend on the others. Leave out track_running_stats=False."
+            )
 
 
 def check_logits(logits: object, images: int) -> None:
@@ -137,17 +170,19 @@ def scaling(settings: NetworkSettings, dataset: Dataset) -> tuple[Sequence[float
     return settings.mean or dataset.mean, settings.std or dataset.std
 
 
-def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module) -> None:
+def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module, backend: Backend = CPU) -> None:
     """Look at a few images with a network, so that one that does not fit the data is known before hours of training.
 
-    It is left in eval mode and frozen. Raises InputError.
+    Where and as it will look at them; it is left there, in eval mode and frozen. Raises InputError.
     """
     channels = dataset.train.images.shape[1]
     for name in ("mean", "std"):
         if (values := getattr(settings, name)) and len(values) != channels:
             raise InputError(f"classifier.{name} has {len(values)} values for {channels} channels.")
-    few = dataset.test.images[:PROBES].float().div_(255)
-    classes = check_classifier(Classifier(network, *scaling(settings, dataset), size=settings.size), few)
+    few = to_unit(dataset.test.images[:PROBES], backend)
+    model = Classifier(network, *scaling(settings, dataset), size=settings.size)
+    with backend.session():
+        classes = check_classifier(backend.prepare(model), few)
     if classes != len(dataset.classes):
         raise InputError(
             f"model {settings.model!r} has {classes} outputs, but data set {dataset.name!r} has "

@@ -101,6 +101,9 @@ class Backend:
         return _fp32("tf32")
 
 
+CPU = Backend(torch.device("cpu"), "fp32")
+
+
 @contextlib.contextmanager
 def _fp32(rounding: str | None) -> Iterator[None]:
     """How a CUDA device multiplies fp32: ``ieee`` or ``tf32``; by default convolutions round to TF32's ten bits."""

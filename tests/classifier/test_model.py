@@ -133,7 +133,7 @@ def test_a_few_images_are_tried_without_gradients():
         return x.flatten(1)[:, :3] + 1
 
     assert check_classifier(Returns(forward), images(100)) == 3
-    assert set(tried) == {((8, 3, 8, 8), False)}
+    assert set(tried) == {((8, 3, 8, 8), False), ((1, 3, 8, 8), False)}
 
 
 def test_fewer_images_than_that_will_do():
@@ -233,3 +233,45 @@ def test_a_model_whose_error_says_nothing_is_refused():
 
     with pytest.raises(InputError, match="failed on images of shape"):
         check_classifier(Returns(forward), images())
+
+
+# an image alone
+
+
+class ByTheBatch(nn.Module):
+    """A network whose batch norm keeps no statistics."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.c, self.n = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)
+
+    def forward(self, x):
+        return self.n(self.c(x)).square().mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("forward", "told"),
+    [
+        (lambda x: x.mean((2, 3), keepdim=True).squeeze(), r"returns \(3,\) for a single image; expected \(1, 3\)"),
+        (lambda x: F.linear(x.mean((2, 3)).squeeze(), torch.eye(3))[:, :3], "failed on a single image"),
+        (lambda x: x.flatten(1)[:, :4] - x.flatten(1)[:, :4].mean(0), "other logits when it is alone"),
+        (lambda x: x.flatten(1)[:, :4] / x.std(0).flatten()[:4], "other logits when it is alone"),
+        (lambda x: x.flatten(1)[:, :4] - x[:1].flatten(1)[:, :4] + 1, "other logits when it is alone"),  # not the first
+        (lambda x: x.flatten(1)[:, :4].cumsum(0), "other logits when it is alone"),
+        (lambda x: F.batch_norm(x, None, None, training=True).flatten(1)[:, :4], "other logits when it is alone"),
+    ],
+)
+def test_logits_that_depend_on_the_rest_of_the_batch_are_refused(forward, told):
+    with pytest.raises(InputError, match=told):
+        check_classifier(Returns(forward), images())
+
+
+def test_a_batch_norm_without_statistics_is_named():
+    with pytest.raises(InputError, match=r"model's n \(BatchNorm2d\) normalises by the batch at hand"):
+        check_classifier(ByTheBatch().eval(), images())
+
+
+def test_instance_norm_is_the_images_own():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4)).eval()
+    assert check_classifier(model, images()) == 4

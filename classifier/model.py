@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import is_lazy
 
 from ..analysis.data.dataset import Dataset
-from ..analysis.errors import InputError, first_line
+from ..analysis.data.loader import normalise
+from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.models.build import build
 from ..analysis.store.runs import MODEL, Run
 from ..analysis.training.backend import CPU, Backend
@@ -74,8 +76,8 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
             logits, again = model(x), model(x)
     except Exception as error:  # whatever the network raises
         raise InputError(
-            f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)} If it takes another size, "
-            "state its side with --classifier.size."
+            f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)}{own_line(error)} If it "
+            "takes another size, state its side with --classifier.size."
         ) from error
     check_logits(logits, len(x))
     if not logits.isfinite().all():
@@ -99,8 +101,8 @@ def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
             alone = model(image)
     except Exception as error:  # whatever the network raises
         raise InputError(
-            f"the model failed on a single image, as the last of a batch may be: {first_line(error)} Name the "
-            "dimensions that are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
+            f"the model failed on a single image, as the last of a batch may be: {first_line(error)}{own_line(error)} "
+            "Name the dimensions that are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
         ) from error
     if not isinstance(alone, Tensor) or alone.shape != logits.shape:
         shape = tuple(alone.shape) if isinstance(alone, Tensor) else type(alone).__name__
@@ -144,13 +146,33 @@ def check_logits(logits: object, images: int) -> None:
 
 
 def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: bool = False) -> nn.Module:
-    """The network for this data's channels and classes, untrained unless ``pretrained``."""
-    return build(
+    """The network for this data's channels and classes, untrained unless ``pretrained``.
+
+    Lazy modules get their shapes from the data's. Raises InputError where they cannot, and what `build` refuses.
+    """
+    network = build(
         settings.model,
         classes=len(dataset.classes),
         channels=dataset.train.images.shape[1],
         pretrained=pretrained,
     )
+    if any(map(is_lazy, (*network.parameters(), *network.buffers()))):
+        blank = resize(torch.zeros(2, *dataset.train.images.shape[1:]), settings.size)
+        try:
+            with torch.no_grad():
+                network.eval()(blank)
+        except Exception as error:  # whatever the network raises
+            raise InputError(
+                f"model {settings.model!r} has Lazy modules, and failed on images of shape {tuple(blank.shape[1:])}, "
+                f"from which they would get their shapes: {first_line(error)}{own_line(error)}"
+            ) from error
+        network.train()
+    return network
+
+
+def few_inputs(settings: NetworkSettings, dataset: Dataset) -> Tensor:
+    """A few training images as the network is given them (B, C, H, W), on the CPU."""
+    return resize(normalise(dataset.train.images[:2], *scaling(settings, dataset)), settings.size)
 
 
 def make_classifier(settings: NetworkSettings, dataset: Dataset) -> Classifier:
@@ -162,7 +184,7 @@ def load_classifier(run: Run, settings: NetworkSettings, dataset: Dataset, backe
     """The run's network with its normalisation, frozen, on the device. Raises InputError for damaged weights."""
     model = make_classifier(settings, dataset)
     load_weights(run / MODEL, model.network)
-    return backend.prepare(model)
+    return backend.prepare(model, to_unit(dataset.test.images[:2], backend))
 
 
 def scaling(settings: NetworkSettings, dataset: Dataset) -> tuple[Sequence[float], Sequence[float]]:
@@ -182,7 +204,7 @@ def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module,
     few = to_unit(dataset.test.images[:PROBES], backend)
     model = Classifier(network, *scaling(settings, dataset), size=settings.size)
     with backend.session():
-        classes = check_classifier(backend.prepare(model), few)
+        classes = check_classifier(backend.prepare(model, few[:2]), few)
     if classes != len(dataset.classes):
         raise InputError(
             f"model {settings.model!r} has {classes} outputs, but data set {dataset.name!r} has "

@@ -91,8 +91,8 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     network = make_network(settings, asked.dataset)
     settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
     try_network(settings, asked.dataset, network, asked.backend)
-    if settings.recipe or _source(config):
-        try_recipe(settings, asked.dataset)
+    precise = replace(asked.backend, precision=asked.backend.resolve(config.precision))
+    try_recipe(settings, asked.dataset, precise, asked.policies)
     recipe_source = source_of(read_spec(settings.recipe, RECIPE).use, RECIPE) if settings.recipe else ""
     return [
         Task(

@@ -18,7 +18,7 @@ from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
 from ..analysis.training.backend import CPU, Backend, images_at_once
 from ..analysis.training.engine import Step, take_step, training_forward
-from ..analysis.training.loop import fit
+from ..analysis.training.loop import blaming, fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.recipe import (
     KIND,
@@ -91,7 +91,8 @@ def train_classifier(
         label=label,
         period=period_of(mix),
     )
-    yield from within(training, lambda: dropout)
+    with blaming(mix):
+        yield from within(training, lambda: dropout)
 
 
 def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Recipe:

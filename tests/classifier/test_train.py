@@ -863,8 +863,16 @@ def test_an_augmentation_that_changes_the_shape_is_named(train, mine):
 
 
 def test_an_augmentation_that_gives_nan_ends_as_diverged(train, mine):
-    with pytest.raises(DivergedError, match="loss became nan in epoch 1"):
+    told = rf"augmentation '{mine}:make_poisoned' gave NaN or infinite .*: the training loss became nan in epoch 1\.$"
+    with pytest.raises(DivergedError, match=told):
         train(f"{mine}:make_poisoned")
+    with pytest.raises(InputError, match="loss of the first training step is nan"):
+        try_recipe(CONFIG, dataset(), policies=[parse_policy(f"{mine}:make_poisoned")])
+
+
+def test_a_rate_that_is_too_high_is_not_the_augmentations_fault(train, mine):
+    with pytest.raises(DivergedError, match="try a lower learning rate"):
+        train(f"{mine}:Same", config=replace(CONFIG, learning_rate=1e30))
 
 
 # Here the labels are used, unlike in the VAE; cross_entropy's RuntimeError or ValueError names nobody.

@@ -76,7 +76,7 @@ def heatmaps(
         return [heat for (heat,), _ in alone], alone[0][1]
     with torch.inference_mode(False), torch.set_grad_enabled(how.follows_gradients):  # whatever the caller is in
         x = x.clone() if x.is_inference() else x
-        with tapped(model, layers) as activations:
+        with tapped(model, layers, as_they_are=how.replaces_layer) as activations:
             logits = model(x)
         check_logits(logits, len(x))
         for name in layers:

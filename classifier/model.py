@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
 
 from ..analysis.data.dataset import Dataset
@@ -19,7 +17,7 @@ from ..analysis.store.runs import MODEL, Run
 from ..analysis.training.backend import CPU, Backend
 from ..analysis.training.checkpoint import load_weights
 from .config import NetworkSettings
-from .measures import to_unit
+from .measures import check_evaluating, check_logits, to_unit
 
 PROBES = 8  # images a network is tried on
 ALONE = {"cpu": 1e-3}  # of the largest logit: by how much rounding may tell an image alone from one in a batch
@@ -115,30 +113,6 @@ def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
         raise InputError(
             "the model gives an image other logits when it is alone: they depend on the other images of its batch, and "
             "results would on the batch size. Normalise and reduce over each image's own dimensions."
-        )
-
-
-def check_evaluating(model: nn.Module) -> None:
-    """Refuse a model whose outputs depend on the batch, or on chance, and whose passes change it. Raises InputError."""
-    for name, module in model.named_modules():
-        if module.training and isinstance(module, _NormBase | _DropoutNd | nn.RReLU):
-            kind = type(module).__name__
-            raise InputError(f"the model's {name or 'root'} ({kind}) is in training mode: call eval().")
-        if isinstance(module, _BatchNorm) and module.running_mean is None:
-            raise InputError(
-                f"the model's {name or 'root'} ({type(module).__name__}) normalises by the batch at hand, in eval mode "
-                "too, so that an image's logits depend on the others. Leave out track_running_stats=False."
-            )
-
-
-def check_logits(logits: object, images: int) -> None:
-    """Refuse what is no tensor of logits (B, classes). Raises InputError."""
-    if not isinstance(logits, Tensor):
-        raise InputError(f"the model returns {type(logits).__name__}; expected one tensor of logits (B, classes).")
-    if logits.ndim != 2 or len(logits) != images or logits.shape[1] < 2:
-        raise InputError(
-            f"the model returns {tuple(logits.shape)} for {images} images; expected ({images}, classes), a logit for "
-            "each class."
         )
 
 

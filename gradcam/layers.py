@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError
-from ..classifier.model import Classifier, check_evaluating
+from ..classifier.measures import check_evaluating
+from ..classifier.model import Classifier
 from .layout import Layout, layout_of, prefix_of
 
 # First convolution, first and second stage: of ours, and of torchvision's and timm's ResNets.
@@ -31,16 +33,36 @@ def network_of(model: nn.Module) -> nn.Module:
     return model.network if isinstance(model, Classifier) else model
 
 
-def spatial_layers(model: nn.Module, x: Tensor) -> list[Layer]:
+def as_images(x: Tensor | np.ndarray, model: nn.Module) -> Tensor:
+    """Images as a tensor of floats (B, C, H, W), an array on the model's device and in its precision.
+
+    Raises:
+        InputError: they are none, or a tensor of another precision than the model's.
+    """
+    weight = next(model.parameters(), torch.empty(()))
+    if not isinstance(x, Tensor):
+        x = torch.as_tensor(x)
+        x = x.to(weight) if x.is_floating_point() else x
+    if x.ndim != 4 or not x.is_floating_point():
+        raise InputError(
+            f"expected images as floats (B, C, H, W) in the model's scale; got {tuple(x.shape)} of {x.dtype}."
+        )
+    if weight.ndim and x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise InputError(f"the images are {x.dtype}, the model is {weight.dtype}: give x.to({weight.dtype}).")
+    return x
+
+
+def spatial_layers(model: nn.Module, x: Tensor | np.ndarray) -> list[Layer]:
     """The layers whose outputs hold maps (C, h, w) larger than one pixel for images x (B, C, H, W), as they run.
 
     Channels may be last, and tokens may be a map (see `layout`). A layer that runs more than once in a pass has no one
     activation and is left out.
 
     Raises:
-        InputError: the model is in training mode, in which the pass would change it.
+        InputError: the model is in training mode, in which the pass would change it; x are no images.
     """
     check_evaluating(model)
+    x = as_images(x, model)
     calls: list[Layer] = []
 
     def note(name: str, module: nn.Module, output: object, layout: Layout | None) -> None:
@@ -53,7 +75,7 @@ def spatial_layers(model: nn.Module, x: Tensor) -> list[Layer]:
     return [layer for layer in calls if names.count(layer.name) == 1 and layer.shape[1:] > (1, 1)]
 
 
-def choose_layers(model: nn.Module, x: Tensor, names: Sequence[str] = ()) -> tuple[str, ...]:
+def choose_layers(model: nn.Module, x: Tensor | np.ndarray, names: Sequence[str] = ()) -> tuple[str, ...]:
     """The named layers, or by default the first convolution and what `KNOWN` adds.
 
     Raises:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from ..analysis.errors import InputError, unknown
 from ..analysis.training.backend import images_at_once
-from ..classifier.model import check_evaluating, check_logits
+from ..classifier.measures import check_evaluating, check_logits
 from .config import PREDICTED, TRUE, NormName, check_target
-from .layers import network_of, tapped
+from .layers import as_images, network_of, tapped
 from .library import LibraryMethod, Seen
 from .methods import Method, find_method
 
@@ -70,7 +70,9 @@ def heatmaps(
     """
     how = find_method(method) if isinstance(method, str) else method
     check_evaluating(model)
-    x = _images(x, model)
+    x = as_images(x, model)
+    if isinstance(layers, str) or not layers:
+        raise InputError(f"layers must be a list of names, such as ['layer1'], got {layers!r}.")
     if how.second_order and len(layers) > 1:  # after a layer's the graph is gone
         alone = [heatmaps(model, x, [name], method=how, classes=classes, upsample=upsample) for name in layers]
         return [heat for (heat,), _ in alone], alone[0][1]
@@ -96,19 +98,6 @@ def heatmaps(
         if not whole:
             raise InputError(f"the heatmaps at layer {name!r} are NaN or infinite.")
     return maps, logits.detach()
-
-
-def _images(x: Tensor | np.ndarray, model: nn.Module) -> Tensor:
-    """Images as a tensor of floats (B, C, H, W)."""
-    if not isinstance(x, Tensor):
-        weight = next(model.parameters(), torch.empty(()))
-        x = torch.as_tensor(x)
-        x = x.to(weight) if x.is_floating_point() else x
-    if x.ndim != 4 or not x.is_floating_point():
-        raise InputError(
-            f"expected images as floats (B, C, H, W) in the model's scale; got {tuple(x.shape)} of {x.dtype}."
-        )
-    return x
 
 
 def _classes(classes: Tensor | np.ndarray | None, logits: Tensor) -> Tensor:

@@ -827,3 +827,26 @@ def test_attacks_by_batch_keep_theirs(model, images, labels):
 def test_no_images_at_once(model, images, labels):
     with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):
         sweep(model, images, labels, attacks=("fgsm",), epsilons=(0.01,), batch_size=0)
+
+
+# whoever calls
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_caller_that_computes_no_gradients_gets_the_same_bits(model, images, labels, mode):
+    options = {"attacks": ("fgsm", "deepfool(steps=5)"), "epsilons": EPSILONS}
+    expected = sweep(model, images, labels, **options)
+    with mode():
+        found = sweep(model, images.clone(), labels.clone(), **options)
+    assert np.array_equal(found.bits, expected.bits)
+
+
+def test_arrays_are_taken(model, images, labels):
+    options = {"attacks": ("fgsm",), "epsilons": EPSILONS}
+    found = sweep(model, images.numpy(), labels.numpy(), **options)
+    assert np.array_equal(found.bits, sweep(model, images, labels, **options).bits)
+
+
+def test_labels_that_are_true_or_false_are_no_classes(model, images, labels):
+    with pytest.raises(InputError, match=r"labels must be 40 integers, .* got torch\.bool"):
+        sweep(model, images, labels > 3, attacks=("fgsm",), epsilons=(0.01,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +19,14 @@ from ..analysis.training.backend import CPU, Backend
 from ..analysis.training.checkpoint import load_weights
 from .config import NetworkSettings
 from .measures import check_evaluating, check_logits, to_unit
+from .probabilities import source_of_probabilities, sum_alike
 
 PROBES = 8  # images a network is tried on
 ALONE = {"cpu": 1e-3}  # of the largest logit: by how much rounding may tell an image alone from one in a batch
+LOGITS = (
+    "return logits, before the softmax. Where only probabilities can be had, as of an ensemble's mean, return their "
+    "logarithm."
+)
 
 
 class Classifier(nn.Module):
@@ -80,8 +86,8 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
     check_logits(logits, len(x))
     if not logits.isfinite().all():
         raise InputError("the model returns NaN or infinity on images of the data set.")
-    if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all():
-        raise InputError("the model returns probabilities (each row sums to 1); return logits, before the softmax.")
+    if sum_alike(logits):
+        raise InputError(f"the model returns probabilities (each row sums to {logits[0].sum():.3g}); {LOGITS}")
     if not torch.allclose(logits, again, rtol=1e-4, atol=1e-4 * logits.abs().max().item()):
         raise InputError(
             "the model returns other logits when it sees the same images again: it draws random numbers in eval mode "
@@ -92,11 +98,20 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
     return logits.shape[1]
 
 
+def _with_graph(model: nn.Module, image: Tensor) -> Any:
+    """What the model makes of an image, with its graph, which tells what it comes from; without where that fails."""
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            return model(image.detach().clone().requires_grad_().clone())
+    except Exception:  # of gradients, such as too little memory: attacks say it, and other measures need none
+        with torch.no_grad():
+            return model(image)
+
+
 def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
     """Refuse a model that treats an image (1, C, H, W) otherwise than in its batch, where it had these logits."""
     try:
-        with torch.no_grad():
-            alone = model(image)
+        alone = _with_graph(model, image)
     except Exception as error:  # whatever the network raises
         raise InputError(
             f"the model failed on a single image, as the last of a batch may be: {first_line(error)}{own_line(error)} "
@@ -108,6 +123,8 @@ def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
             f"the model returns {shape} for a single image; expected {tuple(logits.shape)}. Name the dimensions that "
             "are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
         )
+    if source := source_of_probabilities(alone):
+        raise InputError(f"the model returns probabilities, or sums of them: it ends in {source}; {LOGITS}")
     within = ALONE.get(image.device.type, 1e-2) * max(logits.abs().max().item(), 1e-30)
     if not (alone - logits).abs().max() <= within:
         raise InputError(

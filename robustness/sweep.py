@@ -74,7 +74,8 @@ def sweep(
     images, labels = (_tensor(values) for values in (images, labels))
     device = next((p.device for p in model.parameters()), images.device)
     _check_images(images, labels)
-    _check_labels(labels, check_classifier(model, _unit(images[:8], device)))
+    with frozen(model):
+        _check_labels(labels, check_classifier(model, _unit(images[:8], device)))
     known = np.arange(len(images)) if numbers is None else np.asarray(numbers)
     if known.shape != (len(images),):
         raise InputError(f"numbers must be {len(images)} integers, one for each image, got {known.shape}.")

@@ -192,6 +192,8 @@ def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module,
     for name in ("mean", "std"):
         if (values := getattr(settings, name)) and len(values) != channels:
             raise InputError(f"classifier.{name} has {len(values)} values for {channels} channels.")
+        if values and 1 < max(values) <= 255:
+            raise InputError(f"classifier.{name} is {values}, on the 0 to 255 scale; divide it by 255.")
     few = to_unit(dataset.test.images[:PROBES], backend)
     model = Classifier(network, *scaling(settings, dataset), size=settings.size)
     with backend.session():

@@ -12,6 +12,7 @@ are count as broken by every attack and are not attacked. Three protocols:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from ..analysis.errors import InputError, first_line, unknown
 from ..classifier.model import check_classifier
 from .attacks import Attack, parse_attacks
-from .config import ATTACKS, EPSILONS, TOGETHER, ProtocolName, check_epsilons
+from .config import ATTACKS, EPSILONS, TOGETHER, ProtocolName, check_epsilons, check_within_range
 from .measures import BROKEN, HELD, NOT_RUN
 from .passes import Passes
 from .probe import Block, Probe
@@ -80,6 +81,8 @@ def sweep(
     if known.shape != (len(images),):
         raise InputError(f"numbers must be {len(images)} integers, one for each image, got {known.shape}.")
     chosen = parse_attacks(attacks)
+    if math.isinf(chosen[0].norm.p):
+        check_within_range(tuple(epsilons))
     together = [attack for attack in chosen if not attack.by_image]
     if together and batch_size is None:
         batch_size = TOGETHER

@@ -160,7 +160,8 @@ def check_apart(evaluated: Tensor, fitted: Tensor, what: str) -> None:
     if shared:
         raise InputError(
             f"{shared} of {len(evaluated)} evaluated {what} are also in the fit set. Fit on others, such as those of "
-            "the training images: an estimate fitted on what it is evaluated on bounds nothing."
+            "the training images: an estimate fitted on what it is evaluated on bounds nothing. To drop those alone, "
+            "keep the fit's rows ~overlap(evaluated, fit)[1] (mixlens.analysis.information.encodings)."
         )
 
 

@@ -165,8 +165,8 @@ def test_paper_is_what_foolbox_finds(swept, model, images, labels, name):
     ],
 )
 def test_other_attacks_of_foolboxs_too(model, images, labels, name):
-    epsilons = (0.0, 0.01, 0.1, 0.5, 1.0, 4.0)
     (attack,) = parse_attacks([name])
+    epsilons = (0.0, 0.01, 0.1, 0.5, 1.0, *([] if np.isinf(attack.norm.p) else [4.0]))
     found = sweep(model, images, labels, attacks=[name], epsilons=epsilons)
     assert np.array_equal(broken(found)[0], plain_foolbox(model, images, labels, attack.foolbox, epsilons))
     assert broken(found)[0, -1].sum() > broken(found)[0, 0].sum(), "it breaks something"
@@ -850,3 +850,9 @@ def test_arrays_are_taken(model, images, labels):
 def test_labels_that_are_true_or_false_are_no_classes(model, images, labels):
     with pytest.raises(InputError, match=r"labels must be 40 integers, .* got torch\.bool"):
         sweep(model, images, labels > 3, attacks=("fgsm",), epsilons=(0.01,))
+
+
+def test_an_epsilon_of_bytes_is_refused_under_l_infinity_alone(model, images, labels):
+    with pytest.raises(InputError, match="Did you mean 8/255"):
+        sweep(model, images, labels, attacks=("fgsm",), epsilons=(0.0, 8.0))
+    assert sweep(model, images[:2], labels[:2], attacks=("FGM",), epsilons=(0.0, 8.0)).bits.shape == (1, 2, 2)

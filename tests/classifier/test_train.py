@@ -229,6 +229,9 @@ def test_settings_that_do_not_fit_the_data_are_refused():
     for name, count in (("mean", 1), ("std", 4)):
         with pytest.raises(InputError, match=rf"classifier\.{name} has {count} values for 3 channels"):
             try_network(replace(CONFIG, **{name: (0.5,) * count}), dataset(), nn.Identity())
+    for name in ("mean", "std"):
+        with pytest.raises(InputError, match=rf"classifier\.{name} is .* on the 0 to 255 scale; divide it by 255"):
+            try_network(replace(CONFIG, **{name: (125.3, 123.0, 113.9)}), dataset(), nn.Identity())
     too_many = replace(CONFIG, batch_size=65)
     with pytest.raises(
         InputError, match=r"batch_size is 65, but there are 64 training images.*--classifier\.batch-size 8"

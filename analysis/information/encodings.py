@@ -15,6 +15,7 @@ from ..errors import InputError
 LARGEST_LOG_SCALE = 150.0  # beyond these, squares of rates leave float64
 LARGEST_VALUE = 1e75
 BY_CHANCE = 1e-6
+ROUNDED = 0.02  # of a latent's variance may be rounding
 RESOLVED = (
     2.0**-48
 )  # of a mean: the smallest scale that float64 draws from without rounding it by more than a sixteenth
@@ -54,9 +55,24 @@ def prepare(
     _moderate("z", z)
     if z.shape != mean.shape:
         raise InputError(f"z must have the means' shape {tuple(mean.shape)}, one draw each; got {tuple(z.shape)}.")
+    _check_rounding(mean, log_scale, z)
     z = as_double(z)
     check_draws(mean, log_scale, z)
     return mean, log_scale, z
+
+
+def _check_rounding(mean: Tensor, log_scale: Tensor, z: Tensor) -> None:
+    """Raises InputError where z's type rounds it by much of its scale: Δ²/12σ² of its variance, Δ its numbers' gaps."""
+    if z.dtype == torch.float64:
+        return
+    gaps = torch.finfo(z.dtype).eps * mean.abs()
+    added = ((gaps / log_scale.exp()).square() / 12).clamp(max=1).mean(0)
+    if added.max() > ROUNDED:
+        raise InputError(
+            f"z is no draw from q(z|x): {z.dtype} rounds it. Around means such as {mean.abs().max().item():.3g} its "
+            f"numbers lie {gaps.max().item():.2g} apart, and the smallest scale is {log_scale.min().exp().item():.2g}. "
+            "Draw z in float64, or leave z out, and it is drawn here."
+        )
 
 
 def check_draws(mean: Tensor, log_scale: Tensor, z: Tensor) -> None:

@@ -249,5 +249,10 @@ def test_a_scale_that_float32_rounds_away():
     """Around 3 its numbers are 2.4e-7 apart: an upper bound of 1.15 came out as 0.88."""
     mean, log_scale, z = encoded(scale=1e-7)
     prepare(mean, log_scale, z)
-    with pytest.raises(InputError, match="in float64 where float32 rounds away a small scale"):
+    with pytest.raises(InputError, match=r"torch\.float32 rounds it\. .* Draw z in float64, or leave z out"):
         prepare(mean.float(), log_scale.float(), z.float())
+    for rows in (10, 400):  # of which the mean square need not tell
+        with pytest.raises(InputError, match=r"float32 rounds it"):
+            prepare(mean[:rows].float(), log_scale[:rows].float(), z[:rows].float())
+    prepare(mean.float(), log_scale.float())
+    prepare(mean.float(), (log_scale + 5).float(), (mean + math.exp(5) * (z - mean)).float())

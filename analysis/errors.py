@@ -1,7 +1,13 @@
 """The one error a user's mistake raises, and the helper that suggests the nearest name. Imports nothing of ours."""
 
+import linecache
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from traceback import walk_tb
+
+_LIBRARIES = {__name__.partition(".")[0], "torch", "torchvision", "timm", "numpy", *sys.stdlib_module_names}
 
 
 class InputError(ValueError):
@@ -14,6 +20,17 @@ class InputError(ValueError):
 def first_line(error: BaseException) -> str:
     """What an error says in one line; its type where it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def own_line(error: BaseException) -> str:
+    """Where in a user's own code it arose, such as `` (mixes.py, line 7: return x / 0)``; empty where in none."""
+    where = ""
+    for frame, number in walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES:
+            file = frame.f_code.co_filename
+            text = linecache.getline(file, number, frame.f_globals).strip()
+            where = f" ({Path(file).name}, line {number}{text and f': {text}'})"
+    return where
 
 
 def unknown(kind: str, given: object, known: Iterable[str], more: Iterable[str] = ()) -> InputError:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..analysis.errors import InputError
+from .measures import check_bins, check_log_probabilities
 
 
 def classwise_gaps(log_p: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
@@ -15,10 +15,10 @@ def classwise_gaps(log_p: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
     Bins are of equal width, ((k−1)/K, k/K]; 0 lies in the first.
 
     Raises:
-        InputError: fewer than one bin.
+        InputError: fewer than one bin; what are no log-probabilities and labels.
     """
-    if bins < 1:
-        raise InputError(f"bins must be at least 1, got {bins}.")
+    check_bins(bins)
+    check_log_probabilities(log_p, labels)
     p = log_p.exp()
     n, classes = p.shape
     edges = torch.arange(1, bins, dtype=p.dtype, device=p.device) / bins

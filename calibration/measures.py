@@ -70,6 +70,32 @@ def check_probabilities(p: Tensor) -> None:
         )
 
 
+def check_log_probabilities(log_p: Tensor, labels: Tensor | None = None) -> None:
+    """Raises InputError unless rows (N, C) are log-probabilities, within 10⁻⁴, and labels (N,) are of their classes."""
+    if log_p.ndim != 2 or not log_p.is_floating_point():
+        raise InputError(f"expected log-probabilities (N, C), got {tuple(log_p.shape)} of {log_p.dtype}.")
+    sums = log_p.double().exp().sum(1)
+    bad = (~((sums - 1).abs() < 1e-4)).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise InputError(
+            f"expected log-probabilities, whose exponentials sum to one for each image; those of image {row} sum to "
+            f"{sums[row].item():.3g}. Of logits give log_probabilities(logits), of probabilities their logarithm."
+        )
+    if labels is None:
+        return
+    if labels.shape != log_p.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise InputError(f"expected integer labels ({len(log_p)},), got {tuple(labels.shape)} of {labels.dtype}.")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < log_p.shape[1]:
+        raise InputError(f"labels must lie in 0 to {log_p.shape[1] - 1}, the classes of the log-probabilities.")
+
+
+def check_bins(bins: int) -> None:
+    """Raises InputError for fewer than one."""
+    if bins < 1:
+        raise InputError(f"bins must be at least 1, got {bins}.")
+
+
 def cross_entropy(log_p: Tensor, log_q: Tensor) -> Tensor:
     """H(p, q) = −Σ p log q; inf where q = 0 < p."""
     p = log_p.exp()
@@ -143,12 +169,14 @@ def split_half(counts: Tensor, pseudo: float, generator: Generator) -> Tensor:
 
 
 def nll(log_p: Tensor, labels: Tensor) -> Tensor:
-    """−log p(label)."""
+    """−log p(label). Raises what `check_log_probabilities` does."""
+    check_log_probabilities(log_p, labels)
     return -log_p.gather(1, labels.long().unsqueeze(1)).squeeze(1)
 
 
 def brier(log_p: Tensor, labels: Tensor) -> Tensor:
-    """Σ_c (p_c − [c = label])², in [0, 2] (Brier 1950)."""
+    """Σ_c (p_c − [c = label])², in [0, 2] (Brier 1950). Raises what `check_log_probabilities` does."""
+    check_log_probabilities(log_p, labels)
     p = log_p.exp()
     hard = one_hot(labels.long(), p.shape[1])
     return (p - hard).square().sum(1)
@@ -174,7 +202,12 @@ def reliability(log_p: Tensor, labels: Tensor, bins: int = 15, *, adaptive: bool
 
     A confidence of exactly 1 lies in the last bin. Empty bins have NaN. ``adaptive`` bins hold the images in the order
     of their confidence, their sizes within one of each other (Nguyen and O'Connor 2015).
+
+    Raises:
+        InputError: what `check_log_probabilities` refuses, such as logits; fewer than one bin.
     """
+    check_bins(bins)
+    check_log_probabilities(log_p, labels)
     confidence, predicted = log_p.exp().max(1)
     return bins_of(confidence, (predicted == labels).double(), bins, adaptive=adaptive)
 
@@ -187,8 +220,7 @@ def bins_of(
     ``weights`` (…, N), whole numbers, are how often each image is there: a diagram for each row, as of the images
     repeated. Where a bin of equal numbers ends among images of one confidence, those that come first fill it first.
     """
-    if bins < 1:
-        raise InputError(f"bins must be at least 1, got {bins}.")
+    check_bins(bins)
     weights = torch.ones_like(confidence) if weights is None else weights
     order = confidence.argsort(stable=True)
     confidence, right, weights = confidence[order], right[order], weights.gather(-1, order.expand_as(weights))
@@ -224,6 +256,7 @@ def against_people(
     log_p: Tensor, counts: Tensor, smoothing: Sequence[float]
 ) -> list[tuple[str, dict[str, float], Tensor]]:
     """(quantity, params, terms): both directions at every smoothing, 0 (people's raw frequencies) among them."""
+    check_log_probabilities(log_p)
     raw = smoothed(counts, 0)
     found: list[tuple[str, dict[str, float], Tensor]] = [
         ("soft_cross_entropy", {}, cross_entropy(raw, log_p)),

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import is_lazy
 
 from ..analysis.data.dataset import Dataset
-from ..analysis.errors import InputError, first_line
+from ..analysis.data.loader import normalise
+from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.models.build import build
 from ..analysis.store.runs import MODEL, Run
-from ..analysis.training.backend import Backend
+from ..analysis.training.backend import CPU, Backend
 from ..analysis.training.checkpoint import load_weights
 from .config import NetworkSettings
+from .measures import check_evaluating, check_logits, to_unit
+from .probabilities import source_of_probabilities, sum_alike
 
 PROBES = 8  # images a network is tried on
+ALONE = {"cpu": 1e-3}  # of the largest logit: by how much rounding may tell an image alone from one in a batch
+LOGITS = (
+    "return logits, before the softmax. Where only probabilities can be had, as of an ensemble's mean, return their "
+    "logarithm."
+)
 
 
 class Classifier(nn.Module):
@@ -63,7 +71,7 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
 
     Raises:
         InputError: a module in training mode, outputs that are no tensor of logits (B, classes), NaN, probabilities, or
-            outputs that change from one call to the next.
+            outputs that change from one call to the next, or with the other images of the batch.
     """
     check_evaluating(model)
     x = images[:PROBES]
@@ -72,38 +80,56 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
             logits, again = model(x), model(x)
     except Exception as error:  # whatever the network raises
         raise InputError(
-            f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)} If it takes another size, "
-            "state its side with --classifier.size."
+            f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)}{own_line(error)} If it "
+            "takes another size, state its side with --classifier.size."
         ) from error
     check_logits(logits, len(x))
     if not logits.isfinite().all():
         raise InputError("the model returns NaN or infinity on images of the data set.")
-    if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all():
-        raise InputError("the model returns probabilities (each row sums to 1); return logits, before the softmax.")
+    if sum_alike(logits):
+        raise InputError(f"the model returns probabilities (each row sums to {logits[0].sum():.3g}); {LOGITS}")
     if not torch.allclose(logits, again, rtol=1e-4, atol=1e-4 * logits.abs().max().item()):
         raise InputError(
             "the model returns other logits when it sees the same images again: it draws random numbers in eval mode "
             "(dropout called as a function?). Attacks and calibration need a fixed network."
         )
+    for place in dict.fromkeys((0, len(x) - 1)):
+        _check_alone(model, x[place : place + 1], logits[place : place + 1])
     return logits.shape[1]
 
 
-def check_evaluating(model: nn.Module) -> None:
-    """Refuse a model whose outputs depend on the batch, or on chance, and whose passes change it. Raises InputError."""
-    for name, module in model.named_modules():
-        if module.training and isinstance(module, _NormBase | _DropoutNd | nn.RReLU):
-            kind = type(module).__name__
-            raise InputError(f"the model's {name or 'root'} ({kind}) is in training mode: call eval().")
+def _with_graph(model: nn.Module, image: Tensor) -> Any:
+    """What the model makes of an image, with its graph, which tells what it comes from; without where that fails."""
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            return model(image.detach().clone().requires_grad_().clone())
+    except Exception:  # of gradients, such as too little memory: attacks say it, and other measures need none
+        with torch.no_grad():
+            return model(image)
 
 
-def check_logits(logits: object, images: int) -> None:
-    """Refuse what is no tensor of logits (B, classes). Raises InputError."""
-    if not isinstance(logits, Tensor):
-        raise InputError(f"the model returns {type(logits).__name__}; expected one tensor of logits (B, classes).")
-    if logits.ndim != 2 or len(logits) != images or logits.shape[1] < 2:
+def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
+    """Refuse a model that treats an image (1, C, H, W) otherwise than in its batch, where it had these logits."""
+    try:
+        alone = _with_graph(model, image)
+    except Exception as error:  # whatever the network raises
         raise InputError(
-            f"the model returns {tuple(logits.shape)} for {images} images; expected ({images}, classes), a logit for "
-            "each class."
+            f"the model failed on a single image, as the last of a batch may be: {first_line(error)}{own_line(error)} "
+            "Name the dimensions that are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
+        ) from error
+    if not isinstance(alone, Tensor) or alone.shape != logits.shape:
+        shape = tuple(alone.shape) if isinstance(alone, Tensor) else type(alone).__name__
+        raise InputError(
+            f"the model returns {shape} for a single image; expected {tuple(logits.shape)}. Name the dimensions that "
+            "are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
+        )
+    if source := source_of_probabilities(alone):
+        raise InputError(f"the model returns probabilities, or sums of them: it ends in {source}; {LOGITS}")
+    within = ALONE.get(image.device.type, 1e-2) * max(logits.abs().max().item(), 1e-30)
+    if not (alone - logits).abs().max() <= within:
+        raise InputError(
+            "the model gives an image other logits when it is alone: they depend on the other images of its batch, and "
+            "results would on the batch size. Normalise and reduce over each image's own dimensions."
         )
 
 
@@ -111,13 +137,33 @@ def check_logits(logits: object, images: int) -> None:
 
 
 def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: bool = False) -> nn.Module:
-    """The network for this data's channels and classes, untrained unless ``pretrained``."""
-    return build(
+    """The network for this data's channels and classes, untrained unless ``pretrained``.
+
+    Lazy modules get their shapes from the data's. Raises InputError where they cannot, and what `build` refuses.
+    """
+    network = build(
         settings.model,
         classes=len(dataset.classes),
         channels=dataset.train.images.shape[1],
         pretrained=pretrained,
     )
+    if any(map(is_lazy, (*network.parameters(), *network.buffers()))):
+        blank = resize(torch.zeros(2, *dataset.train.images.shape[1:]), settings.size)
+        try:
+            with torch.no_grad():
+                network.eval()(blank)
+        except Exception as error:  # whatever the network raises
+            raise InputError(
+                f"model {settings.model!r} has Lazy modules, and failed on images of shape {tuple(blank.shape[1:])}, "
+                f"from which they would get their shapes: {first_line(error)}{own_line(error)}"
+            ) from error
+        network.train()
+    return network
+
+
+def few_inputs(settings: NetworkSettings, dataset: Dataset) -> Tensor:
+    """A few training images as the network is given them (B, C, H, W), on the CPU."""
+    return resize(normalise(dataset.train.images[:2], *scaling(settings, dataset)), settings.size)
 
 
 def make_classifier(settings: NetworkSettings, dataset: Dataset) -> Classifier:
@@ -129,7 +175,7 @@ def load_classifier(run: Run, settings: NetworkSettings, dataset: Dataset, backe
     """The run's network with its normalisation, frozen, on the device. Raises InputError for damaged weights."""
     model = make_classifier(settings, dataset)
     load_weights(run / MODEL, model.network)
-    return backend.prepare(model)
+    return backend.prepare(model, to_unit(dataset.test.images[:2], backend))
 
 
 def scaling(settings: NetworkSettings, dataset: Dataset) -> tuple[Sequence[float], Sequence[float]]:
@@ -137,17 +183,21 @@ def scaling(settings: NetworkSettings, dataset: Dataset) -> tuple[Sequence[float
     return settings.mean or dataset.mean, settings.std or dataset.std
 
 
-def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module) -> None:
+def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module, backend: Backend = CPU) -> None:
     """Look at a few images with a network, so that one that does not fit the data is known before hours of training.
 
-    It is left in eval mode and frozen. Raises InputError.
+    Where and as it will look at them; it is left there, in eval mode and frozen. Raises InputError.
     """
     channels = dataset.train.images.shape[1]
     for name in ("mean", "std"):
         if (values := getattr(settings, name)) and len(values) != channels:
             raise InputError(f"classifier.{name} has {len(values)} values for {channels} channels.")
-    few = dataset.test.images[:PROBES].float().div_(255)
-    classes = check_classifier(Classifier(network, *scaling(settings, dataset), size=settings.size), few)
+        if values and 1 < max(values) <= 255:
+            raise InputError(f"classifier.{name} is {values}, on the 0 to 255 scale; divide it by 255.")
+    few = to_unit(dataset.test.images[:PROBES], backend)
+    model = Classifier(network, *scaling(settings, dataset), size=settings.size)
+    with backend.session():
+        classes = check_classifier(backend.prepare(model, few[:2]), few)
     if classes != len(dataset.classes):
         raise InputError(
             f"model {settings.model!r} has {classes} outputs, but data set {dataset.name!r} has "

@@ -68,7 +68,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
         InputError: settings that do not fit the data, weights that are not there or not of this network.
     """
     config: ClassifierConfig = replace(asked.config, model=canonical(asked.config.model))
-    networks = _brought(config, asked.dataset) if config.weights else _trained(config, asked)
+    networks = _brought(config, asked) if config.weights else _trained(config, asked)
     return [
         Task(
             kind="classifier-measure",
@@ -90,9 +90,9 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     check_batches(settings, asked.dataset)
     network = make_network(settings, asked.dataset)
     settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
-    try_network(settings, asked.dataset, network)
-    if settings.recipe or _source(config):
-        try_recipe(settings, asked.dataset)
+    try_network(settings, asked.dataset, network, asked.backend)
+    precise = replace(asked.backend, precision=asked.backend.resolve(config.precision))
+    try_recipe(settings, asked.dataset, precise, asked.policies)
     recipe_source = source_of(read_spec(settings.recipe, RECIPE).use, RECIPE) if settings.recipe else ""
     return [
         Task(
@@ -117,12 +117,12 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     ]
 
 
-def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Task]:
+def _brought(config: ClassifierConfig, asked: Asked) -> list[Task]:
     """Networks with given weights, named by ``NAME=`` or the file; several of one name are its seeds 0, 1, ….
 
     They are loaded once here, so that weights that do not fit are known before anything runs.
     """
-    settings = narrowed(NetworkSettings, config)
+    settings, dataset = narrowed(NetworkSettings, config), asked.dataset
     found: list[Task] = []
     for text in config.weights:
         name, given, file = ("", "", text) if Path(text).is_file() else text.rpartition("=")
@@ -133,7 +133,7 @@ def _brought(config: ClassifierConfig, dataset: Dataset) -> list[Task]:
         name = name if given else PRETRAINED if file == PRETRAINED else Path(file).stem
         seed = sum(task.network.augmentation == name for task in found)
         loading = Loading(settings, "", len(dataset.classes), name, seed, _source(config), file)
-        try_network(settings, dataset, _load(loading, dataset))
+        try_network(settings, dataset, _load(loading, dataset), asked.backend)
         found.append(
             Task(
                 kind="classifier-load",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +11,14 @@ from torch import Generator, Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Split
 from ..analysis.data.loader import Batches, Transforms
-from ..analysis.errors import InputError, first_line
+from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy, period_of
 from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
-from ..analysis.training.backend import Backend, images_at_once, make_backend
+from ..analysis.training.backend import CPU, Backend, images_at_once
 from ..analysis.training.engine import Step, take_step, training_forward
-from ..analysis.training.loop import fit
+from ..analysis.training.loop import blaming, fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.recipe import (
     KIND,
@@ -33,7 +33,7 @@ from ..analysis.training.recipe import (
 from ..analysis.training.schedules import OneCycle, StepDecay
 from ..analysis.training.turns import Turns, within
 from .config import TrainingSettings
-from .model import PROBES, make_network, resize, scaling
+from .model import PROBES, few_inputs, make_network, resize, scaling
 
 EVALUATED_IMAGES = 2000  # of the test split after each epoch, for the training curves
 
@@ -91,7 +91,8 @@ def train_classifier(
         label=label,
         period=period_of(mix),
     )
-    yield from within(training, lambda: dropout)
+    with blaming(mix):
+        yield from within(training, lambda: dropout)
 
 
 def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Recipe:
@@ -103,7 +104,7 @@ def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generat
     Raises:
         InputError: what `recipe.changed` refuses.
     """
-    network = backend.prepare(make_network(settings, dataset))
+    network = backend.prepare(make_network(settings, dataset), few_inputs(settings, dataset))
     standard = Recipe(
         network,
         cross_entropy,
@@ -138,29 +139,68 @@ def recipe_named(settings: TrainingSettings, dataset: Dataset, network: nn.Modul
     return spec.text
 
 
-def try_recipe(settings: TrainingSettings, dataset: Dataset) -> None:
+def try_recipe(
+    settings: TrainingSettings, dataset: Dataset, backend: Backend = CPU, policies: Sequence[Policy] = ()
+) -> None:
     """Train on next to nothing: a step on a few images, so that a mistake is known before hours of it.
 
+    The step is the training's, in its mode, on its device, in its precision and memory format; and one more with each
+    of ``policies`` that is the user's own.
+
     Raises:
-        InputError: what `recipe.changed`, `recipe.try_parts` and `recipe.try_outputs` refuse; a step that fails.
+        InputError: what `recipe.changed`, `recipe.try_parts` and `recipe.try_outputs` refuse; nothing to train; a step
+            that fails, that no gradient comes from, or whose loss is not finite.
     """
     few = Split(dataset.train.images[:PROBES], dataset.train.labels[:PROBES])
-    backend = make_backend("cpu", "fp32")
-    with torch.random.fork_rng(devices=()):
+    backend = replace(backend, compile=False)
+    with backend.session(), backend.global_draws("classifier", "try"):
         small = replace(settings, batch_size=len(few))
-        recipe = make_recipe(small, replace(dataset, train=few), torch.Generator().manual_seed(0), backend)
+        recipe = make_recipe(small, replace(dataset, train=few), backend.generator("classifier", "try"), backend)
         try_parts(recipe, make_network(settings, dataset))
         x, y = next(iter(recipe.batches))
         recipe.network.eval()
         with torch.no_grad():
             try_outputs(recipe, in_full(recipe.network(resize(x, settings.size))), y)
         recipe.network.train()
-        try:
-            take_step(recipe.optimizer, make_step(recipe, None, {}, backend, settings.size), x, y, 0)
-        except Exception as error:  # whatever the user's network, loss or optimiser raises
+        where = f" by the {KIND}" if settings.recipe else ""
+        for policy in (None, *(policy for policy in policies if policy.spec.is_own)):
+            mix = policy.build(len(dataset.classes), settings.mix_mode) if policy else None
+            mixing = {"mixing": backend.generator("classifier", "try", "mixing")}
+            _try_step(recipe, make_step(recipe, mix, mixing, backend, settings.size), x, y, where)
+
+
+def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> None:
+    if not any(parameter.requires_grad for parameter in recipe.network.parameters()):
+        raise InputError("all parameters of the network are frozen (requires_grad=False): there is nothing to train.")
+    outputs: list[Any] = []
+    hook = recipe.network.register_forward_hook(lambda network, inputs, returned: outputs.append(returned))
+    try:
+        loss = take_step(recipe.optimizer, step, x, y, 0)["loss"]
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's network, loss or optimiser raises
+        kind = type(outputs[-1]).__name__ if outputs else "Tensor"
+        if recipe.loss is cross_entropy and kind != "Tensor":
             raise InputError(
-                f"a training step by the {KIND} failed with {type(error).__name__}: {first_line(error)}"
+                f"the network returns {kind} in training mode; expected one tensor of logits (B, classes). Leave out "
+                "its auxiliary heads, as torchvision:googlenet(aux_logits=False) does, or give a loss that takes them "
+                "(--classifier.recipe)."
             ) from error
+        if outputs and isinstance(outputs[-1], Tensor) and not outputs[-1].requires_grad:
+            raise InputError(
+                "no gradient comes from what the network returns in training mode: it detaches it (no_grad, detach, "
+                "argmax), and cannot be trained."
+            ) from error
+        raise InputError(
+            f"a training step{where} failed with {type(error).__name__}: {first_line(error)}{own_line(error)}"
+        ) from error
+    finally:
+        hook.remove()
+    if not loss.isfinite():
+        raise InputError(
+            f"the loss of the first training step{where} is {loss.item()}: what the network returns in training mode "
+            "is not finite in this precision, or the loss of it is not."
+        )
 
 
 def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
@@ -209,7 +249,10 @@ def in_full(outputs: Any) -> Any:
 
 
 def make_optimizer(settings: TrainingSettings, network: nn.Module) -> torch.optim.Optimizer:
-    on_cuda = next(network.parameters()).device.type == "cuda"
+    first = next(network.parameters(), None)
+    if first is None:
+        raise InputError(f"model {settings.model!r} has no parameters: there is nothing to train.")
+    on_cuda = first.device.type == "cuda"
     return torch.optim.SGD(
         network.parameters(),
         lr=settings.learning_rate,

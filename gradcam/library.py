@@ -90,6 +90,11 @@ class LibraryMethod:
         return not self.cam(ANY_LAYER, ANY_LAYER).detach
 
     @property
+    def replaces_layer(self) -> bool:
+        """Whether it puts a layer of its own, which puts out (B, C, h, w), in another's place."""
+        return self.kind.__name__ == "AblationCAM"
+
+    @property
     def at_once(self) -> int | None:
         """Images of one pass, where the device's own number would mean minutes without a sign of progress."""
         return 8 if self.kind.__name__ in PASS_PER_CHANNEL else None

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from ..analysis.errors import InputError, unknown
 from ..analysis.training.backend import images_at_once
-from ..classifier.model import check_evaluating, check_logits
+from ..classifier.measures import check_evaluating, check_logits
 from .config import PREDICTED, TRUE, NormName, check_target
-from .layers import network_of, tapped
+from .layers import as_images, network_of, tapped
 from .library import LibraryMethod, Seen
 from .methods import Method, find_method
 
@@ -70,13 +70,15 @@ def heatmaps(
     """
     how = find_method(method) if isinstance(method, str) else method
     check_evaluating(model)
-    x = _images(x, model)
+    x = as_images(x, model)
+    if isinstance(layers, str) or not layers:
+        raise InputError(f"layers must be a list of names, such as ['layer1'], got {layers!r}.")
     if how.second_order and len(layers) > 1:  # after a layer's the graph is gone
         alone = [heatmaps(model, x, [name], method=how, classes=classes, upsample=upsample) for name in layers]
         return [heat for (heat,), _ in alone], alone[0][1]
     with torch.inference_mode(False), torch.set_grad_enabled(how.follows_gradients):  # whatever the caller is in
         x = x.clone() if x.is_inference() else x
-        with tapped(model, layers) as activations:
+        with tapped(model, layers, as_they_are=how.replaces_layer) as activations:
             logits = model(x)
         check_logits(logits, len(x))
         for name in layers:
@@ -96,19 +98,6 @@ def heatmaps(
         if not whole:
             raise InputError(f"the heatmaps at layer {name!r} are NaN or infinite.")
     return maps, logits.detach()
-
-
-def _images(x: Tensor | np.ndarray, model: nn.Module) -> Tensor:
-    """Images as a tensor of floats (B, C, H, W)."""
-    if not isinstance(x, Tensor):
-        weight = next(model.parameters(), torch.empty(()))
-        x = torch.as_tensor(x)
-        x = x.to(weight) if x.is_floating_point() else x
-    if x.ndim != 4 or not x.is_floating_point():
-        raise InputError(
-            f"expected images as floats (B, C, H, W) in the model's scale; got {tuple(x.shape)} of {x.dtype}."
-        )
-    return x
 
 
 def _classes(classes: Tensor | np.ndarray | None, logits: Tensor) -> Tensor:

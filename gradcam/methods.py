@@ -26,6 +26,7 @@ class Method:
     follows_gradients: bool = True
     source: str = ""  # of one of the user's own: SHA-256 of the file that makes it
     second_order: ClassVar[bool] = False
+    replaces_layer: ClassVar[bool] = False
     at_once: ClassVar[int | None] = None  # images of one pass: as the device likes
 
     def score(self, logits: Tensor, classes: Tensor) -> Tensor:

@@ -73,6 +73,16 @@ SECTION = Section(
 )
 
 
+def check_within_range(epsilons: tuple[float, ...]) -> None:
+    """Raises InputError for an ε above 1 under L∞, where images in [0, 1] may be changed to any other."""
+    above = [value for value in epsilons if value > 1]
+    if above:
+        meant = f" Did you mean {above[0]:g}/255, {above[0] / 255:.4f}?" if above[0] <= 255 else ""
+        raise InputError(
+            f"ε = {above[0]:g} under L∞: images lie in [0, 1], and ε = 1 allows every one.{meant} Give at most 1."
+        )
+
+
 def check_epsilons(epsilons: tuple[float, ...]) -> None:
     """Raises InputError unless they are finite, not negative and strictly ascending."""
     if not epsilons:

@@ -22,7 +22,7 @@ from ..analysis.study.worker import Context
 from ..classifier.config import NetworkSettings
 from ..classifier.model import load_classifier
 from .attacks import Attack, parse_attacks
-from .config import SECTION, TOGETHER, ProtocolName, RobustnessConfig, SweepSettings
+from .config import SECTION, TOGETHER, ProtocolName, RobustnessConfig, SweepSettings, check_within_range
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
 from .state import ARRAYS, Swept
 from .sweep import compile_for_attacks, sweep
@@ -48,6 +48,8 @@ def tasks(asked: Asked) -> Sequence[Task]:
     """For each classifier one sweep over the test set, and what is measured on its bits."""
     config: RobustnessConfig = asked.config
     attacks = parse_attacks(config.attacks)
+    if math.isinf(attacks[0].norm.p):
+        check_within_range(config.epsilons)
     names = tuple(attack.name for attack in attacks)
     evenly_spaced(len(asked.dataset.test), config.images, "robustness.images")
     settings = narrowed(SweepSettings, config)

@@ -12,6 +12,7 @@ are count as broken by every attack and are not attacked. Three protocols:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from ..analysis.errors import InputError, first_line, unknown
 from ..classifier.model import check_classifier
 from .attacks import Attack, parse_attacks
-from .config import ATTACKS, EPSILONS, TOGETHER, ProtocolName, check_epsilons
+from .config import ATTACKS, EPSILONS, TOGETHER, ProtocolName, check_epsilons, check_within_range
 from .measures import BROKEN, HELD, NOT_RUN
 from .passes import Passes
 from .probe import Block, Probe
@@ -35,8 +36,8 @@ BLOCK = {"cpu": 500, "cuda": 5000}  # images between two saves; larger ones fill
 
 def sweep(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Tensor | np.ndarray[Any, Any],
+    labels: Tensor | np.ndarray[Any, Any],
     *,
     attacks: Sequence[str] = ATTACKS,
     epsilons: Sequence[float] = EPSILONS,
@@ -71,13 +72,17 @@ def sweep(
     if protocol not in get_args(ProtocolName):
         raise unknown("protocol", protocol, get_args(ProtocolName))
     check_epsilons(tuple(epsilons))
+    images, labels = (_tensor(values) for values in (images, labels))
     device = next((p.device for p in model.parameters()), images.device)
     _check_images(images, labels)
-    _check_labels(labels, check_classifier(model, _unit(images[:8], device)))
+    with frozen(model):
+        _check_labels(labels, check_classifier(model, _unit(images[:8], device)))
     known = np.arange(len(images)) if numbers is None else np.asarray(numbers)
     if known.shape != (len(images),):
         raise InputError(f"numbers must be {len(images)} integers, one for each image, got {known.shape}.")
     chosen = parse_attacks(attacks)
+    if math.isinf(chosen[0].norm.p):
+        check_within_range(tuple(epsilons))
     together = [attack for attack in chosen if not attack.by_image]
     if together and batch_size is None:
         batch_size = TOGETHER
@@ -87,7 +92,8 @@ def sweep(
     if checkpoint is not None:
         state.keep_in(checkpoint, identity_of(model, images, labels, known, protocol, seed))
     size = BLOCK.get(device.type, BLOCK["cuda"])
-    with frozen(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
+    cuda = [device] if device.type == "cuda" else []
+    with torch.inference_mode(False), frozen(model), torch.random.fork_rng(cuda):  # whatever the caller is in
         passes = Passes(model, device, say)
         at_once = batch_size or passes.most_images(_unit(images[:8], device), labels[:8].long().to(device))
         for start in range(0, len(images), size):
@@ -198,7 +204,7 @@ def _check_labels(labels: Tensor, classes: int) -> None:
 def _check_images(images: Tensor, labels: Tensor) -> None:
     if images.ndim != 4 or not len(images):
         raise InputError(f"images must have the shape (N, C, H, W), got {tuple(images.shape)}.")
-    if labels.shape != (len(images),) or labels.is_floating_point():
+    if labels.shape != (len(images),) or labels.is_floating_point() or labels.dtype == torch.bool:
         raise InputError(
             f"labels must be {len(images)} integers, one for each image, got {labels.dtype} {tuple(labels.shape)}."
         )
@@ -212,6 +218,12 @@ def _check_images(images: Tensor, labels: Tensor) -> None:
             f"images must lie in [0, 1], these reach from {low:g} to {high:g}: give them before normalisation, which "
             "belongs inside the model (mixlens.classifier.model.Classifier)."
         )
+
+
+def _tensor(values: Tensor | np.ndarray[Any, Any]) -> Tensor:
+    """An array as a tensor; one of inference mode as one that gradients may follow."""
+    values = torch.as_tensor(values)
+    return values.clone() if values.is_inference() else values
 
 
 def _unit(images: Tensor, device: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ from ..analysis.store.runs import MODEL, Run
 from ..analysis.training.backend import Backend, stream_seed
 from ..analysis.training.checkpoint import load_weights
 from ..analysis.training.engine import Step, training_forward
-from ..analysis.training.loop import fit
+from ..analysis.training.loop import blaming, fit
 from ..analysis.training.progress import Reporter
 from ..analysis.training.schedules import StepDecay
 from ..analysis.training.turns import Turns
@@ -64,21 +64,22 @@ def train_vae(
             "mse": mean_squared_error(coded.x, coded.reconstruction).mean().item(),
         }
 
-    yield from fit(
-        model,
-        make_optimizer(settings, model, backend),
-        step,
-        batches,
-        backend=backend,
-        epochs=settings.epochs,
-        schedule=StepDecay(tuple(max(1, round(fraction * settings.epochs)) for fraction in settings.milestones)),
-        generators=generators,
-        evaluate=evaluate,
-        run=run,
-        reporter=reporter,
-        label=label,
-        period=period_of(mix),
-    )
+    with blaming(mix):
+        yield from fit(
+            model,
+            make_optimizer(settings, model, backend),
+            step,
+            batches,
+            backend=backend,
+            epochs=settings.epochs,
+            schedule=StepDecay(tuple(max(1, round(fraction * settings.epochs)) for fraction in settings.milestones)),
+            generators=generators,
+            evaluate=evaluate,
+            run=run,
+            reporter=reporter,
+            label=label,
+            period=period_of(mix),
+        )
 
 
 def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 
+CHANNELS = 4  # at most, of images; more are told from sides by this alone
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 
@@ -69,6 +71,11 @@ class Dataset:
             )
         channels = train_shape[0]
         for key, values, wanted in (("mean", self.mean, "finite"), ("std", self.std, "finite and > 0")):
+            if 1 < max(values, default=0) <= 255 and len(values) == channels:
+                raise InputError(
+                    f"data set {self.name!r}: {key} is {values}, on the 0 to 255 scale; expected the [0, 1] scale. "
+                    f"Divide it by 255: {tuple(round(value / 255, 4) for value in values)}."
+                )
             bad = not all(math.isfinite(v) and (key == "mean" or v > 0) for v in values)
             if bad or len(values) != channels:
                 raise InputError(
@@ -92,6 +99,18 @@ class Dataset:
         for tensor in tensors:
             digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
+
+    def shared(self) -> Tensor:
+        """Which training images (N,) bool stand in the test split too, pixel for pixel.
+
+        An image that repeats within the test split, such as a blank one, is no sign of overlap and does not count.
+        """
+        times = Counter(image.numpy().tobytes() for image in self.test.images.cpu())
+        return torch.tensor([times[image.numpy().tobytes()] == 1 for image in self.train.images.cpu()])
+
+    def apart(self) -> "Dataset":
+        """The same without the training images that stand in the test split too."""
+        return replace(self, train=_take(self.train, (~self.shared()).nonzero().squeeze(1)))
 
     def subset(self, size: int, seed: int) -> "Dataset":
         """``size`` training images, the classes as equal as can be; the test split and the name stay.
@@ -163,6 +182,11 @@ def _problem(split: Split, classes: int) -> str | None:
         return f"images of dtype {_dtype(images)}{found}; give uint8 values 0..255"
     if images.ndim != 4:
         return f"images of shape {tuple(images.shape)}; expected (N, C, H, W)"
+    if images.shape[1] > CHANNELS >= images.shape[3]:
+        return (
+            f"images of shape {tuple(images.shape)}, whose channels stand last; expected (N, C, H, W): give "
+            "images.transpose(0, 3, 1, 2) of an array, .permute(0, 3, 1, 2) of a tensor"
+        )
     if labels.dtype != torch.int64:
         return f"labels of dtype {_dtype(labels)}; give integers 0..{classes - 1}, one class per image"
     if tuple(labels.shape) != (len(images),):

@@ -69,14 +69,26 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
             raise InputError(f"{spec.use} is no data set to train on: {source.ABOUT}.")
         return returned
     returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
-    if isinstance(returned, Dataset):
-        return returned
     if isinstance(returned, Mapping):
-        return _from_mapping(spec.text, returned)
+        returned = _from_mapping(spec.text, returned)
+    if isinstance(returned, Dataset):
+        _check_apart(spec.text, returned)
+        return returned
     raise InputError(
         f"{KIND} {spec.text!r}: the factory returned {type(returned).__name__}; expected a Dataset or a dict with the "
         f"keys {', '.join(_KEYS)}."
     )
+
+
+def _check_apart(name: str, dataset: Dataset) -> None:
+    """Raises InputError where test images stand in the training split."""
+    shared = dataset.shared()
+    if shared.any():
+        raise InputError(
+            f"{KIND} {name!r}: {int(shared.sum())} of {len(shared)} training images stand in the test split too, the "
+            f"first at index {int(shared.nonzero()[0])}: what is measured on them was learnt by heart. Drop them: "
+            "return Dataset(…).apart(), of mixlens.analysis.data.dataset."
+        )
 
 
 def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:

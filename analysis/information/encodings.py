@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from scipy.stats import chi2
 from torch import Generator, Tensor
 
 from ..errors import InputError
 
 LARGEST_LOG_SCALE = 150.0  # beyond these, squares of rates leave float64
 LARGEST_VALUE = 1e75
+BY_CHANCE = 1e-6
+ROUNDED = 0.02  # of a latent's variance may be rounding
+RESOLVED = (
+    2.0**-48
+)  # of a mean: the smallest scale that float64 draws from without rounding it by more than a sixteenth
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -39,7 +46,7 @@ def prepare(
 
     Raises:
         InputError: the tensors are not alike, hold fewer than 3 encodings, integers, NaN or infinite values, or
-            scales that float64 cannot square.
+            scales that float64 cannot square; z is no draw of q(z|x) (`check_draws`).
     """
     mean, log_scale = check(mean, log_scale, names)
     if z is None:
@@ -48,7 +55,55 @@ def prepare(
     _moderate("z", z)
     if z.shape != mean.shape:
         raise InputError(f"z must have the means' shape {tuple(mean.shape)}, one draw each; got {tuple(z.shape)}.")
-    return mean, log_scale, as_double(z)
+    _check_rounding(mean, log_scale, z)
+    z = as_double(z)
+    check_draws(mean, log_scale, z)
+    return mean, log_scale, z
+
+
+def _check_rounding(mean: Tensor, log_scale: Tensor, z: Tensor) -> None:
+    """Raises InputError where z's type rounds it by much of its scale: Δ²/12σ² of its variance, Δ its numbers' gaps."""
+    if z.dtype == torch.float64:
+        return
+    gaps = torch.finfo(z.dtype).eps * mean.abs()
+    added = ((gaps / log_scale.exp()).square() / 12).clamp(max=1).mean(0)
+    if added.max() > ROUNDED:
+        raise InputError(
+            f"z is no draw from q(z|x): {z.dtype} rounds it. Around means such as {mean.abs().max().item():.3g} its "
+            f"numbers lie {gaps.max().item():.2g} apart, and the smallest scale is {log_scale.min().exp().item():.2g}. "
+            "Draw z in float64, or leave z out, and it is drawn here."
+        )
+
+
+def check_draws(mean: Tensor, log_scale: Tensor, z: Tensor) -> None:
+    """Refuse z that N(μ, diag σ²) does not give, all (N, d) in float64: no bound holds of it.
+
+    ((z − μ)/σ)² has mean 1, over all latents and of each: their sums are χ² of N·d and of N degrees of freedom. Scales
+    that float64 itself rounds away beside their mean are left out: no draw could be better.
+
+    Raises:
+        InputError: the sums lie where such draws bring them once in 1 / `BY_CHANCE` times.
+    """
+    scale = log_scale.exp()
+    resolved = scale > RESOLVED * mean.abs()
+    sums = torch.where(resolved, (z - mean) / scale, 0.0).square().sum(0).cpu().numpy()
+    counts = resolved.sum(0).cpu().numpy()
+    bad = _tails(sums, counts) * len(sums) < BY_CHANCE
+    if not bad.any() and not _tails(sums.sum(), counts.sum()) < BY_CHANCE:
+        return
+    part = bad if 0 < bad.sum() < len(bad) else np.ones(len(bad), bool)
+    where = "" if part.all() else f" of latent {int(part.argmax())}"
+    which = slice(None) if part.all() else int(part.argmax())
+    raise InputError(
+        f"z is no draw from q(z|x) = N(mean, scale²): the mean of ((z − mean)/scale)²{where} is "
+        f"{sums[which].sum() / counts[which].sum():.3g}, and 1 is expected. Give each row's own draw, in float64 where "
+        "float32 rounds away a small scale beside its mean; or leave z out, and it is drawn here."
+    )
+
+
+def _tails(sums: Any, counts: Any) -> Any:
+    """How often χ² of so many degrees of freedom lies as far out, on either side; 1 for none."""
+    return np.where(counts > 0, 2 * np.minimum(chi2.cdf(sums, counts), chi2.sf(sums, counts)), 1.0)
 
 
 def check(mean: Tensor, log_scale: Tensor, names: tuple[str, str] = ("mean", "log_scale")) -> tuple[Tensor, Tensor]:
@@ -121,7 +176,8 @@ def check_apart(evaluated: Tensor, fitted: Tensor, what: str) -> None:
     if shared:
         raise InputError(
             f"{shared} of {len(evaluated)} evaluated {what} are also in the fit set. Fit on others, such as those of "
-            "the training images: an estimate fitted on what it is evaluated on bounds nothing."
+            "the training images: an estimate fitted on what it is evaluated on bounds nothing. To drop those alone, "
+            "keep the fit's rows ~overlap(evaluated, fit)[1] (mixlens.analysis.information.encodings)."
         )
 
 

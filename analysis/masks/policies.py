@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..errors import InputError, unknown
+from ..errors import InputError, own_line, unknown
 from ..interface import BASELINE, Augmentation, Mixed, MixedBatch
 from ..spec import Spec, call, load_object, parameters_of, read_spec, source_of, without_defaults
 from .cutmix import CutMix
@@ -133,7 +135,13 @@ class Policy:
         if self.is_baseline:
             return None
         if spec.is_own:
-            returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {self.text!r}")
+            factory = load_object(spec.use, KIND)
+            if "generator" in (parameters_of(factory) or {}).keys() - spec.arguments.keys():
+                raise InputError(
+                    f"{KIND} {self.text!r} names what mixes a batch; expected what makes it. Give it a factory, such "
+                    f"as def make(): return {spec.use.rpartition(':')[2]}, and name that."
+                )
+            returned = call(factory, spec.arguments, f"{KIND} {self.text!r}")
             if not callable(returned):
                 raise InputError(f"{KIND} {self.text!r}: its factory gave {type(returned).__name__}, not a callable.")
             return OwnAugmentation(self.text, returned, "step" in (parameters_of(returned) or ()), num_classes)
@@ -157,13 +165,22 @@ class OwnAugmentation:
     mix: Callable[..., Any]
     takes_step: bool
     num_classes: int
+    # Whether any batch so far held NaN or infinity, where the batches are: one tensor, once there was a batch.
+    _spoilt: list[Tensor] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def gave_nan(self) -> bool:
+        """Whether it has given NaN or infinite images, labels or weights. Waits for the device."""
+        return any(bool(spoilt) for spoilt in self._spoilt)
 
     def pairs(self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None) -> Mixed:
         """Raises InputError when the augmentation fails or does not give mixed images like x, and labels."""
         try:
             returned = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
         except (Exception, SystemExit) as error:  # whatever the user's code raises
-            raise InputError(f"augmentation {self.name!r} failed with {type(error).__name__}: {error}") from error
+            raise InputError(
+                f"augmentation {self.name!r} failed with {type(error).__name__}: {error}{own_line(error)}"
+            ) from error
         both = isinstance(returned, MixedBatch)
         pair = isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)
         if not both and not pair:
@@ -178,13 +195,55 @@ class OwnAugmentation:
                 f"{tuple(mixed.shape)}; it must keep shape and type."
             )
         if not both:
-            return mixed, self._labels(returned[1], y)
+            labels = self._labels(returned[1], y)
+            self._note(mixed, labels)
+            return mixed, labels
         lam = returned.lam
         if not isinstance(lam, Tensor) or lam.shape != (len(x),) or not _holds((lam >= 0) & (lam <= 1)):
             raise InputError(
                 f"augmentation {self.name!r}: a MixedBatch's lam must be ({len(x)},), one weight in [0, 1] an image."
             )
-        return returned._replace(y=self._labels(returned.y, y), y_partner=self._labels(returned.y_partner, y))
+        checked = returned._replace(y=self._labels(returned.y, y), y_partner=self._labels(returned.y_partner, y))
+        self._note(mixed, lam, checked.y, checked.y_partner)
+        return checked
+
+    def _note(self, *parts: Tensor) -> None:
+        """Remember NaN and infinity without a wait, in place, as a captured step can."""
+        for part in parts:
+            if part.is_floating_point():
+                spoilt = ~part.isfinite().all()
+                if self._spoilt:
+                    self._spoilt[0].logical_or_(spoilt)
+                else:
+                    self._spoilt.append(spoilt)
+
+    def try_on(self, x: Tensor, y: Tensor) -> None:
+        """Mix a batch twice from one seed, so that what no result can rest on is known before hours of training.
+
+        Raises:
+            InputError: what `pairs` refuses; NaN or infinity; two batches that differ; a change of the labels it was
+                given, or of global random states.
+        """
+        states = _global_states()
+        batches = []
+        for _ in range(2):
+            labels = y.clone()
+            batches.append(self.pairs(x.clone(), labels, generator=torch.Generator().manual_seed(0), step=0))
+            if not torch.equal(labels, y):
+                raise InputError(f"augmentation {self.name!r} changes the labels that it is given; return others.")
+        if self.gave_nan:
+            raise InputError(f"augmentation {self.name!r} gave NaN or infinite images or labels of finite ones.")
+        once, again = ([part for part in batch if isinstance(part, Tensor)] for batch in batches)
+        if len(once) != len(again) or not all(map(torch.equal, once, again)):
+            raise InputError(
+                f"augmentation {self.name!r} gives one batch two results from one seed: it draws elsewhere than from "
+                "its generator. Hand that on to every draw, as torch.rand(…, generator=generator)."
+            )
+        if any(not _alike(*pair) for pair in zip(states, _global_states(), strict=True)):
+            raise InputError(
+                f"augmentation {self.name!r} changes a global random state (torch, numpy or random), from which others "
+                "draw too. Draw from the generator that it is given, and seed nothing."
+            )
 
     def _labels(self, labels: Any, given: Tensor) -> Tensor:
         """The labels, classes as int64. Their values are looked at on a CPU alone, as in `transform.check_batch`."""
@@ -196,7 +255,8 @@ class OwnAugmentation:
                     "must be at least 0 and sum to 1."
                 )
             return labels
-        if isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == given.shape:
+        integers = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.dtype != torch.bool
+        if integers and labels.shape == given.shape:
             if not _holds((labels >= 0) & (labels < self.num_classes)):
                 raise InputError(
                     f"augmentation {self.name!r} returned labels outside 0..{self.num_classes - 1}, the data's classes."
@@ -208,6 +268,18 @@ class OwnAugmentation:
             f"({count}, {self.num_classes}), how much of each class is in each image, or integers "
             f"{tuple(given.shape)}."
         )
+
+
+def _global_states() -> tuple[Any, ...]:
+    _, words, position, *_ = np.random.get_state(legacy=True)
+    return torch.get_rng_state(), (words, position), random.getstate()
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Whether two states are the same: tensors, or tuples of arrays and numbers."""
+    if isinstance(first, Tensor):
+        return torch.equal(first, second)
+    return all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 def _holds(condition: Tensor) -> bool:

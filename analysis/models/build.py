@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from torch import nn
+from torch._dynamo.eval_frame import OptimizedModule
 
 from ..errors import InputError, unknown
 from ..spec import Spec, call, load_object, parameters_of, read_spec, without_defaults
@@ -103,4 +104,7 @@ def _of_library(spec: Spec, library: str, classes: int, channels: int, pretraine
 def _module(where: str, returned: Any) -> nn.Module:
     if not isinstance(returned, nn.Module):
         raise InputError(f"{where}: its factory returned {type(returned).__name__}; expected a torch.nn.Module.")
+    # What was compiled or spread over devices is the study's to compile and place; its weights have plain names.
+    while isinstance(returned, OptimizedModule | nn.DataParallel | nn.parallel.DistributedDataParallel):
+        returned = returned._orig_mod if isinstance(returned, OptimizedModule) else returned.module
     return returned

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, evenly_spaced
 from ..data.load import load_dataset
 from ..data.loader import normalise
 from ..interface import Section, Study, Task
-from ..masks.policies import Policy, parse_policy
+from ..masks.policies import OwnAugmentation, Policy, parse_policy
 from ..training.backend import Backend
 from .sections import with_used
 
@@ -69,12 +69,15 @@ def try_policies(study: Study, dataset: Dataset) -> None:
     Raises:
         InputError: an augmentation is unknown, cannot be made, or fails.
     """
-    few = min(8, len(dataset.train))
-    x = normalise(dataset.train.images[:few], dataset.mean, dataset.std)
+    order = dataset.train.labels.argsort(stable=True)
+    few = order[evenly_spaced(len(order), min(8, len(order)), "")]  # the first class and the last among them
+    x, y = normalise(dataset.train.images[few], dataset.mean, dataset.std).cpu(), dataset.train.labels[few].cpu()
     for policy in map(parse_policy, study.augmentations):
         mix = policy.build(len(dataset.classes), "elem")
-        if mix is not None:
-            mix.pairs(x.clone(), dataset.train.labels[:few], generator=torch.Generator().manual_seed(0), step=0)
+        if isinstance(mix, OwnAugmentation):
+            mix.try_on(x, y)
+        elif mix is not None:
+            mix.pairs(x.clone(), y, generator=torch.Generator().manual_seed(0), step=0)
 
 
 def in_order(tasks: Sequence[Task]) -> list[Task]:

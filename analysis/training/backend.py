@@ -56,9 +56,23 @@ class Backend:
             raise unknown("precision", precision, ("auto", *get_args(Precision)))
         return cast(Precision, precision)
 
-    def prepare(self, module: Module) -> Module:
+    def prepare(self, module: Module, tried: Tensor | None = None) -> Module:
+        """The module on the device, in its memory format.
+
+        One that fails on images ``tried`` (B, C, H, W) in that format alone, as `view` after a convolution does, is
+        contiguous, and is handed contiguous images whatever it is called on.
+        """
         module = module.to(self.device)
-        return module.to(memory_format=torch.channels_last) if self.channels_last else module
+        if not self.channels_last:
+            return module
+        module = module.to(memory_format=torch.channels_last)
+        if tried is not None and not _runs(module, self, tried.contiguous(memory_format=torch.channels_last)):
+            contiguous = module.to(memory_format=torch.contiguous_format)
+            if _runs(contiguous, self, tried.contiguous()):
+                contiguous.register_forward_pre_hook(_as_contiguous)
+                return contiguous
+            module = contiguous.to(memory_format=torch.channels_last)
+        return module
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -99,6 +113,27 @@ class Backend:
         """fp32 products rounded to TF32's ten bits meanwhile. Raises InputError where the device has none."""
         self.check_tf32()
         return _fp32("tf32")
+
+
+CPU = Backend(torch.device("cpu"), "fp32")
+
+
+def _runs(module: nn.Module, backend: Backend, x: Tensor) -> bool:
+    """Whether a pass in eval mode goes through."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        with torch.no_grad(), backend.autocast():
+            module.eval()(x.to(backend.device))
+    except Exception:  # whatever it raises; the doors say what
+        return False
+    finally:
+        for part, training in modes:
+            part.training = training
+    return True
+
+
+def _as_contiguous(module: nn.Module, images: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in images)
 
 
 @contextlib.contextmanager

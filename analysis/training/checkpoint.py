@@ -24,6 +24,10 @@ from torch.optim import Optimizer
 
 from ..errors import InputError, first_line
 
+HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")  # of a state dict in a checkpoint
+COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it compiled
+PREFIXES = (COMPILED, "module.", "model.", "net.", "network.")
+
 
 def save_weights(path: Path, model: nn.Module) -> None:
     """Weights and buffers, on the CPU."""
@@ -33,42 +37,58 @@ def save_weights(path: Path, model: nn.Module) -> None:
 def load_weights(path: Path, model: nn.Module) -> None:
     """Load weights strictly: a safetensors file, or a state dict that ``torch.save`` wrote, which is not unpickled.
 
-    A state dict may stand under ``state_dict``, ``model_state_dict`` or ``model``, and its names may begin with
-    ``module.``, as DataParallel leaves them.
+    What fits is for PyTorch's own loading to say, which knows older names (of weight norm) and may lack the counts of
+    batch norms. A state dict may stand in a checkpoint under one of `HOLDERS`, and all its names may begin with what
+    wrappers put before them: `PREFIXES`.
 
     Raises:
-        InputError: the file is missing, damaged, holds no state dict, or another network's.
+        InputError: the file is missing, damaged, holds no state dict, or another network's; the model is as it was.
     """
-    state = _read_state(path)
-    expected = model.state_dict()
-    if all(name.startswith("module.") for name in state) and not all(name.startswith("module.") for name in expected):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    missing, unknown = [n for n in expected if n not in state], [n for n in state if n not in expected]
-    shapes = [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
-        for name in expected
-        if name in state and state[name].shape != expected[name].shape
-    ]
+    state = _renamed(_read_state(path), model.state_dict())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    shapes: list[str] = []
+    try:
+        missing, unknown = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # what it says of shapes are lines, one a tensor
+        model.load_state_dict(before)
+        missing, unknown = [n for n in before if n not in state], [n for n in state if n not in before]
+        shapes = [
+            f"{name} is {tuple(state[name].shape)}, not {tuple(before[name].shape)}"
+            for name in before
+            if name in state and state[name].shape != before[name].shape
+        ] or [first_line(error)]
     problems = [
         f"{len(names)} {what} (such as {names[0]})"
         for what, names in (("tensors are missing", missing), ("are unknown", unknown), ("have another shape", shapes))
         if names
     ]
     if problems:
+        model.load_state_dict(before)
         raise InputError(
             f"{path} holds the weights of another network than {type(model).__name__} as it was built: "
             f"{'; '.join(problems)}. Give the model with the arguments that they were trained with."
         )
-    model.load_state_dict(state)
+
+
+def _renamed(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state by the names that the model expects: without a wrapper's prefixes, and compiled parts as theirs."""
+    while state and not state.keys() & expected.keys():
+        prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    names = {name.replace(COMPILED, ""): name for name in expected}
+    return {names.get(name.replace(COMPILED, ""), name): value for name, value in state.items()}
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"there are no weights at {path}.")
     try:
-        if not zipfile.is_zipfile(path) and path.suffix not in (".pt", ".pth", ".ckpt"):
+        if not _is_torchs(path):
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a path, torch would judge by the suffix
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is no checkpoint of weights alone, and nothing else is unpickled. Save model.state_dict() with "
@@ -78,13 +98,34 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         ours = (path.parent / "config.json").exists()
         remedy = f" Delete the folder {path.parent} and run the study again." if ours else ""
         raise InputError(f"{path} is damaged or no file of weights ({first_line(error)}).{remedy}") from error
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    named = isinstance(state, Mapping) and all(isinstance(name, str) for name in state)
-    if not (named and state and all(isinstance(value, Tensor) for value in state.values())):
-        raise InputError(f"{path} holds {type(state).__name__}, not a state dict (names → tensors).")
+    while not _is_state(state):
+        holder = next(
+            (key for key in HOLDERS if isinstance(state, Mapping) and isinstance(state.get(key), Mapping)), ""
+        )
+        if not holder:
+            listed = ", ".join(map(str, list(state)[:8])) if isinstance(state, Mapping) else ""
+            raise InputError(
+                f"{path} holds {type(state).__name__}, not a state dict (names → tensors)"
+                f"{listed and f': its keys are {listed}'}. One is looked for under {', '.join(HOLDERS)}; save "
+                "model.state_dict() with torch.save or safetensors."
+            )
+        state = state[holder]
     return dict(state)
+
+
+def _is_state(state: object) -> bool:
+    return (
+        isinstance(state, Mapping)
+        and bool(state)
+        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
+    )
+
+
+def _is_torchs(path: Path) -> bool:
+    """Whether torch.save wrote it: a zip or, as it once did, pickles; safetensors begin with a length and a brace."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return zipfile.is_zipfile(path) or (head[:1] == b"\x80" and head[8:] != b"{")
 
 
 class Checkpoints:

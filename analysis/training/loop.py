@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
+from ..interface import Augmentation
+from ..masks.policies import OwnAugmentation
 from ..store.runs import CHECKPOINT, MODEL, Run
 from .backend import Backend
 from .checkpoint import Checkpoints, load_checkpoint, save_weights
@@ -28,6 +31,18 @@ CHECK_EVERY = 50
 
 class DivergedError(RuntimeError):
     """The loss became NaN or infinite: this training is over, and its reason is recorded."""
+
+
+@contextmanager
+def blaming(mix: Augmentation | None) -> Iterator[None]:
+    """A divergence within it as one of the user's augmentation, where that gave NaN or infinity."""
+    try:
+        yield
+    except DivergedError as error:
+        if not isinstance(mix, OwnAugmentation) or not mix.gave_nan:
+            raise
+        what = str(error).partition(";")[0]
+        raise DivergedError(f"augmentation {mix.name!r} gave NaN or infinite images or labels: {what}.") from error
 
 
 def fit(

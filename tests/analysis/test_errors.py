@@ -1,4 +1,7 @@
-from mixlens.analysis.errors import first_line, unknown
+import pytest
+import torch
+
+from mixlens.analysis.errors import first_line, own_line, unknown
 
 
 def test_an_unknown_name_has_the_nearest_and_all_that_are_known():
@@ -21,3 +24,13 @@ def test_a_name_in_another_case_is_meant_before_one_that_is_spelt_alike():
 def test_what_an_error_says_in_one_line():
     assert first_line(ValueError("\n  first\nsecond")) == "first"
     assert first_line(KeyError()) == "KeyError"
+
+
+def test_where_in_ones_own_code_an_error_arose():
+    """Torch's own frames and mixlens' are not the user's."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.nn.Linear(2, 3)(torch.zeros(1, 7))  # the line that is told
+    told = own_line(caught.value)
+    assert told.startswith(" (test_errors.py, line ")
+    assert "# the line that is told)" in told
+    assert own_line(ValueError("never raised")) == ""

@@ -16,6 +16,8 @@ from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mixlens.analysis.errors import InputError
+from mixlens.calibration import measures
+from mixlens.calibration.classwise import classwise_gaps
 from mixlens.calibration.measures import (
     are_votes,
     bins_of,
@@ -630,3 +632,39 @@ def test_a_confidence_of_exactly_one_lies_in_the_last_bin_which_torchmetrics_has
     assert reliability(log_p, labels, 10).error == pytest.approx(0.475)
     theirs = multiclass_calibration_error(log_p.exp(), labels, 4, n_bins=10, norm="l1")
     assert theirs.item() == pytest.approx(0.5 * 0.05 + 0.5 * 1), "two bins"
+
+
+# logits are no log-probabilities
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [measures.reliability, measures.nll, measures.brier, measures.against_labels, classwise_gaps],
+    ids=lambda measure: measure.__name__,
+)
+@pytest.mark.parametrize(
+    ("change", "labels", "words"),
+    [
+        (
+            lambda log_p: log_p + 3,
+            torch.arange(6) % 4,
+            r"exponentials sum to one .* of image 0 sum to 20\.1\.",
+        ),
+        (lambda log_p: log_p.exp(), torch.arange(6) % 4, "of probabilities their logarithm"),
+        (lambda log_p: log_p * torch.nan, torch.arange(6) % 4, "sum to nan"),
+        (lambda log_p: log_p[0], torch.arange(6) % 4, r"expected log-probabilities \(N, C\), got \(4,\)"),
+        (lambda log_p: log_p, torch.arange(5) % 4, r"integer labels \(6,\), got \(5,\)"),
+        (lambda log_p: log_p, torch.arange(6), "labels must lie in 0 to 3"),
+        (lambda log_p: log_p, torch.ones(6), r"got \(6,\) of torch\.float32"),
+    ],
+)
+def test_what_are_no_log_probabilities_and_labels(measure, change, labels, words):
+    log_p = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).log_softmax(1)
+    measure(log_p, torch.arange(6) % 4)
+    with pytest.raises(InputError, match=words):
+        measure(change(log_p), labels)
+
+
+def test_log_probabilities_may_be_minus_infinity():
+    log_p = torch.tensor([[0.0, -torch.inf], [-torch.inf, 0.0]])
+    assert measures.reliability(log_p, torch.tensor([0, 1])).error == 0

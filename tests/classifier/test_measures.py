@@ -1,7 +1,9 @@
+import pytest
 import torch
 from helpers import BACKEND
 from torch import nn
 
+from mixlens.analysis.errors import InputError
 from mixlens.classifier.measures import predict, right_and_nll, to_unit
 
 IMAGES = torch.randint(256, (11, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -26,3 +28,34 @@ def test_the_likelihood_is_the_softmaxs():
     right, nll = right_and_nll(logits, torch.tensor([0, 1, 1]))
     assert right.tolist() == [True, False, True]
     assert torch.allclose(nll, -torch.log(torch.tensor([0.5, 1 / (1 + 2.718281828**2), 1 / (1 + 2.718281828**-3)])))
+
+
+def flat(*more):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 5), *more).eval()
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "words"),
+    [
+        (flat(), IMAGES / 255, r"expected images as uint8 \(N, C, H, W\); got \(11, 3, 4, 4\) of torch\.float32"),
+        (flat(), IMAGES[0], r"got \(3, 4, 4\)"),
+        (flat(), IMAGES[:0], r"got \(0, 3, 4, 4\)"),
+        (nn.Sequential(*flat(), nn.Dropout()).train(), IMAGES, r"model's 2 \(Dropout\) is in training mode"),
+        (flat(nn.BatchNorm1d(5, track_running_stats=False)), IMAGES, "normalises by the batch at hand"),
+        (flat(Pair()), IMAGES, "returns tuple; expected one tensor of logits"),
+        (nn.Flatten(0), IMAGES, r"returns \(528,\) for 11 images"),
+    ],
+)
+def test_what_gives_no_predictions(model, images, words):
+    with pytest.raises(InputError, match=words):
+        predict(model, images, BACKEND)
+
+
+def test_arrays_are_taken():
+    assert torch.equal(predict(flat(), IMAGES.numpy(), BACKEND), predict(flat(), IMAGES, BACKEND))

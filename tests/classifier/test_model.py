@@ -125,7 +125,7 @@ def test_a_good_model_passes_and_tells_its_classes(model):
     assert check_classifier(model, images()) == 4
 
 
-def test_a_few_images_are_tried_without_gradients():
+def test_a_few_images_are_tried_without_gradients_and_one_with():
     tried = []
 
     def forward(x):
@@ -133,7 +133,7 @@ def test_a_few_images_are_tried_without_gradients():
         return x.flatten(1)[:, :3] + 1
 
     assert check_classifier(Returns(forward), images(100)) == 3
-    assert set(tried) == {((8, 3, 8, 8), False)}
+    assert set(tried) == {((8, 3, 8, 8), False), ((1, 3, 8, 8), True)}
 
 
 def test_fewer_images_than_that_will_do():
@@ -222,7 +222,9 @@ def test_a_model_that_raises_is_told_with_its_first_line(error):
 
     with pytest.raises(InputError, match="too small") as caught:
         check_classifier(Returns(forward), images())
-    assert "detail" not in str(caught.value)
+    told, own_line, _ = str(caught.value).partition(" (test_model.py, line ")
+    assert own_line
+    assert "detail" not in told
     assert isinstance(caught.value.__cause__, error)
 
 
@@ -233,3 +235,76 @@ def test_a_model_whose_error_says_nothing_is_refused():
 
     with pytest.raises(InputError, match="failed on images of shape"):
         check_classifier(Returns(forward), images())
+
+
+# an image alone
+
+
+class ByTheBatch(nn.Module):
+    """A network whose batch norm keeps no statistics."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.c, self.n = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)
+
+    def forward(self, x):
+        return self.n(self.c(x)).square().mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("forward", "told"),
+    [
+        (lambda x: x.mean((2, 3), keepdim=True).squeeze(), r"returns \(3,\) for a single image; expected \(1, 3\)"),
+        (lambda x: F.linear(x.mean((2, 3)).squeeze(), torch.eye(3))[:, :3], "failed on a single image"),
+        (lambda x: x.flatten(1)[:, :4] - x.flatten(1)[:, :4].mean(0), "other logits when it is alone"),
+        (lambda x: x.flatten(1)[:, :4] / x.std(0).flatten()[:4], "other logits when it is alone"),
+        (lambda x: x.flatten(1)[:, :4] - x[:1].flatten(1)[:, :4] + 1, "other logits when it is alone"),  # not the first
+        (lambda x: x.flatten(1)[:, :4].cumsum(0), "other logits when it is alone"),
+        (lambda x: F.batch_norm(x, None, None, training=True).flatten(1)[:, :4], "other logits when it is alone"),
+    ],
+)
+def test_logits_that_depend_on_the_rest_of_the_batch_are_refused(forward, told):
+    with pytest.raises(InputError, match=told):
+        check_classifier(Returns(forward), images())
+
+
+def test_a_batch_norm_without_statistics_is_named():
+    with pytest.raises(InputError, match=r"model's n \(BatchNorm2d\) normalises by the batch at hand"):
+        check_classifier(ByTheBatch().eval(), images())
+
+
+def test_instance_norm_is_the_images_own():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4)).eval()
+    assert check_classifier(model, images()) == 4
+
+
+@pytest.mark.parametrize(
+    ("forward", "told"),
+    [
+        (lambda net, x: net(x).sigmoid(), "it ends in sigmoid; return logits"),
+        (lambda net, x: net(x).softmax(1) + net(x.flip(3)).softmax(1), r"each row sums to 2\); return logits"),
+        (lambda net, x: net(x).sigmoid() + net(x.flip(3)).sigmoid(), "it ends in sigmoid"),
+        (lambda net, x: torch.stack([net(x).softmax(1), net(-x).softmax(1)]).mean(0), "return their logarithm"),
+        (lambda net, x: 10 * net(x).softmax(1) - 5, "it ends in softmax"),
+        (lambda net, x: F.hardsigmoid(net(x)), "it ends in hardsigmoid"),
+        (lambda net, x: net(x).sigmoid().log(), ""),  # a logarithm is what is asked for
+        (lambda net, x: (net(x).softmax(1) + net(-x).softmax(1)).log(), ""),
+        (lambda net, x: net(x).sigmoid() * net(-x), ""),  # a gate
+        (lambda net, x: net(x) + net(x).softmax(1), ""),
+        (lambda net, x: F.silu(net(x)), ""),
+        (lambda net, x: net(x).log_softmax(1) + net(-x).log_softmax(1), ""),
+    ],
+)
+def test_probabilities_of_any_making_are_refused_and_logits_are_not(forward, told):
+    net = linear()
+    model = Returns(lambda x: forward(net, x))
+    if not told:
+        assert check_classifier(model, images()) >= 2
+        return
+    with pytest.raises(InputError, match=told):
+        check_classifier(model, images())
+
+
+def test_logits_that_lie_between_0_and_1_are_logits():
+    assert check_classifier(Returns(lambda x: x.mean((2, 3))), images()) == 3

@@ -229,6 +229,9 @@ def test_settings_that_do_not_fit_the_data_are_refused():
     for name, count in (("mean", 1), ("std", 4)):
         with pytest.raises(InputError, match=rf"classifier\.{name} has {count} values for 3 channels"):
             try_network(replace(CONFIG, **{name: (0.5,) * count}), dataset(), nn.Identity())
+    for name in ("mean", "std"):
+        with pytest.raises(InputError, match=rf"classifier\.{name} is .* on the 0 to 255 scale; divide it by 255"):
+            try_network(replace(CONFIG, **{name: (125.3, 123.0, 113.9)}), dataset(), nn.Identity())
     too_many = replace(CONFIG, batch_size=65)
     with pytest.raises(
         InputError, match=r"batch_size is 65, but there are 64 training images.*--classifier\.batch-size 8"
@@ -723,6 +726,137 @@ def test_trying_a_recipe_leaves_the_global_generator_alone(recipes):
     assert torch.equal(torch.rand(2), expected)
 
 
+# networks whose training fails, or almost: a step is tried
+
+UNTRAINABLE = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.c, self.head = nn.Conv2d(3, 4, 3), nn.Linear(144, num_classes)
+
+    def forward(self, x):
+        return self.head(self.c(x).flatten(1))
+
+
+class Viewed(Net):
+    def forward(self, x):
+        h = self.c(x)
+        return self.head(h.view(len(h), -1))
+
+
+class Heads(Net):
+    def forward(self, x):
+        logits = super().forward(x)
+        return (logits, logits) if self.training else logits
+
+
+class Named(Net):
+    def forward(self, x):
+        logits = super().forward(x)
+        return {"logits": logits} if self.training else logits
+
+
+class Silent(Net):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+
+class Broken(Net):
+    def forward(self, x):
+        h = super().forward(x)
+        return h[self.training * 100] if self.training else h
+
+
+class Infinite(Net):
+    def forward(self, x):
+        return super().forward(x) + (torch.inf if self.training else 0)
+
+
+class InPlace(Net):
+    def forward(self, x):
+        h = self.c(x).flatten(1).sigmoid()
+        h *= h
+        return self.head(h.exp_())
+
+
+def frozen(num_classes):
+    return Net(num_classes).requires_grad_(False)
+
+
+def lazy(num_classes):
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+class Fixed(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, :4]
+
+
+def lazily_wrong(num_classes):
+    return nn.Sequential(nn.LazyLinear(4), nn.Flatten(), nn.Linear(7, num_classes))
+"""
+
+
+@pytest.fixture
+def untrainable(here):
+    (here / "mixlens_tests_untrainable.py").write_text(UNTRAINABLE, encoding="utf-8")
+    return "mixlens_tests_untrainable"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Heads", "returns tuple in training mode; expected one tensor"),
+        ("Named", "returns dict in training mode"),
+        ("Silent", "no gradient comes from what the network returns"),
+        ("frozen", "all parameters of the network are frozen"),
+        ("Fixed", "has no parameters: there is nothing to train"),
+        ("Broken", r"a training step failed with IndexError: .* \(mixlens_tests_untrainable\.py, line \d+: return h\["),
+        ("Infinite", "loss of the first training step is nan"),
+        ("InPlace", "a training step failed with RuntimeError: one of the variables"),
+        ("lazily_wrong", "has Lazy modules, and failed on images of shape"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_named_before_training(untrainable, name, words):
+    with pytest.raises(InputError, match=words):
+        try_recipe(replace(CONFIG, model=f"{untrainable}:{name}"), dataset())
+
+
+def test_googlenets_tuple_is_named_with_what_to_give():
+    config = replace(CONFIG, model="torchvision:googlenet(init_weights=False)", size=64)
+    with pytest.raises(InputError, match=r"GoogLeNetOutputs in training mode; .*aux_logits=False"):
+        try_recipe(config, dataset())
+
+
+@pytest.mark.parametrize("name", ["Viewed", "lazy"])
+def test_networks_that_only_looked_untrainable_are_trained_and_measured(train, untrainable, name):
+    config = replace(CONFIG, model=f"{untrainable}:{name}")
+    try_network(config, dataset(), make_network(config, dataset()))
+    try_recipe(config, dataset())
+    run = train("mixup", config=config)
+    logits = predict(load_classifier(run, config, dataset(), BACKEND), dataset().test.images, BACKEND)
+    right = (logits.argmax(1) == dataset().test.labels).float().mean().item()
+    assert run.read_history()[-1]["test_accuracy"] == pytest.approx(right)
+
+
+def test_the_memory_format_changes_no_logits(untrainable):
+    """A network that takes channels-last images is left in them; another gets contiguous ones."""
+    for name, last in (("Net", True), ("Viewed", False)):
+        network = make_network(replace(CONFIG, model=f"{untrainable}:{name}"), dataset())
+        x = torch.rand(4, 3, 8, 8)
+        with torch.no_grad():
+            expected = network(x)
+            prepared = BACKEND.prepare(network, x)
+            assert prepared.c.weight.is_contiguous(memory_format=torch.channels_last) is last
+            torch.testing.assert_close(prepared(x.contiguous(memory_format=torch.channels_last)), expected)
+        assert prepared.training
+
+
 # what goes wrong while training
 
 
@@ -732,8 +866,16 @@ def test_an_augmentation_that_changes_the_shape_is_named(train, mine):
 
 
 def test_an_augmentation_that_gives_nan_ends_as_diverged(train, mine):
-    with pytest.raises(DivergedError, match="loss became nan in epoch 1"):
+    told = rf"augmentation '{mine}:make_poisoned' gave NaN or infinite .*: the training loss became nan in epoch 1\.$"
+    with pytest.raises(DivergedError, match=told):
         train(f"{mine}:make_poisoned")
+    with pytest.raises(InputError, match="loss of the first training step is nan"):
+        try_recipe(CONFIG, dataset(), policies=[parse_policy(f"{mine}:make_poisoned")])
+
+
+def test_a_rate_that_is_too_high_is_not_the_augmentations_fault(train, mine):
+    with pytest.raises(DivergedError, match="try a lower learning rate"):
+        train(f"{mine}:Same", config=replace(CONFIG, learning_rate=1e30))
 
 
 # Here the labels are used, unlike in the VAE; cross_entropy's RuntimeError or ValueError names nobody.

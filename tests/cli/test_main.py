@@ -132,8 +132,8 @@ def test_diverged_training_fails_alone_and_exits_with_1(here: Path) -> None:
         "def make():\n"
         "    def mix(x, y, *, generator=None):\n"
         "        global calls\n"
-        "        calls += 1\n"  # the first call is the trial before training, the next two are seed 0's only epoch
-        "        return (x * float('nan') if 1 < calls < 4 else x), y\n"
+        "        calls += 1\n"  # two calls are the trial before training, the next two are seed 0's only epoch
+        "        return (x * float('nan') if 2 < calls < 5 else x), y\n"
         "    return mix\n",
         encoding="utf-8",
     )

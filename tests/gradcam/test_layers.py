@@ -6,6 +6,7 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.models.preact_resnet import PreActResNet18
 from mixlens.classifier.model import Classifier
 from mixlens.gradcam.layers import choose_layers, network_of, spatial_layers, tapped
+from mixlens.gradcam.measures import heatmaps
 
 X = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -53,7 +54,7 @@ def hooks(model):
 
 
 def test_layers_with_maps_in_order_of_execution():
-    assert [tuple(layer) for layer in spatial_layers(small(), X)] == [
+    assert [layer[:3] for layer in spatial_layers(small(), X)] == [
         ("0", (2, 8, 8), True),
         ("1", (2, 8, 8), False),
         ("2", (5, 4, 4), True),
@@ -257,3 +258,23 @@ def test_taps_are_removed_whatever_happens():
     with tapped(model, ["0"]):
         assert hooks(model) != before
     assert hooks(model) == before
+
+
+def test_arrays_are_images_too():
+    assert spatial_layers(small(), X.numpy()) == spatial_layers(small(), X)
+    assert choose_layers(small(), X.numpy()) == ("0",)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [(X[0], r"got \(3, 8, 8\)"), ((X * 255).byte(), "uint8"), (X.double(), r"give x\.to\(torch\.float32\)")],
+)
+def test_what_are_no_images_is_said_before_the_pass(x, words):
+    with pytest.raises(InputError, match=words):
+        spatial_layers(small(), x)
+
+
+@pytest.mark.parametrize("layers", ["0", [], ()])
+def test_layers_are_a_list_of_names(layers):
+    with pytest.raises(InputError, match="layers must be a list of names"):
+        heatmaps(small(), X, layers)

@@ -4,7 +4,7 @@ import pytest
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.schema import changed, from_user
-from mixlens.robustness.config import ATTACKS, EPSILONS, RobustnessConfig, check_epsilons
+from mixlens.robustness.config import ATTACKS, EPSILONS, RobustnessConfig, check_epsilons, check_within_range
 
 
 def test_the_defaults_are_the_published_analysis():
@@ -68,3 +68,16 @@ def test_from_a_study_file():
     assert config.batch_size == 7
     with pytest.raises(InputError, match=r"papre.*Did you mean 'paper'"):
         from_user(RobustnessConfig, {"protocol": "papre"}, "robustness")
+
+
+def test_an_epsilon_of_bytes_is_told_with_what_is_meant():
+    """Under L∞ alone: an L2 norm of 8 is a small part of an image."""
+    with pytest.raises(InputError, match=r"ε = 8 under L∞: .* Did you mean 8/255, 0\.0314\?"):
+        check_within_range((0.0, 8.0))
+    with pytest.raises(InputError, match=r"ε = 1\.5 under L∞"):
+        check_within_range((1.0, 1.5))
+    with pytest.raises(
+        InputError, match=r"ε = 300 under L∞: images lie in \[0, 1\], and ε = 1 allows every one\. Give"
+    ):
+        check_within_range((300.0,))
+    check_within_range((0.0, 1.0))

@@ -382,3 +382,8 @@ def test_nested_worst_gives_the_worst_case_alone_whatever_the_bits(done, root, e
 def test_the_published_attacks_are_the_default():
     chosen = tiny_study("robustness")
     assert chosen.settings["robustness"].attacks == ATTACKS
+
+
+def test_an_epsilon_of_bytes_is_refused_before_anything_runs():
+    with pytest.raises(InputError, match="Did you mean 8/255"):
+        planned(robustness={"epsilons": [0.0, 8.0]})

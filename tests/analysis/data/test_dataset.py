@@ -229,3 +229,65 @@ def test_evenly_spaced_images_differ_and_reach_from_end_to_end(available):
 def test_more_evenly_spaced_images_than_there_are_is_an_error():
     with pytest.raises(InputError, match=r"robustness\.images is 5, but there are 4 test images"):
         evenly_spaced(4, 5, "robustness.images")
+
+
+# what is easily mistaken
+
+
+def noise(count, channels=3, side=8, seed=0):
+    source = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (count, channels, side, side), dtype=torch.uint8, generator=source)
+
+
+def of_noise(train=None, test=None, mean=(0.5,) * 3, std=(0.25,) * 3):
+    splits = [
+        Split(images, torch.arange(len(images)) % 2)
+        for images in (noise(6) if train is None else train, noise(4, seed=1) if test is None else test)
+    ]
+    return Dataset("mine", *splits, ("a", "b"), mean, std)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_that_stand_last_are_told(channels):
+    images = noise(6, channels).permute(0, 2, 3, 1)
+    with pytest.raises(InputError, match=r"train split: images of shape \(6, 8, 8, \d\), whose channels stand last"):
+        of_noise(train=images)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 9), (8, 8, 8), (2, 3, 4), (12, 8, 5)])
+def test_other_shapes_have_as_many_channels_as_they_say(shape):
+    splits = [Split(torch.zeros(4, *shape, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)) for _ in "ab"]
+    assert Dataset("mine", *splits, ("a",), (0.5,) * shape[0], (0.5,) * shape[0]).image_size == shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"mean": (125.3, 123.0, 113.9)},
+            r"mean is \(125.3, .* 0 to 255 scale; .* by 255: \(0\.4914, 0\.4824, 0\.4467\)",
+        ),
+        ({"std": (63.0, 62.1, 66.7)}, r"std is \(63.0, .* by 255: \(0\.2471, 0\.2435, 0\.2616\)"),
+        ({"mean": (0.0, 0.0, 1.5)}, "mean is .* on the 0 to 255 scale"),
+    ],
+)
+def test_statistics_of_bytes_are_told_with_what_they_are(given, told):
+    with pytest.raises(InputError, match=told):
+        of_noise(**given)
+
+
+def test_statistics_at_the_ends_of_the_scale_are_taken():
+    assert of_noise(mean=(0.0, 0.0, 1.0), std=(1.0,) * 3).std == (1.0,) * 3
+
+
+def test_training_images_that_stand_in_the_test_split():
+    data = of_noise(train=torch.cat([noise(6), noise(4, seed=1)[2:]]))
+    assert data.shared().tolist() == [False] * 6 + [True] * 2
+    assert torch.equal(data.apart().train.images, noise(6))
+    assert torch.equal(data.apart().train.labels, torch.arange(6) % 2)
+    assert not data.apart().shared().any()
+
+
+def test_blank_images_are_no_sign_of_overlap():
+    blank = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
+    assert not of_noise(train=torch.cat([noise(4), blank]), test=torch.cat([noise(4, seed=1), blank])).shared().any()

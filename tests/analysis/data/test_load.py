@@ -140,3 +140,22 @@ def test_votes_are_no_data_set_to_train_on(tmp_path, monkeypatch):
 def test_a_source_takes_no_arguments():
     with pytest.raises(InputError, match=r"data set 'photos\(size=3\)': photos takes no arguments"):
         load_dataset("photos(size=3)")
+
+
+def test_own_test_images_that_stand_in_the_training_split_are_offered_to_be_dropped(here):
+    (here / "data_shared.py").write_text(
+        "import numpy as np\n"
+        "from mixlens.analysis.data.dataset import Dataset, Split\n\n"
+        "def parts():\n"
+        "    images = np.random.default_rng(0).integers(256, size=(8, 1, 4, 4), dtype=np.uint8)\n"
+        "    labels = np.arange(8) % 2\n"
+        "    return dict(train_images=images[:6], train_labels=labels[:6], test_images=images[5:],\n"
+        "                test_labels=labels[5:], classes=['a', 'b'], mean=[0.5], std=[0.3])\n\n"
+        "def apart():\n"
+        "    one = parts()\n"
+        "    splits = [Split.of(one[f'{n}_images'], one[f'{n}_labels']) for n in ('train', 'test')]\n"
+        "    return Dataset('mine', *splits, ('a', 'b'), (0.5,), (0.3,)).apart()\n"
+    )
+    with pytest.raises(InputError, match=r"1 of 6 training images stand in the test split too, the first at index 5"):
+        load_dataset("data_shared:parts")
+    assert len(load_dataset("data_shared:apart").train) == 5

@@ -123,7 +123,8 @@ def test_scales_far_from_one_another_are_accepted(name):
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_input_is_left_alone(name):
-    given = [draws(10, 3, seed=seed) for seed in (0, 1, 2)]
+    mean, log_scale, noise = (draws(10, 3, seed=seed) for seed in (0, 1, 2))
+    given = [mean, log_scale, mean + log_scale.exp() * noise / noise.square().mean(0).sqrt()]
     before = [values.clone() for values in given]
     DRAWN[name](*given)
     assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
@@ -206,3 +207,52 @@ def test_rows_that_repeat_in_the_fit_are_overlap():
     in_rows, in_fit = overlap(rows, rows[[3, 3, 5]])
     assert in_rows.nonzero().flatten().tolist() == [3, 5]
     assert in_fit.all()
+
+
+# z is a draw
+
+
+def encoded(rows=400, latents=3, scale=0.2):
+    source = torch.Generator().manual_seed(0)
+    mean = 3 + torch.randn(rows, latents, generator=source, dtype=torch.float64)
+    log_scale = torch.full_like(mean, math.log(scale))
+    return mean, log_scale, mean + scale * torch.randn(rows, latents, generator=source, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("rows", [3, 20, 4000])
+@pytest.mark.parametrize("scale", [1e-5, 1.0, 1e3])
+def test_a_draw_passes(rows, scale):
+    for seed in range(20):
+        mean, log_scale, _ = encoded(rows, scale=scale)
+        z = prepare(mean, log_scale, generator=torch.Generator().manual_seed(seed))[2]
+        assert torch.equal(prepare(mean, log_scale, z)[2], z)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda mean, z: z.flip(0), r"\(\(z − mean\)/scale\)²( of latent \d)? is \d\d"),  # another image's
+        (lambda mean, z: mean, r"is 0, and 1 is expected"),
+        (lambda mean, z: mean + 0.2 * (z - mean), r"is 0\.04"),  # scaled by the variance
+        (lambda mean, z: mean + 1.3 * (z - mean), r"is 1\.[67]"),
+        (lambda mean, z: torch.cat([z[:, :2], z[:, 2:].flip(0)], 1), r"of latent 2 is \d\d"),
+        (lambda mean, z: z + 1, r"is \d\d"),
+    ],
+)
+def test_what_is_none_is_told_with_the_mean_square(change, told):
+    mean, log_scale, z = encoded()
+    with pytest.raises(InputError, match=f"z is no draw from .*{told}"):
+        prepare(mean, log_scale, change(mean, z))
+
+
+def test_a_scale_that_float32_rounds_away():
+    """Around 3 its numbers are 2.4e-7 apart: an upper bound of 1.15 came out as 0.88."""
+    mean, log_scale, z = encoded(scale=1e-7)
+    prepare(mean, log_scale, z)
+    with pytest.raises(InputError, match=r"torch\.float32 rounds it\. .* Draw z in float64, or leave z out"):
+        prepare(mean.float(), log_scale.float(), z.float())
+    for rows in (10, 400):  # of which the mean square need not tell
+        with pytest.raises(InputError, match=r"float32 rounds it"):
+            prepare(mean[:rows].float(), log_scale[:rows].float(), z[:rows].float())
+    prepare(mean.float(), log_scale.float())
+    prepare(mean.float(), (log_scale + 5).float(), (mean + math.exp(5) * (z - mean)).float())

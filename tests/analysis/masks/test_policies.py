@@ -1,5 +1,7 @@
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -233,11 +235,80 @@ def test_classes_of_any_integers_are_what_losses_take():
         (BATCH._replace(y_partner=-Y - 1), r"labels outside 0\.\.5"),
         ((X, torch.ones(6, 6)), "at least 0 and sum to 1"),
         ((X, torch.eye(6) * math.nan), "at least 0 and sum to 1"),
+        ((X, torch.eye(6) - 0.1), "at least 0 and sum to 1"),
+        ((X, torch.eye(6) * 2), "at least 0 and sum to 1"),
+        ((X, Y > 2), r"torch.bool \(6,\) as labels of 6 images"),
+        ((X, torch.eye(6).bool()), r"torch.bool \(6, 6\) as labels of 6 images"),
+        ((X, Y + 1), r"labels outside 0\.\.5"),
     ],
 )
 def test_what_it_may_not(made, words):
     with pytest.raises(InputError, match=f"augmentation 'mine'.*{words}"):
         OwnAugmentation("mine", lambda x, y, *, generator: made, False, 6).pairs(X, Y)
+
+
+def labels_in_place(x, y, *, generator):
+    y += 1
+    return x, Y
+
+
+def seeding(x, y, *, generator):
+    torch.manual_seed(0)
+    return x + torch.rand(()), y
+
+
+@pytest.mark.parametrize(
+    ("mix", "words"),
+    [
+        (lambda x, y, *, generator: (x * math.nan, y), "gave NaN or infinite images or labels"),
+        (lambda x, y, *, generator: (x / (x * 0), y), "gave NaN or infinite images or labels"),
+        (
+            lambda x, y, *, generator: BATCH._replace(lam=BATCH.lam, x=(X - X).log()),
+            "gave NaN or infinite images or labels",
+        ),
+        (lambda x, y, *, generator: (x + torch.rand(()), y), "two results from one seed"),
+        (lambda x, y, *, generator: (x * float(np.random.rand()), y), "two results from one seed"),
+        (lambda x, y, *, generator: (x[random.sample(range(6), 6)], y), "two results from one seed"),
+        (seeding, r"changes a global random state \(torch, numpy or random\)"),
+        (lambda x, y, *, generator: (np.random.seed(3), (x, y))[1], "changes a global random state"),
+        (lambda x, y, *, generator: (random.random(), (x, y))[1], "changes a global random state"),
+        (labels_in_place, "changes the labels that it is given"),
+    ],
+)
+def test_a_trial_tells_what_no_result_can_rest_on(mix, words):
+    own = OwnAugmentation("mine", mix, False, 6)
+    with pytest.raises(InputError, match=f"augmentation 'mine' .*{words}"):
+        own.try_on(X, Y.clone())
+
+
+def test_a_trial_draws_nothing_and_lets_what_is_seeded_pass():
+    own = OwnAugmentation("mine", lambda x, y, *, generator: (x * torch.rand((), generator=generator), y), False, 6)
+    before = torch.get_rng_state()
+    own.try_on(X, Y)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_later_nan_is_remembered():
+    own = OwnAugmentation("mine", lambda x, y, *, generator: (1 / x, y), False, 6)
+    assert not own.gave_nan
+    for images, spoilt in ((X + 1, False), (X * 0, True), (X + 1, True)):
+        own.pairs(images, Y)
+        assert own.gave_nan is spoilt
+
+
+def test_the_mix_itself_is_named_where_its_factory_is_expected(here):
+    (here / "policies_mix.py").write_text("def mix(x, y, *, generator=None):\n    return x, y\n")
+    with pytest.raises(InputError, match=r"names what mixes a batch; .* def make\(\): return mix, and name that"):
+        parse_policy("policies_mix:mix").build(6, "elem")
+
+
+def test_an_exception_shows_ones_own_line(here):
+    (here / "policies_raising.py").write_text(
+        "import torch\n\ndef make():\n    return mix\n\ndef mix(x, y, generator):\n    return torch.cat([x, y])\n"
+    )
+    own = parse_policy("policies_raising:make").build(6, "elem")
+    with pytest.raises(InputError, match=r"\(policies_raising\.py, line 7: return torch\.cat\(\[x, y\]\)\)"):
+        own.try_on(X, Y)
 
 
 # Alternate

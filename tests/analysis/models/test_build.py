@@ -60,6 +60,16 @@ def needs(depth):
     return nn.Linear(3, depth)
 
 
+def compiled(num_classes):
+    import torch
+
+    return torch.compile(nn.DataParallel(nn.Sequential(nn.Linear(3, num_classes))))
+
+
+def spread(num_classes):
+    return nn.DataParallel(nn.Sequential(nn.Linear(3, num_classes)))
+
+
 def weights():
     return nn.Linear(3, 2).state_dict()
 
@@ -220,6 +230,11 @@ def test_a_failed_download_is_told(monkeypatch):
 def test_a_factory_gets_the_arguments_that_it_names(mine, factory, given):
     assert isinstance(made(f"{mine}:{factory}"), nn.Module)
     assert sys.modules[mine].given == [given]
+
+
+@pytest.mark.parametrize("factory", ["compiled", "spread"])
+def test_what_was_compiled_or_spread_over_devices_is_the_network_within(mine, factory):
+    assert list(made(f"{mine}:{factory}").state_dict()) == ["0.weight", "0.bias"]
 
 
 def test_a_factory_that_names_it_is_asked_for_pretrained_weights(mine):

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
 from ..errors import InputError, unknown
-from .samples import check_samples
+from .samples import CONSTANT, check_samples, to_unit
 
 Estimator = Literal["infonce", "nwj", "mine", "smile"]
 
@@ -51,8 +51,10 @@ class SeparableCritic(nn.Module):
     def initialise(self, x: Tensor, y: Tensor, level: float, generator: Generator | None) -> None:
         """Random g, and h = 0, so that f is ``level`` everywhere; the inputs' moments from samples."""
         for name, values in (("x", x), ("y", y)):
-            getattr(self, f"shift_{name}").copy_(values.mean(0))
-            getattr(self, f"scale_{name}").copy_(values.std(0).clamp_min(1e-12))
+            values, unit = to_unit(values)
+            spread = values.std(0).clamp_min(CONSTANT)  # of a coordinate that is constant
+            getattr(self, f"shift_{name}").copy_(values.mean(0) * unit)
+            getattr(self, f"scale_{name}").copy_(spread * unit)
         for module in self.modules():
             if isinstance(module, _Linear):
                 size = 1 / math.sqrt(module.weight.shape[1])

@@ -228,7 +228,7 @@ class Mix:
         weight = self.label_weight(exact) if asked is None else asked.to(device, exact.dtype)
         weight = self._target(weight).expand(n)
         return MixedBatch(
-            x=torch.lerp(x[index], x, mask.expand_as(x[:, :1])),
+            x=blend(x[index], x, mask.expand_as(x[:, :1])),
             y=y,
             y_partner=y if self.reformulate else y[index],
             lam=weight,
@@ -242,7 +242,7 @@ class Mix:
         """Mixed images and soft labels λ·y₁ + (1 − λ)·y₂, (B, classes). Arguments as for `pairs`."""
         check_batch(x, y, self.num_classes)
         batch = self._mix(x, soft_labels(y, self.num_classes), generator, **draws)
-        return batch.x, torch.lerp(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
+        return batch.x, blend(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
 
     def collate(self, samples: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """A ``collate_fn`` for `torch.utils.data.DataLoader`: collate (image, label) samples, then mix them."""
@@ -258,6 +258,14 @@ class Mix:
         cdf = betainc(first, self.alpha, weight.double().cpu().numpy())
         mapped = torch.from_numpy(betaincinv(self.target_alpha, self.target_alpha, cdf))
         return mapped.to(weight.device, weight.dtype)
+
+
+def blend(partner: Tensor, own: Tensor, weight: Tensor) -> Tensor:
+    """weight · own + (1 − weight) · partner. Weights of 0 and 1 choose, so that a left out infinity stays out."""
+    mixed = torch.lerp(partner, own, weight)
+    if readable(mixed) and bool(mixed.detach().sum(dtype=torch.promote_types(mixed.dtype, torch.float32)).isfinite()):
+        return mixed  # choosing would give the same, for more
+    return torch.where(weight == 1, own, torch.where(weight == 0, partner, mixed))
 
 
 def check_batch(x: Tensor, y: Tensor, num_classes: int | None) -> None:

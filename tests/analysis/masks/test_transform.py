@@ -525,3 +525,62 @@ def test_images_with_nan_are_counted_and_refused(kind, dtype):
     x = torch.rand(5, 3, 8, 10).to(dtype)
     x[0, 0, 0, 0], x[0, 0, 0, 1] = torch.inf, -torch.inf
     kind().pairs(x, torch.zeros(5, dtype=torch.long), lam=torch.ones(5))
+
+
+# Selection
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("infinite", [-math.inf, math.inf])
+def test_an_infinite_pixel_stays_where_it_is(kind, infinite, dtype):
+    """With p = 0 nothing is mixed, so nothing may change."""
+    x, y = batch()
+    x = x.to(dtype)
+    x[2, 1, 3, 4], x[5] = infinite, -infinite
+    mixed = kind(num_classes=5, p=0).pairs(x, y, generator=generator())
+    assert torch.equal(mixed.x, x)
+
+
+@pytest.mark.parametrize("kind", BINARY)
+def test_a_binary_mask_chooses_between_infinite_pixels(kind):
+    x, y = batch(4)
+    x[0], x[1, :, ::2], x[2, 0] = math.inf, -math.inf, math.inf
+    mixed = kind(num_classes=5).pairs(x, y, generator=generator(3), index=torch.tensor([1, 0, 3, 2]))
+    for i, partner in enumerate([1, 0, 3, 2]):
+        own = mixed.mask[i, 0].bool().expand(3, -1, -1)
+        assert torch.equal(mixed.x[i][own], x[i][own])
+        assert torch.equal(mixed.x[i][~own], x[partner][~own])
+
+
+def test_weights_between_mix_infinite_pixels():
+    """½·∞ + ½·1 = ∞; ∞ less ∞ is no number, and says so."""
+    x, y = torch.ones(2, 1, 1, 2), torch.tensor([0, 1])
+    x[0, 0, 0, 0], x[1, 0, 0, 1] = math.inf, -math.inf
+    both = MixUp(num_classes=2).pairs(x, y, lam=torch.tensor([0.25, 1.0]), index=torch.tensor([1, 0]))
+    assert both.x.flatten().tolist() == [math.inf, -math.inf, 1.0, -math.inf]
+
+
+def test_differences_beyond_the_dtype_are_chosen_exactly():
+    """3·10³⁸ and −3·10³⁸ differ by more than float32 holds."""
+    x = torch.tensor([3e38, -3e38]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    mixed = CutMix().pairs(
+        x, torch.tensor([0, 1]), mask=torch.tensor([[[[1.0, 0], [0, 1]]]]), index=torch.tensor([1, 0])
+    )
+    assert mixed.x[0].flatten().tolist() == x[[0, 1, 1, 0], 0, 0, 0].tolist()
+
+
+def test_soft_labels_left_out_stay_out():
+    x, _ = batch(2)
+    y = torch.tensor([[0.0, 1.0], [-math.inf, 0.0]])
+    _, labels = MixUp()(x, y, lam=torch.tensor([1.0, 0.0]), index=torch.tensor([1, 0]))
+    assert torch.equal(labels, y[[0, 0]])
+
+
+def test_what_is_chosen_has_gradients():
+    x, y = batch(2)
+    x[1, 0, 0, 0] = -math.inf
+    x.requires_grad_()
+    mixed = MixUp().pairs(x, y, lam=torch.tensor([1.0, 0.0]), index=torch.tensor([1, 0]))
+    mixed.x.exp().sum().backward()
+    assert torch.equal(x.grad, torch.stack([2 * x[0].exp(), torch.zeros_like(x[1])]).detach())

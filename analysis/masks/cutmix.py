@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from .transform import Mix, as_size, check_lam, source
+from .transform import Mix, as_size, check_lam, for_counts, source
 
 Rounding = Literal["down", "nearest"]
 
@@ -69,7 +69,7 @@ def _cutmix_mask(
     elif tuple(centre.shape) != (len(lam), dims):
         raise InputError(f"centre must have shape ({len(lam)}, {dims}), got {tuple(centre.shape)}.")
     centre = centre.to(lam.device)
-    ratio = (1 - lam) ** (1 / dims)
+    ratio = (1 - for_counts(lam, max(size))) ** (1 / dims)
     inside: Tensor | None = None
     for axis, side in enumerate(size):
         length = ratio * side

@@ -24,8 +24,8 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from .threshold import count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
-from .transform import Mix, as_size, check_lam, readable, source
+from .threshold import EXACT, count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
+from .transform import Mix, as_size, check_lam, for_counts, readable, source
 
 Variant = Literal["paper", "official"]
 # Masks made at a time on a CPU: few enough that spectrum, image and sorted copy stay in a core's cache.
@@ -197,7 +197,8 @@ def _fmix_mask(
             else noise[first : first + shape[0]].to(device, copy=True)
         )
         image = _images(white, rows.stop - rows.start, size, scale, variant).flatten(1)
-        share, uniform, unbiased = lam[rows].float(), rounding[rows], variant == "paper"
+        wanted, uniform, unbiased = for_counts(lam[rows], pixels), rounding[rows], variant == "paper"
+        share = wanted if pixels > EXACT else wanted.float()
         if salience is not None:
             top_by_salience(image, lam[rows], salience.to(device), masks[rows])
         elif on_host and max_soft == 0:
@@ -206,7 +207,7 @@ def _fmix_mask(
         else:
             count = count_ones(share, pixels, uniform, unbiased=unbiased).long()
             if max_soft > 0:
-                soft_top(image, count, lam[rows], max_soft, masks[rows])
+                soft_top(image, count, wanted, max_soft, masks[rows])
             else:
                 top_by_rank(image, count, masks[rows])
     return masks.view(n, 1, *size)

@@ -17,6 +17,7 @@ from torch.utils.data import default_collate
 
 from ..errors import InputError
 from ..interface import MixedBatch
+from .threshold import EXACT
 
 Mode = Literal["elem", "batch", "batch-mask"]
 Labels = Literal["realised", "asked"]
@@ -71,6 +72,11 @@ def check_alpha(alpha: float, name: str = "alpha") -> None:
             f"{name} must be a positive number, {ALPHA_MIN:g} to {ALPHA_MAX:g} (the Beta distribution's parameter), "
             f"got {alpha!r}."
         )
+
+
+def for_counts(lam: Tensor, pixels: int) -> Tensor:
+    """λ in a type in which so many pixels are counted: bfloat16 has 8 digits, float32 no odd numbers beyond 2²⁴."""
+    return lam.double() if pixels > EXACT else lam.float() if lam.element_size() < 4 else lam
 
 
 def readable(values: Tensor) -> bool:
@@ -165,7 +171,10 @@ class Mix:
 
     def label_weight(self, mask: Tensor) -> Tensor:
         """Weight of the first label for each mask: its realised mean, (B,)."""
-        return mask.flatten(1).mean(1)
+        pixels = mask.flatten(1)
+        if pixels.shape[1] > EXACT:
+            return pixels.mean(1, dtype=torch.float64).to(mask.dtype)
+        return pixels.mean(1)
 
     def pairs(
         self,

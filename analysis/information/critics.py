@@ -59,7 +59,9 @@ class SeparableCritic(nn.Module):
             if isinstance(module, _Linear):
                 size = 1 / math.sqrt(module.weight.shape[1])
                 place = generator.device if generator is not None else module.weight.device
-                module.weight.copy_(size * torch.randn(module.weight.shape, generator=generator, device=place))
+                module.weight.copy_(
+                    size * torch.randn(module.weight.shape, generator=generator, dtype=torch.float32, device=place)
+                )
         self.networks.y.last.weight.zero_()
         self.networks.y.linear.weight.zero_()
         self.networks.y.last.bias[-1] = level
@@ -95,7 +97,9 @@ class _Linear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.zeros(outputs, inputs)), nn.Parameter(torch.zeros(outputs))
+        self.weight, self.bias = (
+            nn.Parameter(torch.zeros(*size, dtype=torch.float32)) for size in ((outputs, inputs), (outputs,))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return (x @ self.weight.mT).add_(self.bias.unsqueeze(-2))
@@ -178,7 +182,7 @@ def fit_critics(
     optimizer = torch.optim.AdamW([ensemble.flat], lr=learning_rate, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     batch_size = min(batch_size, len(trained))
-    best = torch.full((len(critics),), -math.inf, device=x.device)
+    best = torch.full((len(critics),), -math.inf, dtype=torch.float32, device=x.device)
     best_step, best_weights = torch.zeros_like(best), ensemble.flat.detach().clone()
     training = torch.ones_like(best, dtype=torch.bool)
     for step in range(steps + 1):

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from .transform import Mix, as_size, check_lam, for_counts, source
+from .transform import Mix, as_size, check_lam, floats, for_counts
 
 Rounding = Literal["down", "nearest"]
 
@@ -64,7 +64,7 @@ def _cutmix_mask(
 ) -> Tensor:
     dims = len(size)
     if centre is None:
-        uniform = torch.rand(len(lam), dims, **source(generator, lam.device))
+        uniform = torch.rand(len(lam), dims, **floats(generator, lam.device))
         centre = torch.stack([(uniform[:, i] * side).long().clamp(max=side - 1) for i, side in enumerate(size)], dim=1)
     elif tuple(centre.shape) != (len(lam), dims):
         raise InputError(f"centre must have shape ({len(lam)}, {dims}), got {tuple(centre.shape)}.")

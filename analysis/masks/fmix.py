@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
 from .threshold import EXACT, count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
-from .transform import Mix, as_size, check_lam, for_counts, readable, source
+from .transform import Mix, as_size, check_lam, floats, for_counts, readable
 
 Variant = Literal["paper", "official"]
 # Masks made at a time on a CPU: few enough that spectrum, image and sorted copy stay in a core's cache.
@@ -64,7 +64,7 @@ def low_frequency_image(
     _check_spectrum(decay_power, variant)
     shape = noise_shape(n, dims, variant)
     if noise is None:
-        noise = torch.randn(shape, **source(generator, device))
+        noise = torch.randn(shape, **floats(generator, device))
         noise = noise.to(device) if device is not None else noise
     elif tuple(noise.shape) != shape:
         raise InputError(f"noise for {n} images of size {dims} must have shape {shape}, got {tuple(noise.shape)}.")
@@ -132,7 +132,7 @@ def gaussian_salience(size: int | Sequence[int], sigma: float = 0.25) -> Tensor:
     dims = as_size(size)
     if not sigma > 0:
         raise InputError(f"sigma must be positive, got {sigma!r}.")
-    axes = [((torch.arange(side) + 0.5) / side - 0.5) / sigma for side in dims]
+    axes = [((torch.arange(side, dtype=torch.float32) + 0.5) / side - 0.5) / sigma for side in dims]
     squared = sum(axis.square() for axis in torch.meshgrid(*axes, indexing="ij"))
     return torch.exp(-0.5 * torch.as_tensor(squared))
 
@@ -182,12 +182,12 @@ def _fmix_mask(
 ) -> Tensor:
     n, pixels, device = len(lam), math.prod(size), lam.device
     scale = _scale(size, float(decay_power), variant, device)
-    drawn = source(generator, device)
+    drawn = floats(generator, device)
     if rounding is None:
         rounding = torch.rand(n, **drawn)
     rounding = rounding.to(device)
     on_host = readable(lam)
-    masks = torch.empty(n, pixels, device=device)
+    masks = torch.empty(n, pixels, dtype=torch.float32, device=device)
     for rows in _chunks(n, size, variant) if on_host else [slice(0, n)]:
         shape = noise_shape(rows.stop - rows.start, size, variant)
         first = rows.start // 2 if variant == "paper" else rows.start

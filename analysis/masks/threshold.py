@@ -71,7 +71,7 @@ def soft_top(image: Tensor, count: Tensor, lam: Tensor, max_soft: float, out: Te
     share = torch.minimum(torch.minimum(lam, 1 - lam), torch.full_like(lam, max_soft))
     soft = torch.minimum((share * pixels).long(), torch.minimum(count, pixels - count))[:, None]
     rank = _ranks(image)
-    ramp = 1 - (rank - (count[:, None] - soft)) / (2 * soft - 1).clamp(min=1)
+    ramp = 1 - (rank - (count[:, None] - soft)).float() / (2 * soft - 1).clamp(min=1)
     value = torch.where(soft > 0, ramp.clamp(0, 1), (rank < count[:, None]).to(ramp.dtype))
     out.scatter_(1, _descending(image), value.to(out.dtype))
 

@@ -35,6 +35,11 @@ def source(generator: Generator | None, device: torch.device | str | None) -> di
     return {"device": torch.device(device if device is not None else "cpu")}
 
 
+def floats(generator: Generator | None, device: torch.device | str | None) -> dict[str, Any]:
+    """`source` of float32 numbers, whatever PyTorch's default type is."""
+    return {**source(generator, device), "dtype": torch.float32}
+
+
 def sample_lam(
     n: int,
     alpha: float = 1.0,
@@ -52,13 +57,15 @@ def sample_lam(
         InputError: α is not a positive finite number.
     """
     check_alpha(alpha)
-    drawn = source(generator, device)
+    drawn = floats(generator, device)
     if alpha == 1.0 and not reformulate:
         lam = torch.rand(n, **drawn)
     else:
         # log Gamma(a) = log Gamma(a+1) + log(U)/a, in distribution (Marsaglia & Tsang 2000).
         first, second = (
-            torch._standard_gamma(torch.full((n,), a + 1, device=drawn["device"]), generator=generator).log()
+            torch._standard_gamma(
+                torch.full((n,), a + 1, dtype=torch.float32, device=drawn["device"]), generator=generator
+            ).log()
             + (1 - torch.rand(n, **drawn)).log() / a  # U in (0, 1]
             for a in (float(alpha) + 1 if reformulate else float(alpha), float(alpha))
         )
@@ -120,7 +127,7 @@ def soft_labels(y: Tensor, num_classes: int | None) -> Tensor:
         raise InputError(
             "integer labels need num_classes, e.g. FMix(num_classes=10); or give (B, classes) soft labels."
         )
-    return torch.zeros(len(y), num_classes, device=y.device).scatter_(1, y.long()[:, None], 1.0)
+    return torch.zeros(len(y), num_classes, dtype=torch.float32, device=y.device).scatter_(1, y.long()[:, None], 1.0)
 
 
 @dataclass(frozen=True)
@@ -225,7 +232,7 @@ class Mix:
         if index is None:
             index = torch.randperm(n, **source(generator, device))
         if applied is None and self.p < 1:
-            applied = torch.rand(groups, **source(generator, device)) < self.p
+            applied = torch.rand(groups, **floats(generator, device)) < self.p
         asked = lam if self.lam == "asked" else None
         if applied is not None:
             applied = applied.to(device)

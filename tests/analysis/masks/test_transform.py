@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.masks.cutmix import CutMix, cutmix_mask
-from mixlens.analysis.masks.fmix import FMix, fmix_mask
+from mixlens.analysis.masks.fmix import FMix, fmix_mask, gaussian_salience, low_frequency_image
 from mixlens.analysis.masks.mixup import MixUp
+from mixlens.analysis.masks.policies import Alternate
 from mixlens.analysis.masks.transform import sample_lam
 
 KINDS = [MixUp, CutMix, FMix]
@@ -584,3 +585,49 @@ def test_what_is_chosen_has_gradients():
     mixed = MixUp().pairs(x, y, lam=torch.tensor([1.0, 0.0]), index=torch.tensor([1, 0]))
     mixed.x.exp().sum().backward()
     assert torch.equal(x.grad, torch.stack([2 * x[0].exp(), torch.zeros_like(x[1])]).detach())
+
+
+# Types
+
+
+OTHERS = pytest.mark.parametrize("default", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+
+
+@pytest.fixture
+def set_default():
+    yield torch.set_default_dtype
+    torch.set_default_dtype(torch.float32)
+
+
+CASES = {
+    "mixup": lambda: MixUp(num_classes=5),
+    "mixup, alpha": lambda: MixUp(0.3, num_classes=5, reformulate=True, p=0.5),
+    "cutmix": lambda: CutMix(0.3, num_classes=5, mode="batch", lam="asked", rounding="nearest"),
+    "fmix": lambda: FMix(num_classes=5),
+    "official": lambda: FMix(variant="official", num_classes=5),
+    "soft": lambda: FMix(num_classes=5, max_soft=0.2, mode="batch-mask"),
+    "salience": lambda: FMix(num_classes=5, salience=gaussian_salience((8, 10))),
+    "alternate": lambda: Alternate(FMix(num_classes=5), MixUp(num_classes=5)),
+}
+
+
+@OTHERS
+@pytest.mark.parametrize("name", CASES)
+def test_no_default_dtype_changes_what_is_drawn(name, default, set_default):
+    x, y = batch()
+    expected = CASES[name]()(x, y, generator=generator(3), step=0)
+    set_default(default)
+    mixed, labels = CASES[name]()(x, y, generator=generator(3), step=0)
+    assert labels.dtype == torch.float32
+    assert torch.equal(mixed, expected[0])
+    assert torch.equal(labels, expected[1])
+
+
+@OTHERS
+def test_lam_and_images_are_float32_under_any_default(default, set_default):
+    set_default(default)
+    assert sample_lam(3, 0.4).dtype == torch.float32
+    assert low_frequency_image(2, 8).dtype == torch.float32
+    assert gaussian_salience(8).dtype == torch.float32
+    assert fmix_mask(torch.full((2,), 0.5, dtype=torch.float32), 8).dtype == torch.float32
+    assert cutmix_mask(torch.full((2,), 0.5, dtype=torch.float16), 8).dtype == torch.float16

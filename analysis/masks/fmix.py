@@ -251,10 +251,18 @@ def _official_images(white: Tensor, size: tuple[int, ...]) -> Tensor:
     return torch.fft.irfft(spectrum, n=size[-1])
 
 
-@torch.compiler.assume_constant_result
 def _scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
-    """Amplitude of each bin, times f_min^δ. A constant to the compiler, which cannot see a cache."""
-    return _cached_scale(size, decay_power, variant, device)
+    """Amplitude of each bin, times f_min^δ. A constant to the compiler, which makes a graph for each size of images."""
+    if torch.compiler.is_compiling():  # which may hold any of these numbers as a symbol
+        from torch.fx.experimental.symbolic_shapes import guard_scalar  # half a second
+
+        size, decay_power = tuple(guard_scalar(side) for side in size), guard_scalar(decay_power)
+    return _constant_scale(size, decay_power, variant, device)
+
+
+@torch.compiler.assume_constant_result
+def _constant_scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
+    return _cached_scale(size, decay_power, variant, device)  # a compiler cannot see a cache
 
 
 @lru_cache(maxsize=64)

@@ -398,6 +398,61 @@ def test_compiles_for_batches_of_any_size(kind, mode):
     assert len(traced) == 2  # for the first size, then for any
 
 
+SHAPES = ((6, 8, 10), (9, 8, 10), (7, 12, 7))
+
+
+@pytest.mark.parametrize(("dynamic", "given"), [(None, False), (True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL, pytest.param(lambda **o: FMix(max_soft=0.2, **o), id="soft FMix")])
+def test_compiles_for_images_of_any_size(kind, dynamic, given):
+    """Another batch, then other images: by a graph for each, or one for any. Drawn as uncompiled, or handed in."""
+    torch.compiler.reset()
+    mix = kind(num_classes=5, p=0.5)
+    compiled = torch.compile(
+        lambda x, y, **draws: mix(x, y, **draws), fullgraph=given or dynamic is None, dynamic=dynamic, backend="eager"
+    )
+    for seed, (count, *size) in enumerate(SHAPES):
+        x, y = batch(count, tuple(size))
+        if not given:
+            same_as_uncompiled(compiled, mix, x, y)
+            continue
+        drawn = generator(seed)
+        draws = {
+            "lam": torch.rand(count, generator=drawn),
+            "index": torch.randperm(count, generator=drawn),
+            "applied": torch.rand(count, generator=drawn) < 0.5,
+        }
+        torch.manual_seed(0)
+        expected = mix(x, y, **draws)
+        torch.manual_seed(0)
+        for one, other in zip(compiled(x, y, **draws), expected, strict=True):
+            assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiles_for_signals_and_volumes_of_any_size(dynamic):
+    for sizes in (((20,), (31,), (16,)), ((4, 6, 5), (6, 3, 4), (5, 5, 8))):
+        torch.compiler.reset()
+        mix = FMix(num_classes=5, variant="official")
+        compiled = torch.compile(lambda x, y, mix=mix: mix(x, y), fullgraph=True, dynamic=dynamic, backend="eager")
+        for size in sizes:
+            same_as_uncompiled(compiled, mix, *batch(5, size))
+
+
+@pytest.mark.parametrize(("kind", "graphs"), [(MixUp, 1), (CutMix, 1), (FMix, 3)])
+def test_one_graph_serves_batches_of_any_size_and_but_for_fmix_any_images(kind, graphs):
+    torch.compiler.reset()
+    mix, traced = kind(num_classes=5), []
+
+    def backend(graph, inputs):
+        traced.append(graph)
+        return graph
+
+    compiled = torch.compile(lambda x, y: mix(x, y), fullgraph=True, dynamic=True, backend=backend)
+    for count, *size in ((6, 8, 10), (9, 14, 9), (5, 20, 12), (7, 20, 12), (3, 8, 10)):
+        same_as_uncompiled(compiled, mix, *batch(count, tuple(size)))
+    assert len(traced) == graphs
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiles_in_one_graph_with_draws_handed_in(kind):
     torch.compiler.reset()

@@ -135,6 +135,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+def number(value: Any) -> Any:
+    """The Python number that a NumPy scalar, a 0-d array or a 0-d tensor holds; anything else as it is."""
+    if type(value) in (int, float):
+        return value
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def canonical(config: Any) -> str:
     """JSON with sorted keys and no spaces: the same text for the same content. NaN and unknown types are refused."""
     return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError
 from ..interface import Estimate
+from ..schema import number
 from ..statistics.uncertainty import student
 from .encodings import fingerprints
 from .samples import check_samples, joined, standardise
@@ -54,6 +55,7 @@ def ksg(
         InputError: see `samples.check_samples`; k outside 1 … N−1; duplicated samples, which need ``jitter``.
     """
     x, y = check_samples(x, y)
+    k = number(k)
     n, dimensions = len(x), x.shape[1] + y.shape[1]
     if not isinstance(k, int) or not 1 <= k < n:
         raise InputError(f"k is a number of neighbours: between 1 and {n - 1} for {n} samples; got {k}.")

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from .transform import Mix, as_size, check_lam, floats, for_counts
+from .transform import Mix, as_size, check_lam, floats, for_counts, tensor_of
 
 Rounding = Literal["down", "nearest"]
 
@@ -45,9 +45,10 @@ def cutmix_mask(
     Raises:
         InputError: λ (on a CPU) outside [0, 1], a bad size or rounding, centres of another shape.
     """
+    lam = tensor_of(lam)
     check_lam(lam)
     _check_rounding(rounding)
-    return _cutmix_mask(lam, as_size(size), rounding, generator, centre).to(lam.dtype)
+    return _cutmix_mask(lam, as_size(size), rounding, generator, tensor_of(centre)).to(lam.dtype)
 
 
 def _check_rounding(rounding: str) -> None:

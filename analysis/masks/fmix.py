@@ -24,8 +24,9 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
+from ..schema import number
 from .threshold import EXACT, count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
-from .transform import Mix, as_size, check_lam, floats, for_counts, readable
+from .transform import Mix, as_size, check_lam, floats, for_counts, readable, tensor_of
 
 Variant = Literal["paper", "official"]
 # Masks made at a time on a CPU: few enough that spectrum, image and sorted copy stay in a core's cache.
@@ -60,7 +61,7 @@ def low_frequency_image(
     Raises:
         InputError: a bad size, decay power, variant or noise shape.
     """
-    dims = as_size(size)
+    dims, n, decay_power, noise = as_size(size), number(n), number(decay_power), tensor_of(noise)
     _check_spectrum(decay_power, variant)
     shape = noise_shape(n, dims, variant)
     if noise is None:
@@ -113,8 +114,10 @@ def fmix_mask(
     Raises:
         InputError: λ (on a CPU) outside [0, 1]; a bad size, decay power, softness, variant, salience or draw.
     """
+    lam = tensor_of(lam)
     check_lam(lam)
-    dims = as_size(size)
+    dims, decay_power, max_soft = as_size(size), number(decay_power), number(max_soft)
+    salience, noise, rounding = map(tensor_of, (salience, noise, rounding))
     _check_spectrum(decay_power, variant)
     _check_soft(max_soft)
     check_salience(salience, dims)
@@ -129,7 +132,7 @@ def fmix_mask(
 
 def gaussian_salience(size: int | Sequence[int], sigma: float = 0.25) -> Tensor:
     """The prior of appendix F.1: a Gaussian about the centre, ``sigma`` in units of each side. Shape (*size)."""
-    dims = as_size(size)
+    dims, sigma = as_size(size), number(sigma)
     if not sigma > 0:
         raise InputError(f"sigma must be positive, got {sigma!r}.")
     axes = [((torch.arange(side, dtype=torch.float32) + 0.5) / side - 0.5) / sigma for side in dims]
@@ -155,6 +158,9 @@ class FMix(Mix):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("decay_power", "max_soft"):
+            object.__setattr__(self, name, number(getattr(self, name)))
+        object.__setattr__(self, "salience", tensor_of(self.salience))
         _check_spectrum(self.decay_power, self.variant)
         _check_soft(self.max_soft)
 
@@ -194,7 +200,7 @@ def _fmix_mask(
         white = (
             torch.randn(shape, **drawn).to(device)
             if noise is None
-            else noise[first : first + shape[0]].to(device, copy=True)
+            else noise[first : first + shape[0]].to(device, torch.float32, copy=True)
         )
         image = _images(white, rows.stop - rows.start, size, scale, variant).flatten(1)
         wanted, uniform, unbiased = for_counts(lam[rows], pixels), rounding[rows], variant == "paper"
@@ -256,7 +262,7 @@ def _scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: 
     if torch.compiler.is_compiling():  # which may hold any of these numbers as a symbol
         from torch.fx.experimental.symbolic_shapes import guard_scalar  # half a second
 
-        size, decay_power = tuple(guard_scalar(side) for side in size), guard_scalar(decay_power)
+        size, decay_power = tuple(int(guard_scalar(side)) for side in size), guard_scalar(decay_power)
     return _constant_scale(size, decay_power, variant, device)
 
 

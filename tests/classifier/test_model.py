@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -233,3 +234,17 @@ def test_a_model_whose_error_says_nothing_is_refused():
 
     with pytest.raises(InputError, match="failed on images of shape"):
         check_classifier(Returns(forward), images())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_of_half_precision_takes_images_as_they_are(dtype):
+    """Its logits are float32, in which probabilities are made."""
+    exact = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    half = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).to(dtype)
+    half.load_state_dict(exact.state_dict())
+    x = torch.rand(4, 3, 2, 2)
+    mean, std = np.array([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.2, 0.2], dtype=torch.float64)
+    logits = Classifier(half, mean, std)(x)
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits, Classifier(exact, mean.tolist(), std.tolist())(x), atol=0.1)
+    check_classifier(Classifier(half, mean, std), x)

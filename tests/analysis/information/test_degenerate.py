@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal
@@ -146,3 +147,15 @@ def test_a_critic_of_a_constant_coordinate_scores_it_alike():
     x, y = draw("one constant", 100), draw("plain", 100, seed=1)
     critic = fit_critic(x, y, steps=5, generator=generator())
     assert torch.isfinite(critic(x, y)).all()
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.array, torch.tensor])
+def test_counts_of_numpy_and_torch_are_counts(whole):
+    x, y = draw("plain", 30), draw("plain", 30, seed=1)
+    scales, fit = torch.zeros_like(x), (draw("plain", 40, seed=2), torch.zeros(40, 2))
+    assert ksg(x, y, k=whole(5), workers=1).value == ksg(x, y, k=5, workers=1).value
+    assert infonce(x, scales, x, k=whole(10)).value == infonce(x, scales, x, k=10).value
+    one, other = (rate_mixture(x, scales, x, fit=fit, components=c, generator=generator()) for c in (2, whole(2)))
+    assert one.value == other.value
+    with pytest.raises(InputError, match="k is a number of neighbours"):
+        ksg(x, y, k=np.float64(2.5))

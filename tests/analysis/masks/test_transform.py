@@ -609,12 +609,11 @@ def test_a_binary_mask_chooses_between_infinite_pixels(kind):
         assert torch.equal(mixed.x[i][~own], x[partner][~own])
 
 
-def test_weights_between_mix_infinite_pixels():
-    """½·∞ + ½·1 = ∞; ∞ less ∞ is no number, and says so."""
-    x, y = torch.ones(2, 1, 1, 2), torch.tensor([0, 1])
+def test_a_lam_of_one_or_zero_chooses_beside_others_that_mix():
+    x, y = torch.ones(3, 1, 1, 2), torch.tensor([0, 1, 0])
     x[0, 0, 0, 0], x[1, 0, 0, 1] = math.inf, -math.inf
-    both = MixUp(num_classes=2).pairs(x, y, lam=torch.tensor([0.25, 1.0]), index=torch.tensor([1, 0]))
-    assert both.x.flatten().tolist() == [math.inf, -math.inf, 1.0, -math.inf]
+    mixed = MixUp(num_classes=2).pairs(x, y, lam=torch.tensor([1.0, 0.0, 0.25]), index=torch.tensor([1, 0, 2]))
+    assert mixed.x.flatten().tolist() == [math.inf, 1, math.inf, 1, 1, 1]
 
 
 def test_differences_beyond_the_dtype_are_chosen_exactly():
@@ -686,3 +685,121 @@ def test_lam_and_images_are_float32_under_any_default(default, set_default):
     assert gaussian_salience(8).dtype == torch.float32
     assert fmix_mask(torch.full((2,), 0.5, dtype=torch.float32), 8).dtype == torch.float32
     assert cutmix_mask(torch.full((2,), 0.5, dtype=torch.float16), 8).dtype == torch.float16
+
+
+NUMBERS = [np.float32, np.float64, np.array, torch.tensor]
+WHOLES = [np.int64, np.uint8, np.array, torch.tensor]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_of_numpy_and_torch_are_numbers(number):
+    for kind in KINDS:
+        assert kind(number(0.5), p=number(0.25), target_alpha=number(2.0)) == kind(0.5, p=0.25, target_alpha=2.0)
+    assert FMix(decay_power=number(2.5), max_soft=number(0.125)) == FMix(decay_power=2.5, max_soft=0.125)
+    masks = (
+        fmix_mask(torch.full((2,), 0.5), 8, d, max_soft=s, generator=generator())
+        for d, s in ((2.5, 0.25), (number(2.5), number(0.25)))
+    )
+    assert torch.equal(*masks)
+    assert torch.equal(sample_lam(5, number(0.5), generator=generator()), sample_lam(5, 0.5, generator=generator()))
+    assert torch.equal(gaussian_salience(6, number(0.5)), gaussian_salience(6, 0.5))
+
+
+@pytest.mark.parametrize("whole", WHOLES)
+def test_whole_numbers_of_numpy_and_torch_are_whole_numbers(whole):
+    x, y = batch()
+    expected = MixUp(num_classes=5)(x, y, generator=generator())
+    got = MixUp(num_classes=whole(5))(x, y, generator=generator())
+    assert torch.equal(got[1], expected[1])
+    assert fmix_mask(torch.rand(2), whole(8)).shape == (2, 1, 8)
+    assert cutmix_mask(torch.rand(2), [whole(8), 6]).shape == (2, 1, 8, 6)
+
+
+@pytest.mark.parametrize("wrong", [np.float64(5.5), np.array([5, 6]), torch.tensor([5]), "5", np.float32("nan")])
+def test_what_is_no_whole_number_is_named(wrong):
+    with pytest.raises(InputError, match="num_classes must be a whole number"):
+        MixUp(num_classes=wrong)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_partners_of_any_integer_type(dtype):
+    x, y = batch()
+    index = torch.tensor([1, 0, 3, 2, 6, 4, 5])
+    assert torch.equal(
+        *(MixUp(num_classes=5)(x, y, index=i, lam=torch.full((7,), 0.25))[0] for i in (index, index.to(dtype)))
+    )
+
+
+def test_truth_values_are_no_partners():
+    x, y = batch(2)
+    with pytest.raises(InputError, match=r"index must hold 2 whole numbers, got torch\.bool"):
+        MixUp(num_classes=5)(x, y, index=torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize("make", [list, np.asarray])
+def test_draws_may_be_lists_and_arrays(make):
+    x, y = batch(2)
+    draws = {"lam": [0.25, 0.75], "index": [1, 0], "applied": [True, False], "mask": np.full((2, 1, 8, 10), 0.5)}
+    for chosen in ({"lam", "index", "applied"}, {"mask", "index"}):
+        exact = {name: torch.as_tensor(draws[name]) for name in chosen}
+        given = {name: make(draws[name]) if name != "mask" else draws[name] for name in chosen}
+        for one, other in zip(MixUp(num_classes=5)(x, y, **given), MixUp(num_classes=5)(x, y, **exact), strict=True):
+            assert torch.allclose(one, other)
+    assert torch.equal(*(MixUp().pairs(x, y, lam=lam, index=[1, 0]).x for lam in (0.25, torch.tensor([0.25]))))
+    assert torch.equal(
+        fmix_mask(make([0.5, 0.25]), 8, noise=np.ones((1, 8, 2)), rounding=make([0.5, 0.5])).sum((1, 2)),
+        torch.tensor([4.0, 2.0]),
+    )
+    assert cutmix_mask(make([0.0]), (4, 4), centre=[[2, 2]]).sum() == 0
+    assert FMix(num_classes=5, salience=np.ones((8, 10)))(x, y)[0].shape == x.shape
+
+
+def test_what_is_no_draw_is_named():
+    x, y = batch(2)
+    with pytest.raises(InputError, match="a draw must be a tensor"):
+        MixUp(num_classes=5)(x, y, lam="half")
+    with pytest.raises(InputError, match="a draw must be a tensor"):
+        MixUp(num_classes=5)(x, y, index=[[1], [0, 1]])
+
+
+# Collating
+
+
+def test_what_else_samples_hold_comes_as_it_is():
+    x, y = batch(4)
+    samples = [(x[i], int(y[i]), f"image {i}", i) for i in range(4)]
+    mixed, labels, names, numbers = MixUp(num_classes=5).collate(samples)
+    assert mixed.shape == x.shape
+    assert labels.shape == (4, 5)
+    assert list(names) == [f"image {i}" for i in range(4)]
+    assert numbers.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("image", "label"), ("pixel_values", "labels"), ("x", "y"), ("img", "target")]
+)
+def test_dictionaries_are_mixed_under_their_names(image, label):
+    x, y = batch(4)
+    mixed = CutMix(num_classes=5).collate([{"id": i, image: x[i], label: int(y[i])} for i in range(4)])
+    assert list(mixed) == ["id", image, label]
+    assert mixed[image].shape == x.shape
+    assert mixed[label].shape == (4, 5)
+    assert mixed["id"].tolist() == [0, 1, 2, 3]
+
+
+def test_dictionaries_without_an_image_are_named():
+    with pytest.raises(InputError, match=r"image is expected under one of image, img.* got the keys picture, label"):
+        MixUp(num_classes=5).collate([{"picture": torch.rand(3, 4, 4), "label": 0}] * 2)
+    with pytest.raises(InputError, match=r"label is expected under one of label.*got the keys image, label, y"):
+        MixUp(num_classes=5).collate([{"image": torch.rand(3, 4, 4), "label": 0, "y": 1}] * 2)
+    with pytest.raises(InputError, match=r"samples to collate are \(image, label, …\) or dictionaries, got Tensor"):
+        MixUp(num_classes=5).collate([torch.rand(3, 4, 4)] * 2)
+
+
+@pytest.mark.parametrize("mix", [MixUp(num_classes=5), Alternate(FMix(num_classes=5), CutMix(num_classes=5))])
+def test_a_last_batch_of_one_is_not_mixed(mix):
+    x, y = batch(7)
+    data = list(zip(x, y.tolist(), strict=True))
+    *_, (last, labels) = DataLoader(data, 3, collate_fn=mix.collate)
+    assert torch.equal(last, x[6:])
+    assert torch.equal(labels, torch.eye(5)[y[6:]])

@@ -124,16 +124,17 @@ def _run(
     dry_run: bool = False,
 ) -> int:
     """Read the study, run what is missing, and write the report; or only show the plan."""
-    from ..analysis.study.conduct import prepare
+    from ..analysis.study.conduct import prepare, seeds_in_words
     from ..analysis.study.study import read_study
 
-    prepared = prepare(read_study(source, sections, overrides), Machine(**machine))
+    prepared = prepare(read_study(source, sections, overrides), Machine(**machine), looking=dry_run)
     if dry_run:
         from ..analysis.study.forecast import forecast
         from ..reports import paper
         from ..reports.power import seeds_needed
         from .tables import plan_table, power_words
 
+        print(f"{prepared.study.name}: {seeds_in_words(prepared.study.seeds)}, {len(prepared.tasks)} tasks")
         screen().print(plan_table(prepared.study.name, forecast(prepared.tasks, prepared.store)))
         if prepared.study.data == paper.DATA_SET:
             needed = seeds_needed(prepared.study.sections, prepared.study.augmentations)

@@ -205,11 +205,17 @@ class Study:
             isinstance(values, Mapping) or is_dataclass(values) for values in self.settings.values()
         ):
             raise InputError(f"settings must map sections to their settings, got {self.settings!r}.")
-        reserved = self.name == "runs" or self.name.startswith(".") or not self.name.isprintable()
+        reserved = (
+            self.name == "runs"
+            or self.name != self.name.strip()
+            or self.name.startswith(".")
+            or not self.name.isprintable()
+        )
         if not 1 <= len(self.name) <= 100 or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
             raise InputError(
                 "a study's name becomes a folder beside 'runs': at most 100 letters that can be seen, none of "
-                f'/\\:*?"<>|, no dot at its start; got {self.name!r}. Give another with --name.'
+                f'/\\:*?"<>|, no dot or space at its start, no space at its end; got {self.name!r}. '
+                "Give another with --name."
             )
         if not all(type(seed) is int for seed in self.seeds):
             raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")

@@ -135,6 +135,21 @@ def plain(value: Any) -> Any:
     return value
 
 
+def at_home(path: Path) -> Path:
+    """A path with ~ as the home folder, where there is one."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def number(value: Any) -> Any:
+    """The Python number that a NumPy scalar, a 0-d array or a 0-d tensor holds; anything else as it is."""
+    if type(value) in (int, float):
+        return value
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def canonical(config: Any) -> str:
     """JSON with sorted keys and no spaces: the same text for the same content. NaN and unknown types are refused."""
     return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -166,6 +181,8 @@ def from_user(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
         name = names.get(str(key).replace("_", "-"))
         if name is None:
             raise unknown(f"setting in {where}:", key, names.values())
+        if name in given:
+            raise InputError(f"{where} has {name} twice, with _ and with -. Keep one.")
         given[name] = _converted(expected[name], value, f"{where}.{name}")
     try:
         return kind(**given)
@@ -192,7 +209,9 @@ def _converted(expected: _Expected, value: Any, where: str) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{where} must be a number, got {value!r}.")
     if Path in expected.types and isinstance(value, str | Path):
-        return Path(value)
+        return at_home(Path(value))
+    if type(value) is int and abs(value) > LARGEST_INTEGER:
+        raise InputError(f"{where} must be at most 2^63 − 1, got {shown(value)}.")
     if type(value) not in expected.types:
         raise InputError(f"{where} must be {expected.words.removesuffix(' or null')}, got {value!r}.")
     return value

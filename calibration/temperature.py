@@ -30,10 +30,15 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """
     z = logits.double()
     z = z - z.mean(1, keepdim=True)
+    largest = z.abs().max().item()
+    if 0 < largest < 1e-100 or 1e100 < largest < math.inf:  # whose squares leave float64
+        return largest * fit_temperature(z / largest, targets)
     wanted = (targets.double() * z).sum(1) if targets.ndim == 2 else z.gather(1, targets.long().unsqueeze(1)).squeeze(1)
     known, missed = wanted.mean().item(), (z.amax(1) - wanted).mean().item()
     spread = (z.amax(1) - z.amin(1)).square().mean().sqrt().item()
-    if not min(known, missed) > 1e-12 * spread:  # zero, but for rounding
+    rounding = 1e-12 * spread
+    # A label's logit is the greatest or it is not, however large one image's are; a soft label's is a rounded sum.
+    if not (known > rounding and missed > (rounding if targets.ndim == 2 else 0)):
         raise InputError(
             "no finite temperature fits: all images are right, or the logits say nothing about the labels. Fit it on "
             "more images."

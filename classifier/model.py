@@ -45,15 +45,21 @@ class Classifier(nn.Module):
         super().__init__()
         self.network = network
         self.size = size
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        for name, values in (("mean", mean), ("std", std)):
+            channels = torch.as_tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
+            self.register_buffer(name, channels, persistent=False)
         self.eval().requires_grad_(False)
 
     def extra_repr(self) -> str:
         return f"size={self.size}"
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network((resize(x, self.size) - self.mean) / self.std)
+        normalised = (resize(x, self.size) - self.mean) / self.std
+        weight = next(self.network.parameters(), normalised)
+        if weight.dtype not in (torch.float16, torch.bfloat16):
+            return self.network(normalised)
+        logits = self.network(normalised.to(weight.dtype))
+        return logits.to(x.dtype) if isinstance(logits, Tensor) else logits
 
 
 def resize(x: Tensor, size: int | None) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
-from typing import Annotated, Any, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token, convert
 
 from ..analysis.interface import Machine, Study
 from ..analysis.schema import plain
@@ -28,7 +29,9 @@ def overrides_of(kind: type, name: str, group: Group, *, leave_out: tuple[str, .
         if field.name in leave_out:
             continue
         hint, several = hints[field.name], get_origin(hints[field.name]) is tuple
+        whole_only = not (several and as_text) and int in (hint, *get_args(hint))
         parameter = Parameter(
+            converter=whole if whole_only else None,
             alias=field.metadata["flag"] or None,
             help=_help(field),
             show_default=False,
@@ -41,6 +44,20 @@ def overrides_of(kind: type, name: str, group: Group, *, leave_out: tuple[str, .
     made = dataclasses.make_dataclass(f"{kind.__name__}Overrides", fields, frozen=True)
     made.__module__ = __name__  # before 3.12 it says "types", which cyclopts takes for a builtin
     return Annotated[made | None, Parameter(name=name, group=group)]
+
+
+def whole(kind: Any, tokens: Sequence[Token]) -> Any:
+    """A flag's whole number or numbers. Raises ValueError for 3.5, of which cyclopts makes 3."""
+    for token in tokens:
+        part = 0.0
+        with contextlib.suppress(ValueError):  # what is no number at all, cyclopts names
+            part = float(token.value) % 1
+        if part:
+            raise ValueError(f"a whole number is expected, got {token.value}.")
+    return convert(kind, tokens)
+
+
+Whole = Annotated[int, Parameter(converter=whole)]
 
 
 def given(overrides: Any) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """The ``mixlens`` command: reads arguments, sets the exit status, and turns a user's mistake into one message.
 
-Exit status 0: done; 1: some tasks failed; 2: something given cannot be used; 130: interrupted.
+Exit status 0: done; 1: some tasks failed; 2: what was given cannot be used; 130: interrupted; 141: nobody reads on.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from errno import ENOSPC
 from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from ..analysis.errors import InputError
+from ..analysis.schema import at_home
 from ..analysis.study.sections import installed_sections
 from .studies import add_commands
 from .tools import compare, data, information, masks, oracle, report
@@ -46,17 +51,50 @@ def application(typed: Sequence[str] = ()) -> App:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; a user's mistake is one message, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # an ascii or cp1252 console has no λ
+            stream.reconfigure(errors="replace")
     errors = Console(stderr=True, highlight=False, emoji=False)
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
         for argument in typed:
             if not argument.isascii() and argument != argument.encode(errors="ignore").decode():
                 raise InputError(f"{argument!r} is not UTF-8, so that no record could hold it; rename it.")
-        result = application(typed)(typed, exit_on_error=False, print_error=False, result_action="return_value")
+        result = application(typed)(
+            [_at_home(argument) for argument in typed],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
     except (CycloptsError, InputError) as error:
         errors.print(f"mixlens: {error}".replace("\n", " "), markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         errors.print("mixlens: interrupted. Run the same command again to go on where it stopped.", markup=False)
         return 130
+    except BrokenPipeError:
+        return _unread()
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        return _unwritten(error, errors)
     return result if isinstance(result, int) else 0
+
+
+def _at_home(argument: str) -> str:
+    """~/… as a shell writes it out, where it is quoted or stands behind a flag's =."""
+    flag, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{flag}{equals}{at_home(Path(value))}" if value == "~" or value.startswith("~/") else argument
+
+
+def _unread() -> int:
+    """Whoever read the output has gone, as `head` does: nothing more is written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
+def _unwritten(error: OSError, errors: Console) -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    errors.print(f"mixlens: the output cannot be written: {error.strerror}.", markup=False)
+    return 2

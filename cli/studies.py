@@ -138,12 +138,12 @@ def _run(
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
         for study in studies:
-            _show(prepare(study, place))
+            _show(prepare(study, place, looking=True))
         return 0
     from ..reports.content import has_content
 
     for study in studies[1:]:
-        prepare(study, place)  # what is wrong with any is known before the first has run
+        prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
     records, folder = [], Path()
     for study in studies:
         prepared = prepare(study, place)
@@ -160,12 +160,15 @@ def _run(
 
 def _show(prepared: Prepared) -> None:
     """A study's plan, and of the paper's data how many seeds its claims need."""
+    from ..analysis.study.conduct import seeds_in_words
     from ..analysis.study.forecast import forecast
     from ..reports import paper
     from ..reports.power import seeds_needed
     from .tables import plan_table, power_words
 
     study = prepared.study
+    print(f"{study.name}: {seeds_in_words(study.seeds)}, {len(prepared.tasks)} tasks")
     screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store)))
-    if study.data == paper.DATA_SET:
-        screen().print(power_words(seeds_needed(study.sections, study.augmentations), len(study.seeds)))
+    needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
+    if needed:
+        screen().print(power_words(needed, len(study.seeds)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from ..analysis.errors import InputError
+from .flags import Whole
 
 if TYPE_CHECKING:
     from ..analysis.data.files import DataFile
@@ -23,10 +24,10 @@ def information(
     file: Path,
     *,
     fit: Path | None = None,
-    k: int = 128,
+    k: Whole = 128,
     unit: Unit = "nats",
-    seed: int = 0,
-    critic_steps: int = 600,
+    seed: Whole = 0,
+    critic_steps: Whole = 600,
     jitter: float = 0.0,
 ) -> int:
     """Estimate mutual information from arrays of your own. (`mixlens oracle` tries the estimators where it is known.)
@@ -63,11 +64,11 @@ def information(
 def oracle(
     *,
     level: float = 4.0,
-    dimensions: int = 16,
-    samples: int = 2000,
+    dimensions: Whole = 16,
+    samples: Whole = 2000,
     unit: Unit = "nats",
-    seed: int = 0,
-    critic_steps: int = 600,
+    seed: Whole = 0,
+    critic_steps: Whole = 600,
 ) -> int:
     """Try every estimator of mutual information on a linear-Gaussian world whose informations are known.
 
@@ -202,8 +203,8 @@ def masks(
     data: str = "photos",
     data_root: Path | None = None,
     lam: float = 0.5,
-    columns: int = 10,
-    seed: int = 0,
+    columns: Whole = 10,
+    seed: Whole = 0,
     out: Path = Path("masks.svg"),
 ) -> int:
     """Draw masks and mixed images of each augmentation (like Fig. 2), and FMix's mean power spectra.

@@ -24,7 +24,7 @@ from foolbox.attacks.gradient_descent_base import BaseGradientDescent
 from foolbox.attacks.newtonfool import NewtonFoolAttack
 from foolbox.distances import LpDistance, linf
 
-from ..analysis.errors import InputError, unknown
+from ..analysis.errors import InputError, first_line, unknown
 from ..analysis.spec import Spec, call, expand, load_object, read_spec, source_of, split_list
 from .autoattack import AutoAttack
 
@@ -162,7 +162,7 @@ def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
         returned = kind(**given)
         returned.distance  # noqa: B018  some raise here when it is unknown
     except ImportError as error:
-        raise InputError(f"attack {text!r} needs another package: pip install 'mixlens[autoattack]'.") from error
+        raise InputError(f"attack {text!r} needs another package: {_install(error)}.") from error
     except Exception as error:  # whatever the attack's constructor raises
         raise InputError(f"attack {text!r}: {type(error).__name__}: {error}") from error
     steps = getattr(returned, "steps", 0)
@@ -172,6 +172,14 @@ def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
     known = {long: short for short, long in SHORT.items()} | {AutoAttack.__name__: "autoattack"}
     name = known.get(kind.__name__, kind.__name__)
     return Attack(f"{name}({shown})" if shown else name, returned)
+
+
+def _install(error: ImportError) -> str:
+    missing = (error.name or "").partition(".")[0]
+    if missing == "pyautoattack":
+        return "pip install 'mixlens[autoattack]'"
+    absent = isinstance(error, ModuleNotFoundError) and missing
+    return f"pip install {missing}" if absent else f"{missing or 'one'} fails to import ({first_line(error)})"
 
 
 def _kind(name: str) -> Any:

@@ -39,6 +39,12 @@ class Block:
         """The model's classes. Raises InputError where its logits are not finite: a comparison would not notice."""
         logits = self.passes.logits(x)
         if not logits.isfinite().all():
+            spoilt = int((~x.isfinite()).flatten(1).any(1).sum())
+            if spoilt:
+                raise InputError(
+                    f"the attack made NaN or infinite pixels in {spoilt} of {len(x)} images; the model has no part in "
+                    "it. Try it with a smaller step, or mend it."
+                )
             bad = int((~logits.isfinite()).any(1).sum())
             raise InputError(f"the model returns NaN or infinity on {bad} of {len(x)} images under attack.")
         return logits.argmax(1)

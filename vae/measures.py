@@ -170,7 +170,9 @@ def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def _noisy(x: Tensor, scale: float, generator: Generator) -> Tensor:
-    return x if scale == 0 else x + scale * torch.randn(x.shape, generator=generator, device=x.device)
+    return (
+        x if scale == 0 else x + scale * torch.randn(x.shape, generator=generator, dtype=torch.float32, device=x.device)
+    )
 
 
 def _code(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> Coded:
@@ -186,7 +188,7 @@ def _encode(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> En
     if backend.channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     mean, log_scale = model.encode(x)
-    noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+    noise = torch.randn(mean.shape, generator=generator, dtype=torch.float32, device=mean.device)
     return Encoding(mean, log_scale, mean + log_scale.exp() * noise)
 
 

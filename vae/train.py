@@ -110,7 +110,9 @@ def make_step(
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
         if mix is not None:
             x = mix.pairs(x, y, generator=generators["mixing"], step=number)[0]
-        noise = torch.randn(len(x), settings.latents, generator=generators["latents"], device=x.device)
+        noise = torch.randn(
+            len(x), settings.latents, generator=generators["latents"], dtype=torch.float32, device=x.device
+        )
         with backend.autocast():
             reconstruction, mean, log_scale = forward(x, noise)
         distortion, rate = negative_elbo(x, reconstruction, mean, log_scale)

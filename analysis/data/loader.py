@@ -89,7 +89,7 @@ class Transforms:
         source = generator.device if generator is not None else device
 
         def uniform(rows: int) -> Tensor:
-            return torch.rand(rows, count, generator=generator, device=source).to(device)
+            return torch.rand(rows, count, generator=generator, dtype=torch.float32, device=source).to(device)
 
         if self.flip:
             images = flip(images, uniform(1)[0] < 0.5)
@@ -132,7 +132,7 @@ class Batches:
         if not 2 <= batch_size <= len(split):
             raise InputError(f"batch size {batch_size} for a split of {len(split)} images; give 2 to {len(split)}.")
         self.images, self.labels = split.images.to(device), split.labels.to(device)
-        self.mean, self.std = (torch.tensor(values, device=device) for values in (mean, std))
+        self.mean, self.std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
         self.batch_size, self.shuffle, self.generator, self.transforms = batch_size, shuffle, generator, transforms
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
 from ..errors import InputError, unknown
-from .samples import check_samples
+from .samples import CONSTANT, check_samples, to_unit
 
 Estimator = Literal["infonce", "nwj", "mine", "smile"]
 
@@ -51,13 +51,17 @@ class SeparableCritic(nn.Module):
     def initialise(self, x: Tensor, y: Tensor, level: float, generator: Generator | None) -> None:
         """Random g, and h = 0, so that f is ``level`` everywhere; the inputs' moments from samples."""
         for name, values in (("x", x), ("y", y)):
-            getattr(self, f"shift_{name}").copy_(values.mean(0))
-            getattr(self, f"scale_{name}").copy_(values.std(0).clamp_min(1e-12))
+            values, unit = to_unit(values)
+            spread = values.std(0).clamp_min(CONSTANT)  # of a coordinate that is constant
+            getattr(self, f"shift_{name}").copy_(values.mean(0) * unit)
+            getattr(self, f"scale_{name}").copy_(spread * unit)
         for module in self.modules():
             if isinstance(module, _Linear):
                 size = 1 / math.sqrt(module.weight.shape[1])
                 place = generator.device if generator is not None else module.weight.device
-                module.weight.copy_(size * torch.randn(module.weight.shape, generator=generator, device=place))
+                module.weight.copy_(
+                    size * torch.randn(module.weight.shape, generator=generator, dtype=torch.float32, device=place)
+                )
         self.networks.y.last.weight.zero_()
         self.networks.y.linear.weight.zero_()
         self.networks.y.last.bias[-1] = level
@@ -93,7 +97,9 @@ class _Linear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.zeros(outputs, inputs)), nn.Parameter(torch.zeros(outputs))
+        self.weight, self.bias = (
+            nn.Parameter(torch.zeros(*size, dtype=torch.float32)) for size in ((outputs, inputs), (outputs,))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return (x @ self.weight.mT).add_(self.bias.unsqueeze(-2))
@@ -176,7 +182,7 @@ def fit_critics(
     optimizer = torch.optim.AdamW([ensemble.flat], lr=learning_rate, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     batch_size = min(batch_size, len(trained))
-    best = torch.full((len(critics),), -math.inf, device=x.device)
+    best = torch.full((len(critics),), -math.inf, dtype=torch.float32, device=x.device)
     best_step, best_weights = torch.zeros_like(best), ensemble.flat.detach().clone()
     training = torch.ones_like(best, dtype=torch.bool)
     for step in range(steps + 1):

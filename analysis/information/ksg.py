@@ -14,12 +14,15 @@ from torch import Generator, Tensor
 
 from ..errors import InputError
 from ..interface import Estimate
+from ..schema import number
 from ..statistics.uncertainty import student
 from .encodings import fingerprints
 from .samples import check_samples, joined, standardise
 
 TRUSTED_DIMENSIONS = 4
 ACCIDENTAL = 0.01  # share of ties in x or y alone that rounding may leave
+MARGIN = 4  # times the ties of float32: random numbers have fewer digits than it near zero
+WINDOW = 100  # distinct values, for their density
 BLOCKS = 10  # of consecutive samples, for the error
 ROUNDING = 1e-10  # relative: the neighbour that sets a distance must not move across it
 
@@ -52,6 +55,7 @@ def ksg(
         InputError: see `samples.check_samples`; k outside 1 … N−1; duplicated samples, which need ``jitter``.
     """
     x, y = check_samples(x, y)
+    k = number(k)
     n, dimensions = len(x), x.shape[1] + y.shape[1]
     if not isinstance(k, int) or not 1 <= k < n:
         raise InputError(f"k is a number of neighbours: between 1 and {n - 1} for {n} samples; got {k}.")
@@ -87,17 +91,33 @@ def ksg(
 
 def _check_ties(x: Tensor, y: Tensor) -> None:
     n = len(x)
-    for name, values, allowed in (
-        ("(x, y) pairs", joined(x, y), 0.0),  # a neighbour at distance zero breaks the method
-        ("values of x", x, ACCIDENTAL),
-        ("values of y", y, ACCIDENTAL),
-    ):
+    for name, values in (("(x, y) pairs", joined(x, y)), ("values of x", x), ("values of y", y)):
         repeated = n - len(fingerprints(values).unique())
-        if repeated > allowed * n:
+        if not repeated:
+            continue
+        paired = values is not x and values is not y  # a neighbour at distance zero breaks the method
+        if paired or repeated > max(ACCIDENTAL * n, MARGIN * _repeats_of_float32(values)):
             raise InputError(
                 f"{repeated} of {n} {name} repeat others, which the method cannot have. Remove duplicates; for rounded "
                 "measurements, jitter=1e-6 (or half the rounding) with a generator breaks ties."
             )
+
+
+def _repeats_of_float32(values: Tensor) -> float:
+    """How many of the values (N, 1) repeat others when drawn from their density and rounded to float32, about.
+
+    Zero where they have more dimensions or digits. The density at a value is that of a window of others.
+    """
+    if values.shape[1] > 1 or not torch.equal(values.float().double(), values):
+        return 0.0
+    distinct, counts = values[:, 0].unique(return_counts=True)
+    if len(distinct) <= WINDOW:
+        return 0.0
+    spacing = torch.ldexp(torch.ones_like(distinct), torch.frexp(distinct)[1] - 24)
+    middle = slice(WINDOW // 2, len(distinct) - WINDOW + WINDOW // 2)
+    cells = (distinct[WINDOW:] - distinct[:-WINDOW]) / spacing[middle]
+    samples = counts.cumsum(0)[WINDOW:] - counts.cumsum(0)[:-WINDOW]
+    return float((0.5 * counts[middle] * samples / cells).sum())
 
 
 def _terms(x: np.ndarray, y: np.ndarray, k: int, variant: int, workers: int) -> np.ndarray[Any, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .encodings import LOG_2PI, log_density
+from .encodings import LARGEST_LOG_SCALE, LOG_2PI, log_density
 
 MEMORY = 2**27  # bytes of a chunk of scores
 LARGEST_ROUNDING = 1e-6  # nats that the expansion of a score may be off
@@ -42,7 +42,8 @@ class GaussianScores:
 
     def __init__(self, mean: Tensor, log_scale: Tensor, z: Tensor) -> None:
         self.matched = log_density(z, mean, log_scale)
-        centre, spread = z.mean(0), z.std(0).clamp_min(torch.finfo(z.dtype).tiny)
+        # A constant latent has no spread; the smallest scale there is keeps all squares inside float64.
+        centre, spread = z.mean(0), z.std(0).clamp_min(math.exp(-LARGEST_LOG_SCALE))
         mean, z, log_scale = (mean - centre) / spread, (z - centre) / spread, log_scale - spread.log()
         precision = (-2 * log_scale).exp()
         constant = -0.5 * (mean.square() * precision + 2 * log_scale + LOG_2PI).sum(1) - spread.log().sum()

@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError
 from ..interface import Estimate
+from ..schema import number
 from ..statistics.uncertainty import from_independent
 from .encodings import Coded, check_fit, prepare
 from .mixtures import Latents, choose_mixture, fit_mixture
@@ -50,6 +51,7 @@ def rate_mixture(
     """
     mean, log_scale, z = prepare(mean, log_scale, z, generator)
     fit_mean, fit_log_scale = check_fit(mean, log_scale, fit)
+    components = number(components)
     if components is not None and not (isinstance(components, int) and 1 <= components <= len(fit_mean)):
         raise InputError(
             f"components must be from 1 to the {len(fit_mean)} encodings of the fit set, got {components}."

@@ -8,6 +8,8 @@ from torch import Tensor
 from ..errors import InputError
 from .encodings import as_double, finite
 
+CONSTANT = 1e-12  # of the largest value: a smaller spread is rounding
+
 
 def check_samples(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:
     """Both as (N, d) float64; a vector (N,) is one dimension.
@@ -30,14 +32,22 @@ def check_samples(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> 
 
 def standardise(values: Tensor, name: str) -> Tensor:
     """Each coordinate to mean 0 and variance 1. Raises InputError for a constant coordinate."""
+    values, _ = to_unit(values)
     spread = values.std(0)
-    constant = (spread <= 1e-12 * values.abs().amax(0)).nonzero()[:, 0].tolist()
+    constant = (spread <= CONSTANT * values.abs().amax(0)).nonzero()[:, 0].tolist()
     if constant:
         raise InputError(
             f"coordinate {constant[0]} of {name} is the same in all {len(values)} samples: it carries no information. "
             "Leave it out."
         )
     return (values - values.mean(0)) / spread
+
+
+def to_unit(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Each coordinate (N, d) divided by a power of two, which rounds nothing, to at most 1; and the powers (d,)."""
+    exponent = torch.frexp(values.abs().amax(0))[1].clamp(-1021, 1023)  # whose powers float64 has
+    unit = torch.ldexp(torch.ones_like(values[0]), exponent)
+    return values / unit, unit
 
 
 def joined(x: Tensor, y: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 
 from ..errors import InputError
 from ..interface import Bound, Estimate
+from ..schema import number
 from ..statistics.uncertainty import from_blocks, from_influence
 from .encodings import prepare
 from .pairs import MEMORY, GaussianScores, Scores, pair_sums
@@ -118,7 +119,7 @@ def bounds_from(make: Callable[[slice], Scores], n: int, k: int | None, memory: 
 
     The upper one is a bound only where the scores are the true log-densities log q(z|x); the lower one always.
     """
-    k = n if k is None else k
+    k = n if k is None else number(k)
     if not isinstance(k, int) or not 2 <= k <= n:
         raise InputError(f"k is how many samples are told apart: between 2 and the {n} there are; got {k}.")
     sums = [pair_sums(make(slice(i, i + k)), _gates(k), memory) for i in range(0, n - k + 1, k)]

@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError
+from ..schema import number
 from .encodings import finite
 
 
@@ -94,6 +95,7 @@ class GaussianWorld:
         """
         if not (math.isfinite(nats) and nats >= 0):
             raise InputError(f"nats is an information: finite, at least 0; got {nats}.")
+        dimensions = number(dimensions)
         if not isinstance(dimensions, int) or dimensions < 1:
             raise InputError(f"dimensions must be at least 1, got {dimensions}.")
         if not (math.isfinite(offset) and math.isfinite(stretch) and stretch > 0):

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from .transform import Mix, as_size, check_lam, source
+from .transform import Mix, as_size, check_lam, floats, for_counts, tensor_of
 
 Rounding = Literal["down", "nearest"]
 
@@ -45,9 +45,10 @@ def cutmix_mask(
     Raises:
         InputError: λ (on a CPU) outside [0, 1], a bad size or rounding, centres of another shape.
     """
+    lam = tensor_of(lam)
     check_lam(lam)
     _check_rounding(rounding)
-    return _cutmix_mask(lam, as_size(size), rounding, generator, centre).to(lam.dtype)
+    return _cutmix_mask(lam, as_size(size), rounding, generator, tensor_of(centre)).to(lam.dtype)
 
 
 def _check_rounding(rounding: str) -> None:
@@ -64,12 +65,12 @@ def _cutmix_mask(
 ) -> Tensor:
     dims = len(size)
     if centre is None:
-        uniform = torch.rand(len(lam), dims, **source(generator, lam.device))
+        uniform = torch.rand(len(lam), dims, **floats(generator, lam.device))
         centre = torch.stack([(uniform[:, i] * side).long().clamp(max=side - 1) for i, side in enumerate(size)], dim=1)
     elif tuple(centre.shape) != (len(lam), dims):
         raise InputError(f"centre must have shape ({len(lam)}, {dims}), got {tuple(centre.shape)}.")
     centre = centre.to(lam.device)
-    ratio = (1 - lam) ** (1 / dims)
+    ratio = (1 - for_counts(lam, max(size))) ** (1 / dims)
     inside: Tensor | None = None
     for axis, side in enumerate(size):
         length = ratio * side

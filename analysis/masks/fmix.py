@@ -24,8 +24,9 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
-from .threshold import count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
-from .transform import Mix, as_size, check_lam, readable, source
+from ..schema import number
+from .threshold import EXACT, count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
+from .transform import Mix, as_size, check_lam, floats, for_counts, readable, tensor_of
 
 Variant = Literal["paper", "official"]
 # Masks made at a time on a CPU: few enough that spectrum, image and sorted copy stay in a core's cache.
@@ -60,11 +61,11 @@ def low_frequency_image(
     Raises:
         InputError: a bad size, decay power, variant or noise shape.
     """
-    dims = as_size(size)
+    dims, n, decay_power, noise = as_size(size), number(n), number(decay_power), tensor_of(noise)
     _check_spectrum(decay_power, variant)
     shape = noise_shape(n, dims, variant)
     if noise is None:
-        noise = torch.randn(shape, **source(generator, device))
+        noise = torch.randn(shape, **floats(generator, device))
         noise = noise.to(device) if device is not None else noise
     elif tuple(noise.shape) != shape:
         raise InputError(f"noise for {n} images of size {dims} must have shape {shape}, got {tuple(noise.shape)}.")
@@ -113,8 +114,10 @@ def fmix_mask(
     Raises:
         InputError: λ (on a CPU) outside [0, 1]; a bad size, decay power, softness, variant, salience or draw.
     """
+    lam = tensor_of(lam)
     check_lam(lam)
-    dims = as_size(size)
+    dims, decay_power, max_soft = as_size(size), number(decay_power), number(max_soft)
+    salience, noise, rounding = map(tensor_of, (salience, noise, rounding))
     _check_spectrum(decay_power, variant)
     _check_soft(max_soft)
     check_salience(salience, dims)
@@ -129,10 +132,10 @@ def fmix_mask(
 
 def gaussian_salience(size: int | Sequence[int], sigma: float = 0.25) -> Tensor:
     """The prior of appendix F.1: a Gaussian about the centre, ``sigma`` in units of each side. Shape (*size)."""
-    dims = as_size(size)
+    dims, sigma = as_size(size), number(sigma)
     if not sigma > 0:
         raise InputError(f"sigma must be positive, got {sigma!r}.")
-    axes = [((torch.arange(side) + 0.5) / side - 0.5) / sigma for side in dims]
+    axes = [((torch.arange(side, dtype=torch.float32) + 0.5) / side - 0.5) / sigma for side in dims]
     squared = sum(axis.square() for axis in torch.meshgrid(*axes, indexing="ij"))
     return torch.exp(-0.5 * torch.as_tensor(squared))
 
@@ -155,6 +158,9 @@ class FMix(Mix):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("decay_power", "max_soft"):
+            object.__setattr__(self, name, number(getattr(self, name)))
+        object.__setattr__(self, "salience", tensor_of(self.salience))
         _check_spectrum(self.decay_power, self.variant)
         _check_soft(self.max_soft)
 
@@ -182,22 +188,23 @@ def _fmix_mask(
 ) -> Tensor:
     n, pixels, device = len(lam), math.prod(size), lam.device
     scale = _scale(size, float(decay_power), variant, device)
-    drawn = source(generator, device)
+    drawn = floats(generator, device)
     if rounding is None:
         rounding = torch.rand(n, **drawn)
     rounding = rounding.to(device)
     on_host = readable(lam)
-    masks = torch.empty(n, pixels, device=device)
+    masks = torch.empty(n, pixels, dtype=torch.float32, device=device)
     for rows in _chunks(n, size, variant) if on_host else [slice(0, n)]:
         shape = noise_shape(rows.stop - rows.start, size, variant)
         first = rows.start // 2 if variant == "paper" else rows.start
         white = (
             torch.randn(shape, **drawn).to(device)
             if noise is None
-            else noise[first : first + shape[0]].to(device, copy=True)
+            else noise[first : first + shape[0]].to(device, torch.float32, copy=True)
         )
         image = _images(white, rows.stop - rows.start, size, scale, variant).flatten(1)
-        share, uniform, unbiased = lam[rows].float(), rounding[rows], variant == "paper"
+        wanted, uniform, unbiased = for_counts(lam[rows], pixels), rounding[rows], variant == "paper"
+        share = wanted if pixels > EXACT else wanted.float()
         if salience is not None:
             top_by_salience(image, lam[rows], salience.to(device), masks[rows])
         elif on_host and max_soft == 0:
@@ -206,7 +213,7 @@ def _fmix_mask(
         else:
             count = count_ones(share, pixels, uniform, unbiased=unbiased).long()
             if max_soft > 0:
-                soft_top(image, count, lam[rows], max_soft, masks[rows])
+                soft_top(image, count, wanted, max_soft, masks[rows])
             else:
                 top_by_rank(image, count, masks[rows])
     return masks.view(n, 1, *size)
@@ -250,10 +257,18 @@ def _official_images(white: Tensor, size: tuple[int, ...]) -> Tensor:
     return torch.fft.irfft(spectrum, n=size[-1])
 
 
-@torch.compiler.assume_constant_result
 def _scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
-    """Amplitude of each bin, times f_min^δ. A constant to the compiler, which cannot see a cache."""
-    return _cached_scale(size, decay_power, variant, device)
+    """Amplitude of each bin, times f_min^δ. A constant to the compiler, which makes a graph for each size of images."""
+    if torch.compiler.is_compiling():  # which may hold any of these numbers as a symbol
+        from torch.fx.experimental.symbolic_shapes import guard_scalar  # half a second
+
+        size, decay_power = tuple(int(guard_scalar(side)) for side in size), guard_scalar(decay_power)
+    return _constant_scale(size, decay_power, variant, device)
+
+
+@torch.compiler.assume_constant_result
+def _constant_scale(size: tuple[int, ...], decay_power: float, variant: Variant, device: torch.device) -> Tensor:
+    return _cached_scale(size, decay_power, variant, device)  # a compiler cannot see a cache
 
 
 @lru_cache(maxsize=64)

@@ -40,7 +40,7 @@ class Alternate:
     ) -> tuple[Tensor, Tensor]:
         return self._choose(generator, step)(x, y, generator=generator, **draws)
 
-    def collate(self, samples: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    def collate(self, samples: Sequence[Any]) -> Any:
         """A ``collate_fn`` for a DataLoader, which knows no step: the coin decides."""
         return self._choose(None, None).collate(samples)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 SELECT_PIXELS = 2**12  # from this size on, selecting each row's threshold beats sorting all rows at once
-
+EXACT = 2**24  # from here on, float32 does not hold all whole numbers
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -40,7 +40,8 @@ def top_by_value(image: Tensor, count: np.ndarray, out: Tensor) -> None:
     threshold = _order_statistics(image.numpy(), np.minimum(pixels - count, pixels - 1))
     threshold[count == 0] = np.inf  # else the largest pixel is one too many, and the row is sorted below
     torch.ge(image, torch.from_numpy(threshold)[:, None], out=out)
-    tied = torch.from_numpy(out.sum(1).numpy() != count)  # whole float32 numbers, exact as far as the count itself is
+    ones = out.sum(1, dtype=None if pixels <= EXACT else torch.float64)
+    tied = torch.from_numpy(ones.numpy() != count)
     if tied.any():
         rows = image[tied]
         exact = torch.empty_like(rows)
@@ -70,7 +71,7 @@ def soft_top(image: Tensor, count: Tensor, lam: Tensor, max_soft: float, out: Te
     share = torch.minimum(torch.minimum(lam, 1 - lam), torch.full_like(lam, max_soft))
     soft = torch.minimum((share * pixels).long(), torch.minimum(count, pixels - count))[:, None]
     rank = _ranks(image)
-    ramp = 1 - (rank - (count[:, None] - soft)) / (2 * soft - 1).clamp(min=1)
+    ramp = 1 - (rank - (count[:, None] - soft)).float() / (2 * soft - 1).clamp(min=1)
     value = torch.where(soft > 0, ramp.clamp(0, 1), (rank < count[:, None]).to(ramp.dtype))
     out.scatter_(1, _descending(image), value.to(out.dtype))
 

@@ -6,7 +6,7 @@ from one permutation; nothing is kept on the object between calls, so one instan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from operator import index
 from typing import Any, Literal, get_args
@@ -17,10 +17,13 @@ from torch.utils.data import default_collate
 
 from ..errors import InputError
 from ..interface import MixedBatch
+from ..schema import number
+from .threshold import EXACT
 
 Mode = Literal["elem", "batch", "batch-mask"]
 Labels = Literal["realised", "asked"]
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+IMAGES, LABELS = ("image", "img", "x", "pixel_values"), ("label", "labels", "target", "y")  # of dictionaries
 ALPHA_MIN, ALPHA_MAX = 1e-6, 1e6  # beyond, λ is 0 or 1, or ½, in float32
 
 
@@ -32,6 +35,11 @@ def source(generator: Generator | None, device: torch.device | str | None) -> di
     if generator is not None:
         return {"generator": generator, "device": generator.device}
     return {"device": torch.device(device if device is not None else "cpu")}
+
+
+def floats(generator: Generator | None, device: torch.device | str | None) -> dict[str, Any]:
+    """`source` of float32 numbers, whatever PyTorch's default type is."""
+    return {**source(generator, device), "dtype": torch.float32}
 
 
 def sample_lam(
@@ -50,14 +58,17 @@ def sample_lam(
     Raises:
         InputError: α is not a positive finite number.
     """
+    alpha = number(alpha)
     check_alpha(alpha)
-    drawn = source(generator, device)
+    drawn = floats(generator, device)
     if alpha == 1.0 and not reformulate:
         lam = torch.rand(n, **drawn)
     else:
         # log Gamma(a) = log Gamma(a+1) + log(U)/a, in distribution (Marsaglia & Tsang 2000).
         first, second = (
-            torch._standard_gamma(torch.full((n,), a + 1, device=drawn["device"]), generator=generator).log()
+            torch._standard_gamma(
+                torch.full((n,), a + 1, dtype=torch.float32, device=drawn["device"]), generator=generator
+            ).log()
             + (1 - torch.rand(n, **drawn)).log() / a  # U in (0, 1]
             for a in (float(alpha) + 1 if reformulate else float(alpha), float(alpha))
         )
@@ -71,6 +82,11 @@ def check_alpha(alpha: float, name: str = "alpha") -> None:
             f"{name} must be a positive number, {ALPHA_MIN:g} to {ALPHA_MAX:g} (the Beta distribution's parameter), "
             f"got {alpha!r}."
         )
+
+
+def for_counts(lam: Tensor, pixels: int) -> Tensor:
+    """λ in a type in which so many pixels are counted: bfloat16 has 8 digits, float32 no odd numbers beyond 2²⁴."""
+    return lam.double() if pixels > EXACT else lam.float() if lam.element_size() < 4 else lam
 
 
 def readable(values: Tensor) -> bool:
@@ -94,6 +110,7 @@ def check_lam(lam: Tensor) -> None:
 def as_size(size: int | Sequence[int]) -> tuple[int, ...]:
     """A mask size as a tuple of one to three positive integers."""
     try:
+        size = number(size)
         dims = tuple(index(side) for side in ((size,) if isinstance(size, int) else size))
     except TypeError:
         raise InputError(f"a mask's size is one to three whole numbers, such as (32, 32), got {size!r}.") from None
@@ -114,7 +131,16 @@ def soft_labels(y: Tensor, num_classes: int | None) -> Tensor:
         raise InputError(
             "integer labels need num_classes, e.g. FMix(num_classes=10); or give (B, classes) soft labels."
         )
-    return torch.zeros(len(y), num_classes, device=y.device).scatter_(1, y.long()[:, None], 1.0)
+    return torch.zeros(len(y), num_classes, dtype=torch.float32, device=y.device).scatter_(1, y.long()[:, None], 1.0)
+
+
+def _only(batch: Mapping[str, Any], names: Sequence[str], kind: str) -> str:
+    held = [name for name in names if name in batch]
+    if len(held) != 1:
+        raise InputError(
+            f"a sample's {kind} is expected under one of {', '.join(names)}; got the keys {', '.join(map(str, batch))}."
+        )
+    return held[0]
 
 
 @dataclass(frozen=True)
@@ -144,6 +170,8 @@ class Mix:
     target_alpha: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("alpha", "num_classes", "p", "target_alpha"):
+            object.__setattr__(self, name, number(getattr(self, name)))
         check_alpha(self.alpha)
         if self.target_alpha is not None:
             check_alpha(self.target_alpha, "target_alpha")
@@ -165,7 +193,10 @@ class Mix:
 
     def label_weight(self, mask: Tensor) -> Tensor:
         """Weight of the first label for each mask: its realised mean, (B,)."""
-        return mask.flatten(1).mean(1)
+        pixels = mask.flatten(1)
+        if pixels.shape[1] > EXACT:
+            return pixels.mean(1, dtype=torch.float64).to(mask.dtype)
+        return pixels.mean(1)
 
     def pairs(
         self,
@@ -206,6 +237,7 @@ class Mix:
         applied: Tensor | None = None,
     ) -> MixedBatch:
         """`pairs` for a batch that has been checked."""
+        lam, index, mask, applied = map(tensor_of, (lam, index, mask, applied))
         check_draws(x, lam, index, mask, applied)
         n, size, device = len(x), tuple(x.shape[2:]), x.device
         groups = n if self.mode == "elem" else 1
@@ -216,19 +248,19 @@ class Mix:
         if index is None:
             index = torch.randperm(n, **source(generator, device))
         if applied is None and self.p < 1:
-            applied = torch.rand(groups, **source(generator, device)) < self.p
+            applied = torch.rand(groups, **floats(generator, device)) < self.p
         asked = lam if self.lam == "asked" else None
         if applied is not None:
             applied = applied.to(device)
             mask = torch.where(applied.view(-1, *[1] * (mask.ndim - 1)), mask, 1.0)
             asked = torch.where(applied, asked, 1.0) if asked is not None else None
 
-        mask, index = mask.to(device, x.dtype), index.to(device)
+        mask, index = mask.to(device, x.dtype), index.to(device, torch.int64)
         exact = mask.float() if x.dtype in (torch.float16, torch.bfloat16) else mask
         weight = self.label_weight(exact) if asked is None else asked.to(device, exact.dtype)
         weight = self._target(weight).expand(n)
         return MixedBatch(
-            x=torch.lerp(x[index], x, mask.expand_as(x[:, :1])),
+            x=blend(x[index], x, mask.expand_as(x[:, :1])),
             y=y,
             y_partner=y if self.reformulate else y[index],
             lam=weight,
@@ -242,11 +274,28 @@ class Mix:
         """Mixed images and soft labels λ·y₁ + (1 − λ)·y₂, (B, classes). Arguments as for `pairs`."""
         check_batch(x, y, self.num_classes)
         batch = self._mix(x, soft_labels(y, self.num_classes), generator, **draws)
-        return batch.x, torch.lerp(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
+        return batch.x, blend(batch.y_partner, batch.y, batch.lam[:, None].to(batch.y.dtype))
 
-    def collate(self, samples: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """A ``collate_fn`` for `torch.utils.data.DataLoader`: collate (image, label) samples, then mix them."""
-        x, y = default_collate(list(samples))
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """A ``collate_fn`` for `torch.utils.data.DataLoader`: collate samples, then mix their images and labels.
+
+        Samples are (image, label, …) or dictionaries with one image and one label (`IMAGES`, `LABELS`); what else they
+        hold comes as it is. A single sample, such as the last batch of a loader may be, is not mixed.
+        """
+        batch = default_collate(list(samples))
+        if isinstance(batch, Mapping):
+            image, label = (_only(batch, names, kind) for names, kind in ((IMAGES, "image"), (LABELS, "label")))
+            x, y = self._collated(batch[image], batch[label])
+            return {**batch, image: x, label: y}
+        if not isinstance(batch, list | tuple) or len(batch) < 2:
+            raise InputError(
+                f"samples to collate are (image, label, …) or dictionaries, got {type(samples[0]).__name__}."
+            )
+        return (*self._collated(*batch[:2]), *batch[2:])
+
+    def _collated(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        if isinstance(x, Tensor) and isinstance(y, Tensor) and len(x) == 1:
+            return x, soft_labels(y, self.num_classes)
         return self(x, y)
 
     def _target(self, weight: Tensor) -> Tensor:
@@ -258,6 +307,24 @@ class Mix:
         cdf = betainc(first, self.alpha, weight.double().cpu().numpy())
         mapped = torch.from_numpy(betaincinv(self.target_alpha, self.target_alpha, cdf))
         return mapped.to(weight.device, weight.dtype)
+
+
+def blend(partner: Tensor, own: Tensor, weight: Tensor) -> Tensor:
+    """weight · own + (1 − weight) · partner. Weights of 0 and 1 choose, so that a left out infinity stays out."""
+    mixed = torch.lerp(partner, own, weight)
+    if readable(mixed) and bool(mixed.detach().sum(dtype=torch.promote_types(mixed.dtype, torch.float32)).isfinite()):
+        return mixed  # choosing would give the same, for more
+    return torch.where(weight == 1, own, torch.where(weight == 0, partner, mixed))
+
+
+def tensor_of(values: Any) -> Any:
+    """Draws that are handed in as a number, a list or an array, as a tensor."""
+    if values is None or isinstance(values, Tensor):
+        return values
+    try:
+        return torch.atleast_1d(torch.as_tensor(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"a draw must be a tensor, or what PyTorch makes one of: {error}") from error
 
 
 def check_batch(x: Tensor, y: Tensor, num_classes: int | None) -> None:
@@ -307,7 +374,7 @@ def check_draws(
     if applied is not None and applied.dtype != torch.bool:
         raise InputError(f"applied must be bool, got {applied.dtype}.")
     if index is not None:
-        if tuple(index.shape) != (n,) or index.is_floating_point():
+        if tuple(index.shape) != (n,) or index.is_floating_point() or index.dtype == torch.bool:
             raise InputError(f"index must hold {n} whole numbers, got {index.dtype} of shape {tuple(index.shape)}.")
         if values and not bool(((index >= 0) & (index < n)).all()):
             raise InputError(f"index must name partners 0..{n - 1}, got {index.tolist()}.")

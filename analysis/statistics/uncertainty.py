@@ -35,7 +35,7 @@ def from_influence(
     estimate is Σ (influence − its mean)² / (N (N − 1)).
     """
     n = len(samples)
-    value, stderr = samples.mean().item(), influence.std().item() / math.sqrt(n)
+    value, stderr = samples.mean().item(), deviation(influence) / math.sqrt(n)
     interval = student(value, stderr, n - 1, method)
     centred = influence - influence.mean()
     return Estimate(value, stderr, n, bound, unit, interval, samples=samples, influence=centred)
@@ -47,9 +47,18 @@ def from_blocks(samples: Tensor, size: int, bound: Bound) -> Estimate:
     At least two blocks.
     """
     means = samples.view(-1, size).mean(1)
-    value, stderr = means.mean().item(), means.std().item() / math.sqrt(len(means))
+    value, stderr = means.mean().item(), deviation(means) / math.sqrt(len(means))
     interval = student(value, stderr, len(means) - 1, f"{len(means)} disjoint blocks, Student t")
     return Estimate(value, stderr, len(samples), bound, interval=interval, samples=samples)
+
+
+def deviation(values: Tensor) -> float:
+    """The standard deviation, of values whose squares leave float64 too."""
+    found = values.std().item()
+    if found < math.inf:
+        return found
+    largest = values.abs().max().item()
+    return (values / largest).std().item() * largest
 
 
 def student(value: float, stderr: float, degrees: int, method: str) -> Interval:

@@ -42,6 +42,7 @@ class Lease:
             if self._held_by_other():
                 return False
             content = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid()}
+            content["born"] = _born(os.getpid())
             self.path.write_text(json.dumps(content), encoding="utf-8")
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -67,7 +68,7 @@ class Lease:
         with contextlib.suppress(OSError):
             if time.time() - self.path.stat().st_mtime > STALE_SECONDS:
                 return False
-        return not (holder["host"] == socket.gethostname() and not _alive(holder["pid"]))
+        return not (holder["host"] == socket.gethostname() and not _alive(holder["pid"], holder.get("born")))
 
     def _read(self) -> dict[str, Any]:
         """The lease as written; empty if there is none, or none of ours."""
@@ -86,8 +87,19 @@ class Lease:
                 os.utime(self.path)
 
 
-def _alive(pid: int) -> bool:
-    if pid <= 0:
+def _born(pid: int) -> str | None:
+    """What tells a process from a later one of its number: the boot and the tick it started at. None but on Linux."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return f"{boot} {stat.rpartition(')')[2].split()[19]}"  # the name may hold spaces and brackets
+
+
+def _alive(pid: int, born: str | None = None) -> bool:
+    """Whether the process runs; and is the one born then, where that is known."""
+    if pid <= 0 or (born is not None and _born(pid) not in (born, None)):
         return False
     try:
         os.kill(pid, 0)

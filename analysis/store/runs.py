@@ -153,8 +153,10 @@ class Run:
 class Store:
     """All run directories under one folder, shared by any number of workers and studies."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, looking: bool = False) -> None:
         self.root = root
+        if looking:  # makes no folder
+            return
         try:
             root.mkdir(parents=True, exist_ok=True)
             probe = root / f".probe-{os.getpid()}"

@@ -59,6 +59,7 @@ class Prepared:
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
         try:
             with self.context.reporter as reporter:
+                reporter.say(f"{self.study.name}: {seeds_in_words(self.study.seeds)}, {len(self.tasks)} tasks")
                 execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
                 stored = len(outcome.done) - outcome.fresh
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
@@ -67,8 +68,15 @@ class Prepared:
         return read_record(self.folder)
 
 
-def prepare(study: Study, machine: Machine | None = None) -> Prepared:
-    """Load a study's data and plan its tasks.
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """A count that was typed as one seed shows here, before hours of work."""
+    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{len(seeds)} replicates, seeds {seeds[0]} to {seeds[-1]}"
+    return f"{len(seeds)} replicate{'s' * (len(seeds) > 1)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def prepare(study: Study, machine: Machine | None = None, *, looking: bool = False) -> Prepared:
+    """Load a study's data and plan its tasks; when only ``looking``, without making any folder.
 
     Raises:
         InputError: whatever of it cannot be: unknown names, data that are not there, settings that do not fit them.
@@ -80,7 +88,7 @@ def prepare(study: Study, machine: Machine | None = None) -> Prepared:
     machine, sections = from_user(Machine, given, "Machine"), installed_sections()
     study = read_study(None, sections, study.describe())  # with every setting that was not given, and all of them tried
     out = Path(machine.out)
-    store = Store(out / "runs")
+    store = Store(out / "runs", looking=looking)
     context = make_context(study, machine, Reporter(quiet=machine.quiet))
     tasks = plan(study, sections, context.dataset, context.backend, machine.data_root)
     at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" else 1)

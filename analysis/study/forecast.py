@@ -28,7 +28,7 @@ class Planned:
 def forecast(tasks: Sequence[Task], store: Store) -> list[Planned]:
     """Every task of the plan, in the order of execution."""
     taken: dict[str, list[float]] = {}
-    for folder in sorted(store.root.iterdir()):
+    for folder in sorted(store.root.iterdir() if store.root.is_dir() else ()):
         if folder.is_dir() and not folder.suffix:
             try:
                 content, result = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, RESULT))

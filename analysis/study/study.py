@@ -15,10 +15,11 @@ import yaml
 
 from ..errors import InputError, unknown
 from ..interface import Section, Study
-from ..schema import from_user
+from ..schema import at_home, from_user
 from ..spec import expand, split_list
 from .sections import with_used
 
+MOST_SEEDS = 1000  # as a count; a list may be longer
 PRESETS = ("demo", "cpu", "gpu", "paper", "paper-core")
 VARIANTS = "variants"
 
@@ -127,6 +128,10 @@ def _spelt_out(key: str, value: Any) -> Any:
             value = [int(part) for part in value.split(",") if part.strip()] if "," in value else int(value)
         except ValueError:
             raise InputError(f"seeds are a count (5) or a list (0,3,7), got {value!r}.") from None
+    if type(value) is int and value > MOST_SEEDS:
+        raise InputError(
+            f"seeds: {value} as a count is more than {MOST_SEEDS} trainings of each; one seed is [{value}]."
+        )
     return list(range(value)) if type(value) is int else value
 
 
@@ -138,8 +143,20 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is given twice is a mistake; PyYAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge" and key.value in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            keys.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _read(source: str) -> Mapping[str, Any]:
-    path = Path(source)
+    path = at_home(Path(source))
     if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
@@ -150,7 +167,7 @@ def _read(source: str) -> Mapping[str, Any]:
     else:
         raise InputError(f"{unknown('preset', source, PRESETS)} A study file's name ends in .yaml.")
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)  # a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

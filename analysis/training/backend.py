@@ -213,7 +213,22 @@ def make_backend(
             raise InputError(f"threads must be at least 1, got {threads}.")
         torch.set_num_threads(threads)
     backend = Backend(_device(device), "fp32", compile, deterministic)
+    if compile and backend.device.type == "cpu":
+        _check_compiler()
     return replace(backend, precision=backend.resolve(precision))
+
+
+def _check_compiler() -> None:
+    """Raises InputError where torch.compile would find no C++ compiler, in the midst of a study."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # a second
+
+    try:
+        get_cpp_compiler()
+    except Exception as error:  # of a private module
+        raise InputError(
+            f"--compile needs a C++ compiler: {first_line(error)}. Install one (g++), name it in $CXX, or "
+            "leave --compile out."
+        ) from error
 
 
 def _device(name: str) -> torch.device:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -44,8 +45,12 @@ class Recipe:
 
 
 def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
-    """−Σ_c y_c log softmax(outputs)_c of each image, in nats: (B, classes), with classes (B,) or soft labels → (B,)."""
-    return F.cross_entropy(outputs, y, reduction="none")
+    """−Σ_c y_c log softmax(outputs)_c of each image, in nats: (B, classes), with classes (B,) or soft labels → (B,).
+
+    In float32 at least: half precision's logarithms have three digits.
+    """
+    exact = outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
+    return F.cross_entropy(exact, y, reduction="none")
 
 
 def accuracy(outputs: Tensor, y: Tensor) -> Tensor:

@@ -169,3 +169,28 @@ def test_logits_that_are_no_numbers_have_no_temperature(bad):
     logits[4, 2] = bad
     with pytest.raises(InputError, match="no finite temperature"):
         fit_temperature(logits, labels)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-200, 1e200, 1e300])
+def test_units_at_the_ends_of_float64(factor):
+    logits, labels = noisy()
+    assert fit_temperature(logits.double() * factor, labels) / factor == pytest.approx(
+        temperature(logits.double().numpy(), labels.numpy()), rel=1e-6
+    )
+
+
+def test_one_image_of_huge_logits_that_is_right_says_nothing_of_the_others():
+    """Its loss is 0 at any temperature of theirs: the others alone have the same."""
+    logits, labels = noisy()
+    more = torch.cat([logits, torch.zeros(1, CLASSES)]).double()
+    more[-1, 0] = 1e13
+    labels_more = torch.cat([labels, torch.tensor([0])])
+    assert fit_temperature(more, labels_more) == pytest.approx(fit_temperature(logits, labels), rel=1e-6)
+
+
+def test_one_image_of_huge_logits_that_is_wrong_leaves_no_temperature():
+    logits, labels = noisy()
+    logits = logits.double()
+    logits[0, (labels[0] + 1) % CLASSES] = 1e13
+    with pytest.raises(InputError, match="no finite temperature"):
+        fit_temperature(logits, labels)

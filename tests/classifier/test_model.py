@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -308,3 +309,17 @@ def test_probabilities_of_any_making_are_refused_and_logits_are_not(forward, tol
 
 def test_logits_that_lie_between_0_and_1_are_logits():
     assert check_classifier(Returns(lambda x: x.mean((2, 3))), images()) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_of_half_precision_takes_images_as_they_are(dtype):
+    """Its logits are float32, in which probabilities are made."""
+    exact = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    half = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).to(dtype)
+    half.load_state_dict(exact.state_dict())
+    x = torch.rand(4, 3, 2, 2)
+    mean, std = np.array([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.2, 0.2], dtype=torch.float64)
+    logits = Classifier(half, mean, std)(x)
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits, Classifier(exact, mean.tolist(), std.tolist())(x), atol=0.1)
+    check_classifier(Classifier(half, mean, std), x)

@@ -4,6 +4,7 @@ from foolbox.distances import l1, l2, linf
 
 from mixlens.analysis.errors import InputError
 from mixlens.robustness.attacks import SHORT, parse_attacks
+from mixlens.robustness.autoattack import AutoAttack
 from mixlens.robustness.config import ATTACKS
 
 
@@ -168,3 +169,25 @@ def test_kinds_of_attacks(text, gradient, minimises, noise, steps):
 def test_cost_orders_the_published_attacks():
     ordered = sorted(parse_attacks(ATTACKS), key=lambda attack: attack.cost)
     assert [attack.name for attack in ordered] == ["uniform-noise", "fgsm", "deepfool", "bim", "pgd"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ModuleNotFoundError("No module named 'pyautoattack'", name="pyautoattack"),
+            r"pip install 'mixlens\[autoattack\]'",
+        ),
+        (ModuleNotFoundError("No module named 'numba'", name="numba"), r"pip install numba\."),
+        (ModuleNotFoundError("No module named 'numba.core'", name="numba.core"), r"pip install numba\."),
+        (ImportError("libc is too old", name="numba"), r"numba fails to import \(libc is too old\)"),
+        (ImportError("something"), r"one fails to import \(something\)"),
+    ],
+)
+def test_the_package_that_is_missing_is_named(monkeypatch, error, told):
+    def fail(self, **_):
+        raise error
+
+    monkeypatch.setattr(AutoAttack, "__init__", fail)
+    with pytest.raises(InputError, match=f"needs another package: {told}"):
+        parse("autoattack")

@@ -1,14 +1,19 @@
 """The passes against plain autograd, and against themselves padded."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from mixlens.analysis.errors import InputError
 from mixlens.analysis.models.preact_resnet import PreActResNet18
 from mixlens.analysis.training.backend import images_at_once
 from mixlens.analysis.training.replay import Replayed
 from mixlens.robustness import passes as module
 from mixlens.robustness.passes import Passes
+from mixlens.robustness.probe import Block
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +82,17 @@ def test_as_many_images_as_fit_do_fit(network, images):
     rows = torch.arange(some, device=x.device) % len(x)
     gradient = passes.loss_gradient(x[rows], labels[rows])
     assert torch.allclose(gradient[: len(x)], passes.loss_gradient(x, labels), atol=1e-5)
+
+
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+def test_an_attacks_nan_is_not_blamed_on_the_model(spoilt):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
+    x = torch.rand(4, 3, 2, 2)
+    block = Block(Passes(model, torch.device("cpu")), x, torch.zeros(4, dtype=torch.long), np.arange(4), 4)
+    x = x.clone()
+    x[1, 0, 0, 0] = spoilt
+    with pytest.raises(InputError, match="the attack made NaN or infinite pixels in 1 of 4 images"):
+        block.predict(x)
+    model[1].weight.data.fill_(math.inf)
+    with pytest.raises(InputError, match="the model returns NaN or infinity on 4 of 4 images"):
+        block.predict(torch.rand(4, 3, 2, 2))

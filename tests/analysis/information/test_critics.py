@@ -290,3 +290,14 @@ def test_options_that_cannot_be_used_are_refused(options, message):
 def test_pairs_that_cannot_be_used_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         fit_critic(*change(*bivariate(0.5, 50)))
+
+
+def test_no_default_dtype_changes_a_critic():
+    x, y = torch.randn(2, 60, 2, generator=torch.Generator().manual_seed(0))
+    plain = fit_critic(x, y, steps=5, generator=torch.Generator().manual_seed(1))(x, y)
+    torch.set_default_dtype(torch.float64)
+    try:
+        other = fit_critic(x, y, steps=5, generator=torch.Generator().manual_seed(1))(x, y)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(plain, other)

@@ -8,7 +8,8 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.information.ksg import ksg
+from mixlens.analysis.information.ksg import _check_ties, ksg
+from mixlens.analysis.information.samples import check_samples
 
 
 def generator(seed=0):
@@ -263,3 +264,42 @@ def test_inputs_are_left_alone():
 def test_samples_that_cannot_be_used_are_refused(change, options, message):
     with pytest.raises(InputError, match=message):
         ksg(*change(*bivariate(0.5, 50)), **options)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "as float64", "normal", "exponential", "in 10^6s"])
+def test_ties_of_many_float32_values_are_no_duplicates(kind):
+    """Of 400,000 uniforms with 24 digits about N²/2²⁵ = 4,768 repeat others: above 1%, and all by chance."""
+    x = torch.rand(400_000, generator=generator())
+    y = x + torch.rand(400_000, generator=generator(1))
+    if kind == "as float64":
+        x, y = x.double(), y.double()
+    elif kind == "normal":
+        x = torch.randn(2_000_000, generator=generator())
+        y = x + torch.randn(2_000_000, generator=generator(1), dtype=torch.float64)
+    elif kind == "exponential":
+        x = -(1 - x).log()
+    elif kind == "in 10^6s":
+        x = x * 1e6 + 1e6
+    assert len(x.unique()) < 0.99 * len(x), "it would be refused by a fixed share"
+    _check_ties(*check_samples(x, y))
+
+
+def test_the_information_of_many_float32_values():
+    """Of x and x + u, both uniform: h(x + u) − h(u), a triangle's ½ nat less 0."""
+    x = torch.rand(400_000, generator=generator())
+    assert ksg(x, x + torch.rand(400_000, generator=generator(1)), workers=1).value == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda x: torch.cat([x[:-20_000], x[:20_000]]),  # duplicates
+        lambda x: (x * 2**20).round() / 2**20,  # rounded
+        lambda x: x.bfloat16().float(),
+        lambda x: torch.where(x < 0.3, 0.0, x),  # one value often
+    ],
+)
+def test_more_ties_than_float32_makes_are_refused(spoil):
+    x = spoil(torch.rand(400_000, generator=generator()))
+    with pytest.raises(InputError, match="values of x repeat others"):
+        ksg(x, torch.rand(400_000, generator=generator(1), dtype=torch.float64))

@@ -7,7 +7,13 @@ import torch
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.masks import fmix
-from mixlens.analysis.masks.fmix import fmix_mask, gaussian_salience, low_frequency_image, noise_shape
+from mixlens.analysis.masks.cutmix import cutmix_mask
+from mixlens.analysis.masks.fmix import (
+    fmix_mask,
+    gaussian_salience,
+    low_frequency_image,
+    noise_shape,
+)
 
 SIZES = [(1,), (2,), (8,), (9,), (1, 1), (1, 6), (6, 1), (4, 6), (5, 7), (6, 5), (3, 4, 5), (4, 3, 4), (1, 2, 3)]
 OFFICIAL_SIZES = [
@@ -476,3 +482,16 @@ def test_bad_size(size):
 def test_bad_sigma(sigma):
     with pytest.raises(InputError, match="sigma must be positive"):
         gaussian_salience((4, 4), sigma)
+
+
+@pytest.mark.parametrize("make", [fmix_mask, cutmix_mask])
+@pytest.mark.parametrize("dynamic", [None, True, False])
+def test_masks_compile_for_any_size(make, dynamic):
+    torch.compiler.reset()
+    compiled = torch.compile(make, fullgraph=True, dynamic=dynamic, backend="eager")
+    for count, size in ((4, (8, 8)), (6, (8, 8)), (6, (9, 12)), (3, (16, 5))):
+        lam = torch.linspace(0, 1, count)
+        torch.manual_seed(0)
+        expected = make(lam, size)
+        torch.manual_seed(0)
+        assert torch.equal(compiled(lam, size), expected)

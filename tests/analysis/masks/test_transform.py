@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.masks.cutmix import CutMix, cutmix_mask
-from mixlens.analysis.masks.fmix import FMix, fmix_mask
+from mixlens.analysis.masks.fmix import FMix, fmix_mask, gaussian_salience, low_frequency_image
 from mixlens.analysis.masks.mixup import MixUp
+from mixlens.analysis.masks.policies import Alternate
 from mixlens.analysis.masks.transform import sample_lam
 
 KINDS = [MixUp, CutMix, FMix]
@@ -397,6 +398,61 @@ def test_compiles_for_batches_of_any_size(kind, mode):
     assert len(traced) == 2  # for the first size, then for any
 
 
+SHAPES = ((6, 8, 10), (9, 8, 10), (7, 12, 7))
+
+
+@pytest.mark.parametrize(("dynamic", "given"), [(None, False), (True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL, pytest.param(lambda **o: FMix(max_soft=0.2, **o), id="soft FMix")])
+def test_compiles_for_images_of_any_size(kind, dynamic, given):
+    """Another batch, then other images: by a graph for each, or one for any. Drawn as uncompiled, or handed in."""
+    torch.compiler.reset()
+    mix = kind(num_classes=5, p=0.5)
+    compiled = torch.compile(
+        lambda x, y, **draws: mix(x, y, **draws), fullgraph=given or dynamic is None, dynamic=dynamic, backend="eager"
+    )
+    for seed, (count, *size) in enumerate(SHAPES):
+        x, y = batch(count, tuple(size))
+        if not given:
+            same_as_uncompiled(compiled, mix, x, y)
+            continue
+        drawn = generator(seed)
+        draws = {
+            "lam": torch.rand(count, generator=drawn),
+            "index": torch.randperm(count, generator=drawn),
+            "applied": torch.rand(count, generator=drawn) < 0.5,
+        }
+        torch.manual_seed(0)
+        expected = mix(x, y, **draws)
+        torch.manual_seed(0)
+        for one, other in zip(compiled(x, y, **draws), expected, strict=True):
+            assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiles_for_signals_and_volumes_of_any_size(dynamic):
+    for sizes in (((20,), (31,), (16,)), ((4, 6, 5), (6, 3, 4), (5, 5, 8))):
+        torch.compiler.reset()
+        mix = FMix(num_classes=5, variant="official")
+        compiled = torch.compile(lambda x, y, mix=mix: mix(x, y), fullgraph=True, dynamic=dynamic, backend="eager")
+        for size in sizes:
+            same_as_uncompiled(compiled, mix, *batch(5, size))
+
+
+@pytest.mark.parametrize(("kind", "graphs"), [(MixUp, 1), (CutMix, 1), (FMix, 3)])
+def test_one_graph_serves_batches_of_any_size_and_but_for_fmix_any_images(kind, graphs):
+    torch.compiler.reset()
+    mix, traced = kind(num_classes=5), []
+
+    def backend(graph, inputs):
+        traced.append(graph)
+        return graph
+
+    compiled = torch.compile(lambda x, y: mix(x, y), fullgraph=True, dynamic=True, backend=backend)
+    for count, *size in ((6, 8, 10), (9, 14, 9), (5, 20, 12), (7, 20, 12), (3, 8, 10)):
+        same_as_uncompiled(compiled, mix, *batch(count, tuple(size)))
+    assert len(traced) == graphs
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiles_in_one_graph_with_draws_handed_in(kind):
     torch.compiler.reset()
@@ -525,3 +581,225 @@ def test_images_with_nan_are_counted_and_refused(kind, dtype):
     x = torch.rand(5, 3, 8, 10).to(dtype)
     x[0, 0, 0, 0], x[0, 0, 0, 1] = torch.inf, -torch.inf
     kind().pairs(x, torch.zeros(5, dtype=torch.long), lam=torch.ones(5))
+
+
+# Selection
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("infinite", [-math.inf, math.inf])
+def test_an_infinite_pixel_stays_where_it_is(kind, infinite, dtype):
+    """With p = 0 nothing is mixed, so nothing may change."""
+    x, y = batch()
+    x = x.to(dtype)
+    x[2, 1, 3, 4], x[5] = infinite, -infinite
+    mixed = kind(num_classes=5, p=0).pairs(x, y, generator=generator())
+    assert torch.equal(mixed.x, x)
+
+
+@pytest.mark.parametrize("kind", BINARY)
+def test_a_binary_mask_chooses_between_infinite_pixels(kind):
+    x, y = batch(4)
+    x[0], x[1, :, ::2], x[2, 0] = math.inf, -math.inf, math.inf
+    mixed = kind(num_classes=5).pairs(x, y, generator=generator(3), index=torch.tensor([1, 0, 3, 2]))
+    for i, partner in enumerate([1, 0, 3, 2]):
+        own = mixed.mask[i, 0].bool().expand(3, -1, -1)
+        assert torch.equal(mixed.x[i][own], x[i][own])
+        assert torch.equal(mixed.x[i][~own], x[partner][~own])
+
+
+def test_a_lam_of_one_or_zero_chooses_beside_others_that_mix():
+    x, y = torch.ones(3, 1, 1, 2), torch.tensor([0, 1, 0])
+    x[0, 0, 0, 0], x[1, 0, 0, 1] = math.inf, -math.inf
+    mixed = MixUp(num_classes=2).pairs(x, y, lam=torch.tensor([1.0, 0.0, 0.25]), index=torch.tensor([1, 0, 2]))
+    assert mixed.x.flatten().tolist() == [math.inf, 1, math.inf, 1, 1, 1]
+
+
+def test_differences_beyond_the_dtype_are_chosen_exactly():
+    """3·10³⁸ and −3·10³⁸ differ by more than float32 holds."""
+    x = torch.tensor([3e38, -3e38]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    mixed = CutMix().pairs(
+        x, torch.tensor([0, 1]), mask=torch.tensor([[[[1.0, 0], [0, 1]]]]), index=torch.tensor([1, 0])
+    )
+    assert mixed.x[0].flatten().tolist() == x[[0, 1, 1, 0], 0, 0, 0].tolist()
+
+
+def test_soft_labels_left_out_stay_out():
+    x, _ = batch(2)
+    y = torch.tensor([[0.0, 1.0], [-math.inf, 0.0]])
+    _, labels = MixUp()(x, y, lam=torch.tensor([1.0, 0.0]), index=torch.tensor([1, 0]))
+    assert torch.equal(labels, y[[0, 0]])
+
+
+def test_what_is_chosen_has_gradients():
+    x, y = batch(2)
+    x[1, 0, 0, 0] = -math.inf
+    x.requires_grad_()
+    mixed = MixUp().pairs(x, y, lam=torch.tensor([1.0, 0.0]), index=torch.tensor([1, 0]))
+    mixed.x.exp().sum().backward()
+    assert torch.equal(x.grad, torch.stack([2 * x[0].exp(), torch.zeros_like(x[1])]).detach())
+
+
+# Types
+
+
+OTHERS = pytest.mark.parametrize("default", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+
+
+@pytest.fixture
+def set_default():
+    yield torch.set_default_dtype
+    torch.set_default_dtype(torch.float32)
+
+
+CASES = {
+    "mixup": lambda: MixUp(num_classes=5),
+    "mixup, alpha": lambda: MixUp(0.3, num_classes=5, reformulate=True, p=0.5),
+    "cutmix": lambda: CutMix(0.3, num_classes=5, mode="batch", lam="asked", rounding="nearest"),
+    "fmix": lambda: FMix(num_classes=5),
+    "official": lambda: FMix(variant="official", num_classes=5),
+    "soft": lambda: FMix(num_classes=5, max_soft=0.2, mode="batch-mask"),
+    "salience": lambda: FMix(num_classes=5, salience=gaussian_salience((8, 10))),
+    "alternate": lambda: Alternate(FMix(num_classes=5), MixUp(num_classes=5)),
+}
+
+
+@OTHERS
+@pytest.mark.parametrize("name", CASES)
+def test_no_default_dtype_changes_what_is_drawn(name, default, set_default):
+    x, y = batch()
+    expected = CASES[name]()(x, y, generator=generator(3), step=0)
+    set_default(default)
+    mixed, labels = CASES[name]()(x, y, generator=generator(3), step=0)
+    assert labels.dtype == torch.float32
+    assert torch.equal(mixed, expected[0])
+    assert torch.equal(labels, expected[1])
+
+
+@OTHERS
+def test_lam_and_images_are_float32_under_any_default(default, set_default):
+    set_default(default)
+    assert sample_lam(3, 0.4).dtype == torch.float32
+    assert low_frequency_image(2, 8).dtype == torch.float32
+    assert gaussian_salience(8).dtype == torch.float32
+    assert fmix_mask(torch.full((2,), 0.5, dtype=torch.float32), 8).dtype == torch.float32
+    assert cutmix_mask(torch.full((2,), 0.5, dtype=torch.float16), 8).dtype == torch.float16
+
+
+NUMBERS = [np.float32, np.float64, np.array, torch.tensor]
+WHOLES = [np.int64, np.uint8, np.array, torch.tensor]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_of_numpy_and_torch_are_numbers(number):
+    for kind in KINDS:
+        assert kind(number(0.5), p=number(0.25), target_alpha=number(2.0)) == kind(0.5, p=0.25, target_alpha=2.0)
+    assert FMix(decay_power=number(2.5), max_soft=number(0.125)) == FMix(decay_power=2.5, max_soft=0.125)
+    masks = (
+        fmix_mask(torch.full((2,), 0.5), 8, d, max_soft=s, generator=generator())
+        for d, s in ((2.5, 0.25), (number(2.5), number(0.25)))
+    )
+    assert torch.equal(*masks)
+    assert torch.equal(sample_lam(5, number(0.5), generator=generator()), sample_lam(5, 0.5, generator=generator()))
+    assert torch.equal(gaussian_salience(6, number(0.5)), gaussian_salience(6, 0.5))
+
+
+@pytest.mark.parametrize("whole", WHOLES)
+def test_whole_numbers_of_numpy_and_torch_are_whole_numbers(whole):
+    x, y = batch()
+    expected = MixUp(num_classes=5)(x, y, generator=generator())
+    got = MixUp(num_classes=whole(5))(x, y, generator=generator())
+    assert torch.equal(got[1], expected[1])
+    assert fmix_mask(torch.rand(2), whole(8)).shape == (2, 1, 8)
+    assert cutmix_mask(torch.rand(2), [whole(8), 6]).shape == (2, 1, 8, 6)
+
+
+@pytest.mark.parametrize("wrong", [np.float64(5.5), np.array([5, 6]), torch.tensor([5]), "5", np.float32("nan")])
+def test_what_is_no_whole_number_is_named(wrong):
+    with pytest.raises(InputError, match="num_classes must be a whole number"):
+        MixUp(num_classes=wrong)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_partners_of_any_integer_type(dtype):
+    x, y = batch()
+    index = torch.tensor([1, 0, 3, 2, 6, 4, 5])
+    assert torch.equal(
+        *(MixUp(num_classes=5)(x, y, index=i, lam=torch.full((7,), 0.25))[0] for i in (index, index.to(dtype)))
+    )
+
+
+def test_truth_values_are_no_partners():
+    x, y = batch(2)
+    with pytest.raises(InputError, match=r"index must hold 2 whole numbers, got torch\.bool"):
+        MixUp(num_classes=5)(x, y, index=torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize("make", [list, np.asarray])
+def test_draws_may_be_lists_and_arrays(make):
+    x, y = batch(2)
+    draws = {"lam": [0.25, 0.75], "index": [1, 0], "applied": [True, False], "mask": np.full((2, 1, 8, 10), 0.5)}
+    for chosen in ({"lam", "index", "applied"}, {"mask", "index"}):
+        exact = {name: torch.as_tensor(draws[name]) for name in chosen}
+        given = {name: make(draws[name]) if name != "mask" else draws[name] for name in chosen}
+        for one, other in zip(MixUp(num_classes=5)(x, y, **given), MixUp(num_classes=5)(x, y, **exact), strict=True):
+            assert torch.allclose(one, other)
+    assert torch.equal(*(MixUp().pairs(x, y, lam=lam, index=[1, 0]).x for lam in (0.25, torch.tensor([0.25]))))
+    assert torch.equal(
+        fmix_mask(make([0.5, 0.25]), 8, noise=np.ones((1, 8, 2)), rounding=make([0.5, 0.5])).sum((1, 2)),
+        torch.tensor([4.0, 2.0]),
+    )
+    assert cutmix_mask(make([0.0]), (4, 4), centre=[[2, 2]]).sum() == 0
+    assert FMix(num_classes=5, salience=np.ones((8, 10)))(x, y)[0].shape == x.shape
+
+
+def test_what_is_no_draw_is_named():
+    x, y = batch(2)
+    with pytest.raises(InputError, match="a draw must be a tensor"):
+        MixUp(num_classes=5)(x, y, lam="half")
+    with pytest.raises(InputError, match="a draw must be a tensor"):
+        MixUp(num_classes=5)(x, y, index=[[1], [0, 1]])
+
+
+# Collating
+
+
+def test_what_else_samples_hold_comes_as_it_is():
+    x, y = batch(4)
+    samples = [(x[i], int(y[i]), f"image {i}", i) for i in range(4)]
+    mixed, labels, names, numbers = MixUp(num_classes=5).collate(samples)
+    assert mixed.shape == x.shape
+    assert labels.shape == (4, 5)
+    assert list(names) == [f"image {i}" for i in range(4)]
+    assert numbers.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("image", "label"), ("pixel_values", "labels"), ("x", "y"), ("img", "target")]
+)
+def test_dictionaries_are_mixed_under_their_names(image, label):
+    x, y = batch(4)
+    mixed = CutMix(num_classes=5).collate([{"id": i, image: x[i], label: int(y[i])} for i in range(4)])
+    assert list(mixed) == ["id", image, label]
+    assert mixed[image].shape == x.shape
+    assert mixed[label].shape == (4, 5)
+    assert mixed["id"].tolist() == [0, 1, 2, 3]
+
+
+def test_dictionaries_without_an_image_are_named():
+    with pytest.raises(InputError, match=r"image is expected under one of image, img.* got the keys picture, label"):
+        MixUp(num_classes=5).collate([{"picture": torch.rand(3, 4, 4), "label": 0}] * 2)
+    with pytest.raises(InputError, match=r"label is expected under one of label.*got the keys image, label, y"):
+        MixUp(num_classes=5).collate([{"image": torch.rand(3, 4, 4), "label": 0, "y": 1}] * 2)
+    with pytest.raises(InputError, match=r"samples to collate are \(image, label, …\) or dictionaries, got Tensor"):
+        MixUp(num_classes=5).collate([torch.rand(3, 4, 4)] * 2)
+
+
+@pytest.mark.parametrize("mix", [MixUp(num_classes=5), Alternate(FMix(num_classes=5), CutMix(num_classes=5))])
+def test_a_last_batch_of_one_is_not_mixed(mix):
+    x, y = batch(7)
+    data = list(zip(x, y.tolist(), strict=True))
+    *_, (last, labels) = DataLoader(data, 3, collate_fn=mix.collate)
+    assert torch.equal(last, x[6:])
+    assert torch.equal(labels, torch.eye(5)[y[6:]])

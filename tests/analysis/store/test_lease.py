@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -164,3 +165,31 @@ def test_a_lease_whose_file_is_gone_is_lost(tmp_path):
 
 def test_the_heartbeat_is_much_quicker_than_staleness():
     assert 3 * module.HEARTBEAT_SECONDS <= STALE_SECONDS
+
+
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="no /proc")
+
+
+@needs_proc
+def test_a_process_id_that_belongs_to_another_process_now_holds_nothing(tmp_path):
+    """The holder is gone and its number was given to this process: no minute is waited for it."""
+    written(tmp_path, host=socket.gethostname(), pid=os.getpid(), born="another boot 1")
+    lease = Lease(tmp_path, "task")
+    assert lease.acquire()
+    lease.release()
+
+
+@needs_proc
+def test_the_process_that_was_born_then_holds_its_lease(tmp_path):
+    first = Lease(tmp_path, "task")
+    assert first.acquire()
+    content = json.loads((tmp_path / "task.lease").read_text())
+    start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    assert content["born"].endswith(f" {start}")
+    assert not Lease(tmp_path, "task").acquire()
+    first.release()
+
+
+def test_a_lease_of_an_older_version_is_held_by_its_process(tmp_path):
+    written(tmp_path, host=socket.gethostname(), pid=os.getpid())
+    assert not Lease(tmp_path, "task").acquire()

@@ -189,3 +189,15 @@ def test_global_draws_go_on_when_they_are_entered_again():
         assert torch.equal(draws(4), torch.cat([first, second]))
     with backend.global_draws("a", 2):
         assert not torch.equal(draws(2), first)
+
+
+def test_compiling_without_a_compiler_is_refused_at_once(monkeypatch):
+    from torch._inductor import cpp_builder
+
+    def none():
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
+    with pytest.raises(InputError, match=r"--compile needs a C\+\+ compiler: No working .* leave --compile out"):
+        make_backend("cpu", compile=True)
+    assert not make_backend("cpu").compile

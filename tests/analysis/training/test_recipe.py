@@ -91,3 +91,11 @@ def test_gradients_are_those_of_the_mixed_label():
 
 def test_the_score_is_the_largest_output():
     assert accuracy(torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_of_half_outputs_are_float32(dtype):
+    """The logits are whole, the same in every type: so is the loss."""
+    outputs = torch.tensor([[10.0, -3.0, 2.0], [0.0, 1.0, 8.0]])
+    for y in (torch.tensor([1, 2]), torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5]])):
+        assert torch.equal(cross_entropy(outputs.to(dtype), y), cross_entropy(outputs, y))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from ..analysis.errors import InputError, unknown
 from ..analysis.interface import Arm
 from ..analysis.presentation.names import label
-from ..analysis.statistics.effect import Effect, Measured, effect
+from ..analysis.statistics.effect import EACH, Effect, Measured, effect
 from ..analysis.statistics.holm import holm
 from ..analysis.store.record import RECORD, StudyRecord, read_record
 from .sections import measured
@@ -54,11 +55,8 @@ def compare_studies(first: str, second: str) -> list[Compared]:
     lines = []
     for a, b in pairs:
         for section, quantities in there.items():
-            for quantity in (each for each in quantities if not each.apart):
-                other = next((m for m in here.get(section, ()) if m.title == quantity.title), None)
-                change = None
-                if other is not None:
-                    change = effect(_both(quantity, one.arm(a), other, two.arm(b)), SECOND, FIRST)
+            for quantity, other in _alike(quantities, here.get(section, ())):
+                change = effect(_both(quantity, one.arm(a), other, two.arm(b)), SECOND, FIRST)
                 if change is not None:
                     unit = f" ({'points' if quantity.unit == '%' else quantity.unit})" if quantity.unit else ""
                     words = label(a) if a == b else f"{label(b)} − {label(a)}"
@@ -67,6 +65,23 @@ def compare_studies(first: str, second: str) -> list[Compared]:
         raise InputError(f"{first} and {second} have no quantity that both measured on the same seed.")
     corrected = holm([line.effect for line in lines])
     return [replace(line, effect=change) for line, change in zip(lines, corrected, strict=True)]
+
+
+def _alike(there: Sequence[Measured], here: Sequence[Measured]) -> Iterator[tuple[Measured, Measured]]:
+    """What both measured, once a quantity: where the ε that stand for an attack differ, another that both have."""
+    for quantity in (one for one in there if not one.apart):
+        mine, theirs = (
+            {one.title: one for one in measured if _family(one) == _family(quantity)} for measured in (there, here)
+        )
+        main = [quantity.title, *(one.title for one in theirs.values() if not one.apart)]
+        common = [title for title in mine if title in theirs]
+        chosen = next((title for title in main if title in common), common[len(common) // 2] if common else "")
+        if chosen:
+            yield mine[chosen], theirs[chosen]
+
+
+def _family(one: Measured) -> str:
+    return one.quantity.removesuffix(EACH)
 
 
 def _read(text: str) -> tuple[StudyRecord, str]:

@@ -11,12 +11,11 @@ import pandas as pd
 from ..analysis.interface import Arm
 from ..analysis.presentation.numbers import difference
 from ..analysis.presentation.parts import Table
-from ..analysis.statistics.effect import Measured
+from ..analysis.statistics.effect import EACH, Measured, Terms
 from ..analysis.store.record import StudyRecord
 from .config import SECTION
 from .measures import SIGNIFICANT, WORST, broken_by, paired
 
-EACH = f"{WORST}, each ε"
 TITLES = {
     "fgsm": "FGSM",
     "pgd": "PGD",
@@ -37,7 +36,7 @@ def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
     accuracy = rows[rows["quantity"] == "accuracy"]
     reference = _reference(arms)
     columns = {attack: _half(accuracy, reference, attack) for attack in attacks}
-    networks = _Networks(record, accuracy, attacks)
+    networks = _Networks(record, accuracy)
     shown = []
     if reference.is_baseline and len(arms) > 1:
         shown.append(_to_the_baseline(networks, columns, [arm for arm in arms if not arm.is_baseline]))
@@ -49,24 +48,25 @@ def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
 def measured(record: StudyRecord, rows: pd.DataFrame) -> list[Measured]:
     """What the front page and the claims compare: accuracy under each attack at one ε (see `_half`).
 
-    And of the worst case at each ε, for a claim about all of them.
+    And at each ε, for a claim about all of them and for studies whose ε are others.
     """
     accuracy = rows[rows["quantity"] == "accuracy"]
     attacks, reference = attacks_of(rows), _reference(arms_of(rows))
-    networks = _Networks(record, accuracy, attacks)
+    networks = _Networks(record, accuracy)
     shown = []
     for attack in attacks:
         at = _half(accuracy, reference, attack)
         if at is not None:
-            terms = {key: ~networks.broken(*key, attack, at[0]) for key in networks.bits}
+            terms = networks.held(attack, at[0])
             heading = f"{title(attack)} accuracy at ε = {at[0]:g}"
             front = "Robustness" if attack == WORST else ""
             shown.append(Measured(attack, heading, "%", terms, factor=100, front=front, figure="robustness-attacks"))
-    for epsilon in sorted(set(accuracy.loc[accuracy["attack"] == WORST, "epsilon"])):
-        if epsilon > 0:
-            terms = {key: ~networks.broken(*key, WORST, epsilon) for key in networks.bits}
-            heading = f"{title(WORST)} accuracy at ε = {epsilon:g}"
-            shown.append(Measured(EACH, heading, "%", terms, factor=100, figure="robustness-attacks", apart=True))
+    for attack in attacks:
+        for epsilon in sorted(set(accuracy.loc[accuracy["attack"] == attack, "epsilon"])):
+            if epsilon > 0:
+                heading = f"{title(attack)} accuracy at ε = {epsilon:g}"
+                terms, name = networks.held(attack, epsilon), f"{attack}{EACH}"
+                shown.append(Measured(name, heading, "%", terms, factor=100, figure="robustness-attacks", apart=True))
     return shown
 
 
@@ -78,11 +78,12 @@ def _reference(arms: Sequence[Arm]) -> Arm:
 class _Networks:
     """The bits of each arm's networks, read once."""
 
-    def __init__(self, record: StudyRecord, accuracy: pd.DataFrame, attacks: Sequence[str]) -> None:
+    def __init__(self, record: StudyRecord, accuracy: pd.DataFrame) -> None:
         self.bits = record.terms(SECTION.name, "bits")
         self.label = record.label
-        self._epsilons = sorted(set(accuracy["epsilon"]))
-        self._attacks = [attack for attack in attacks if attack != WORST]
+        by_arm = dict(list(accuracy.groupby("arm")))  # studies side by side may have other ε and attacks
+        self._epsilons = {arm: sorted(set(own["epsilon"])) for arm, own in by_arm.items()}
+        self._attacks = {arm: [attack for attack in attacks_of(own) if attack != WORST] for arm, own in by_arm.items()}
         # Networks that were brought along share nothing but their place in the list.
         brought = any(task.kind == "classifier-load" for task in record.tasks)
         self.words = (
@@ -95,7 +96,7 @@ class _Networks:
     def compare(self, first: Arm, second: Arm, attack: str, epsilon: float) -> str:
         """Accuracy of the first minus the second's, in points, and what the networks one by one say."""
         seeds = [seed for (arm, seed) in self.bits if arm == first and (second, seed) in self.bits]
-        if not seeds:
+        if not seeds or not all(self.has(arm, attack, epsilon) for arm in (first, second)):
             return "—"
         changes = [paired(*(self.broken(arm, seed, attack, epsilon) for arm in (first, second))) for seed in seeds]
         up = sum(p < SIGNIFICANT and change > 0 for change, p in changes)
@@ -103,8 +104,21 @@ class _Networks:
         points = pd.Series([100 * change for change, _ in changes])
         return f"{difference(points)}; {up} up, {down} down of {len(seeds)}"
 
+    def has(self, arm: Arm, attack: str, epsilon: float) -> bool:
+        """Whether an arm was attacked so, at that ε."""
+        return epsilon in self._epsilons[arm] and (attack == WORST or attack in self._attacks[arm])
+
+    def held(self, attack: str, epsilon: float) -> Terms:
+        """Which images an attack leaves right at an ε, for each arm and seed that it was tried on."""
+        return {
+            (arm, seed): ~self.broken(arm, seed, attack, epsilon)
+            for arm, seed in self.bits
+            if self.has(arm, attack, epsilon)
+        }
+
     def broken(self, arm: Arm, seed: int, attack: str, epsilon: float) -> np.ndarray[Any, Any]:
-        return broken_by(self.bits[arm, seed], self._attacks, attack)[self._epsilons.index(epsilon)]
+        at = self._epsilons[arm].index(epsilon)
+        return broken_by(self.bits[arm, seed], self._attacks[arm], attack)[at]
 
 
 def _to_the_baseline(networks: _Networks, columns: dict[str, tuple[float, float] | None], arms: Sequence[Arm]) -> Table:

@@ -16,6 +16,7 @@ from ..interface import Arm
 from .level import ENOUGH_SEEDS, LEVEL
 
 LEAST_P = 1e-12  # smaller ones are not told apart
+EACH = ", each ε"  # ends the name of a quantity that stands `Measured.apart`, once for each ε of its attack
 
 Terms = Mapping[tuple[Arm, int], np.ndarray[Any, Any]]  # (arm, seed) → an array, such as one number an image
 

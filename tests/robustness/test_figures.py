@@ -10,10 +10,12 @@ from scipy.stats import binom
 from scipy.stats import t as student
 
 from mixlens.analysis.presentation.numbers import difference, interval, number
+from mixlens.analysis.store.record import combine
 from mixlens.analysis.store.results import read_rows
+from mixlens.reports.compare import compare_studies
 from mixlens.reports.report import write_report
 from mixlens.robustness.comparisons import title
-from mixlens.robustness.figures import plots, tables
+from mixlens.robustness.figures import measured, plots, tables
 from mixlens.robustness.measures import SIGNIFICANT, WORST
 
 TEST_IMAGES = 48
@@ -391,3 +393,38 @@ def test_the_rows_are_the_runs(full):
     assert not any(read_rows(full.run(task.name)) for task in full.done("robustness-sweep"))
     for task in full.done("robustness-measure"):
         assert read_rows(full.run(task.name))
+
+
+# studies with other attacks and ε side by side
+
+
+@pytest.fixture(scope="module")
+def other(study):
+    """The same networks at one ε of those and one of their own, under fewer attacks."""
+    return study(robustness={"epsilons": [0.0, 0.01, 0.05], "attacks": ["fgsm", "deepfool"]})
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_studies_with_other_attacks_and_epsilons_stand_side_by_side(study, other, order):
+    records = [study(), other][::order]
+    record = combine(records, mixed=True)
+    found = {table.name: table for table in tables(record, {})}
+    differences = {row[0]: row[1:] for row in found["robustness-differences"].rows}
+    assert all("up" in cell for row in differences.values() for cell in row if cell != "—")
+    assert plots(record, {})
+    shown = {one.title: {arm.study for arm, _ in one.terms} for one in measured(record)}
+    both = {records[0].name, records[1].name}
+    assert shown["FGSM accuracy at ε = 0.01"] == both
+    assert shown["FGSM accuracy at ε = 0.05"] == {other.name}
+    assert shown["Worst case accuracy at ε = 0.03"] == {study().name}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_they_are_compared_at_an_epsilon_of_both(study, other, order):
+    folders = [str(record.folder) for record in (study(), other)][::order]
+    lines = compare_studies(*folders)
+    assert {line.quantity.partition(" (")[0] for line in lines if "accuracy at" in line.quantity} <= {
+        f"{attack} accuracy at ε = 0.01" for attack in ("FGSM", "DeepFool", "Worst case")
+    }
+    assert any(line.quantity.startswith("FGSM accuracy at ε = 0.01") for line in lines)
+    assert not any("Worst case" in line.quantity and "0.03" in line.quantity for line in lines)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..analysis.information.oracle import Comparison
     from ..analysis.study.forecast import Planned
     from ..reports.compare import Compared
+    from ..reports.front import Front
     from ..reports.power import Needed
 
 Unit = Literal["nats", "bits"]
@@ -61,6 +62,18 @@ def effect_table(found: Iterable[Compared]) -> Table:
         cells = (line.pair, line.quantity, change(line.effect), str(line.effect.seeds), f"{line.effect.images:,}")
         table.add_row(*cells)
     return table
+
+
+def front_table(front: Front) -> Group:
+    """A report's first page: an augmentation a line, a question a column, and the sentences that answer them."""
+    table = Table("augmentation", box=box.SIMPLE)
+    for column in front.columns:
+        table.add_column(f"{column.question.lower()}\n{column.quantity}", justify="right")
+    for place, name in enumerate(front.names):
+        cells = (column.cells[place] for column in front.columns)
+        shown = [(cell.value or "—") + (f"\n{change(cell.change)}" if cell.change else "") for cell in cells]
+        table.add_row(name, *shown)
+    return Group(table, *front.sentences)
 
 
 def plan_table(name: str, planned: Sequence[Planned]) -> Group:

@@ -45,7 +45,7 @@ def forest_plot(front: Front) -> Plot | None:
     printed = any(value is not None for column in columns for value in column.printed)
     return Plot(
         NAME,
-        "Differences to the baseline",
+        "Every difference to the baseline",
         "Dots: mean difference on the same seeds and images; bars: 95% intervals over both, each by itself; filled "
         "where the difference stands after Holm’s correction for all that are shown."
         + (" Diamonds: the paper’s differences, of its networks and schedules." if printed else ""),

@@ -34,7 +34,8 @@ def interval(value: float, low: float, high: float) -> str:
     """A difference with its interval, all with their sign: ``+1.2 [+0.5, +1.9]``; digits by the interval's width."""
     half = _without_rounding((high - low) / 2, value)
     if half == 0:
-        return f"{_signed(f'{value:+.4g}')} [{', '.join([_signed(f'{value:+.4g}')] * 2)}]"
+        text = _signed(f"{value:+.4g}") if value else "0"
+        return f"{text} [{text}, {text}]"
     digits = max(0, 1 - math.floor(math.log10(half)))
     shown = [_signed(f"{number:+.{digits}f}") for number in (value, low, high)]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"

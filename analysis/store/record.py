@@ -234,6 +234,19 @@ def _differing(settings: Mapping[str, Any], others: Mapping[str, Any]) -> list[s
     ]
 
 
+def differing(settings: Mapping[str, Any], others: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What both have otherwise, but for that in which studies of one design may differ: name and both values."""
+    found = []
+    for key in _differing(settings, others):
+        mine, theirs = settings[key], others[key]
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            both = [name for name in theirs if name in mine and mine[name] != theirs[name]]
+            found += [(f"{key}.{name}", mine[name], theirs[name]) for name in both]
+        else:
+            found.append((key, mine, theirs))
+    return found
+
+
 def write_record(
     folder: Path,
     *,

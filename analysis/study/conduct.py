@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..interface import Machine, Study, Task
 from ..schema import from_user, plain
-from ..store.record import StudyRecord, read_record, write_record
+from ..store.record import RECORD, StudyRecord, TaskRecord, differing, read_record, write_record
 from ..store.runs import Store
 from ..training.progress import Reporter
 from .executors.local import Outcome, execute, task_records
@@ -32,6 +32,7 @@ class Prepared:
     context: Context
     folder: Path
     at_once: int = 1
+    before: StudyRecord | None = None  # of the same study: its other sections stay in the record
 
     def run(self, command: str = "") -> StudyRecord:
         """Do what is missing, and return the study's record, which holds the rows.
@@ -42,7 +43,12 @@ class Prepared:
         Raises:
             InputError: something in the store is damaged, or cannot be written; the record is there then.
         """
-        outcome = Outcome()
+        outcome, kept = Outcome(), self._kept()
+        settings = self.study.describe()
+        if self.before is not None and kept:
+            sections = dict.fromkeys([*self.before.settings["sections"], *settings["sections"]])
+            settings = {**self.before.settings, **settings, "sections": list(sections)}
+            command = "\n".join(dict.fromkeys([*self.before.command.splitlines(), command]))
         started = datetime.now(UTC).isoformat(timespec="seconds")
 
         def write_down() -> None:
@@ -50,10 +56,10 @@ class Prepared:
                 self.folder,
                 name=self.study.name,
                 command=command,
-                settings=self.study.describe(),
+                settings=settings,
                 started=started,
                 runs=self.store.root,
-                tasks=task_records(self.tasks, self.store, outcome),
+                tasks=[*kept, *task_records(self.tasks, self.store, outcome)],
             )
 
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
@@ -66,6 +72,12 @@ class Prepared:
         finally:
             write_down()
         return read_record(self.folder)
+
+    def _kept(self) -> list[TaskRecord]:
+        """Tasks of sections that an earlier command ran under this name, and this one does not."""
+        planned, names = {task.section for task in self.tasks}, {task.name for task in self.tasks}
+        earlier = self.before.tasks if self.before is not None else ()
+        return [task for task in earlier if task.section not in planned and task.name not in names]
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
@@ -91,8 +103,31 @@ def prepare(study: Study, machine: Machine | None = None, *, looking: bool = Fal
     store = Store(out / "runs", looking=looking)
     context = make_context(study, machine, Reporter(quiet=machine.quiet))
     tasks = plan(study, sections, context.dataset, context.backend, machine.data_root)
+    folder = out / study.name
+    before = _before(folder, study)
     at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" else 1)
-    return Prepared(study, tasks, store, context, out / study.name, at_once)
+    return Prepared(study, tasks, store, context, folder, at_once, before)
+
+
+def _before(folder: Path, study: Study) -> StudyRecord | None:
+    """What ran under this name before; None where nothing did, or its record cannot be read any more.
+
+    Raises:
+        InputError: it was a study with other settings, whose report this one would replace.
+    """
+    if not (folder / RECORD).exists():
+        return None
+    try:
+        before = read_record(folder)
+    except InputError:
+        return None
+    if others := differing(before.settings, study.describe()):
+        name, there, here = others[0]
+        raise InputError(
+            f"{folder} holds a study with other settings: {name} is {there!r} there and {here!r} here. Give this one a "
+            "name of its own with --name, or delete that folder; finished tasks stay in runs/ and are not repeated."
+        )
+    return before
 
 
 def conduct(study: Study, machine: Machine | None = None) -> StudyRecord:

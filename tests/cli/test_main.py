@@ -214,7 +214,7 @@ def test_names_from_a_users_config_are_escaped_in_the_report(tmp_path: Path) -> 
     arguments = ["--augmentations", "baseline", "--seeds", "1", "--out", str(tmp_path), *TINY]
     assert main([*DEMO, "--name", "a&b 'c'", *arguments]) == 0
     page = (tmp_path / "a&b 'c'" / "report.html").read_text(encoding="utf-8")
-    assert "<h1>a&amp;b &#39;c&#39;</h1>" in page
+    assert "Study a&amp;b &#39;c&#39;, started" in page
     assert main([*DEMO, "--name", "<b>", *arguments]) == 2  # no folder name everywhere
 
 

@@ -2,11 +2,12 @@ import math
 
 import pytest
 from rich.console import Console
+from terms import front_of, measured
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.information.oracle import Comparison
 from mixlens.analysis.interface import Estimate, Interval
-from mixlens.cli.tables import comparison_table, estimate_table, power_words
+from mixlens.cli.tables import comparison_table, estimate_table, front_table, power_words
 from mixlens.reports.power import seeds_needed
 
 CERTAIN = Estimate(4.0, 0.05, 2000, "upper", interval=Interval(3.88, 4.12, 0.95, "Student t"))
@@ -72,3 +73,18 @@ def test_seeds_that_claims_need():
     assert power_words(few, 3) == (
         "3 seeds are enough to agree with each of the paper's 1 claims on this, if its numbers are true."
     )
+
+
+def test_a_study_ends_with_its_first_page():
+    answers = {
+        "vae": [measured("rate", {"baseline": 50.0, "mixup": 40.0}, front="Bound", unit="nats")],
+        "classifier": [measured("accuracy", {"mixup": 0.5}, factor=100, unit="%", front="Accuracy")],
+    }
+    assert printed(front_table(front_of(answers, "baseline", "mixup"))) == [
+        "bound accuracy",
+        "augmentation Rate (nats) Accuracy (%)",
+        "Baseline 50.0020 ± 0.0020 —",
+        "MixUp 40.0020 ± 0.0020 50.20 ± 0.20",
+        "−10 [−10, −10] ↓",
+        "Bound: lower with MixUp (by 10 nats).",
+    ]

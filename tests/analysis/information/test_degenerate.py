@@ -10,6 +10,7 @@ from torch.distributions import Normal
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.information import (
+    encodings,
     fit_critic,
     gaussian,
     infonce,
@@ -102,8 +103,14 @@ def by_hand(mean, log_scale, z):
     return (math.log(len(q)) + q.diagonal() - q.logsumexp(1)).mean().item(), (q.diagonal() - others).mean().item()
 
 
+@pytest.fixture
+def any_latents(monkeypatch):
+    """Latents need be no draws here: of their formulas, not of their meaning."""
+    monkeypatch.setattr(encodings, "check_draws", lambda *checked: None)
+
+
 @pytest.mark.parametrize("constant", ["z", "mean", "both"])
-def test_a_constant_latent_has_its_value(constant):
+def test_a_constant_latent_has_its_value(constant, any_latents):
     """Every pair's density by torch.distributions. Before, the spread of zero left NaN."""
     mean, log_scale, z = draw("plain", 20), draw("plain", 20, seed=1) / 4, draw("plain", 20, seed=2)
     if constant != "z":
@@ -115,7 +122,7 @@ def test_a_constant_latent_has_its_value(constant):
     assert both.lower.stderr > 0
 
 
-def test_latents_that_are_all_equal_have_no_information():
+def test_latents_that_are_all_equal_have_no_information(any_latents):
     """q(z|x) is one for all, so no pair is better than another: 0 below, 0 above, whatever the draws."""
     both = sandwich(torch.full((9, 2), 0.7), torch.zeros(9, 2), torch.full((9, 2), 0.7))
     assert (both.lower.value, both.upper.value) == pytest.approx((0, 0), abs=1e-12)
@@ -154,8 +161,9 @@ def test_counts_of_numpy_and_torch_are_counts(whole):
     x, y = draw("plain", 30), draw("plain", 30, seed=1)
     scales, fit = torch.zeros_like(x), (draw("plain", 40, seed=2), torch.zeros(40, 2))
     assert ksg(x, y, k=whole(5), workers=1).value == ksg(x, y, k=5, workers=1).value
-    assert infonce(x, scales, x, k=whole(10)).value == infonce(x, scales, x, k=10).value
-    one, other = (rate_mixture(x, scales, x, fit=fit, components=c, generator=generator()) for c in (2, whole(2)))
+    z = x + draw("plain", 30, seed=4)
+    assert infonce(x, scales, z, k=whole(10)).value == infonce(x, scales, z, k=10).value
+    one, other = (rate_mixture(x, scales, z, fit=fit, components=c, generator=generator()) for c in (2, whole(2)))
     assert one.value == other.value
     with pytest.raises(InputError, match="k is a number of neighbours"):
         ksg(x, y, k=np.float64(2.5))

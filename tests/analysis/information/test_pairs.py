@@ -103,6 +103,7 @@ PEAK = """
 import resource, torch
 from mixlens.analysis.information import leave_one_out
 encoded = torch.randn(3, 20_000, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+encoded[2] = encoded[0] + encoded[1].exp() * encoded[2]
 leave_one_out(*encoded[:, :100])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 leave_one_out(*encoded, memory=2**24)

@@ -39,8 +39,9 @@ def test_is_the_upper_side_of_the_sandwich(k):
     )
 
 
-def test_two_encodings_apart_in_closed_form():
-    """Blocks of two at distance Δ: LOO_i = [(z − μ_other)² − (z − μ_own)²] / 2σ²."""
+def test_two_encodings_apart_in_closed_form(monkeypatch):
+    """Blocks of two at distance Δ: LOO_i = [(z − μ_other)² − (z − μ_own)²] / 2σ²; at z = μ, which no draw is."""
+    monkeypatch.setattr("mixlens.analysis.information.encodings.check_draws", lambda *checked: None)
     mean = torch.tensor([[0.0], [3.0], [10.0], [11.0]], dtype=torch.float64)
     estimate = leave_one_out(mean, torch.full_like(mean, math.log(2)), mean, k=2)
     assert estimate.samples.tolist() == pytest.approx([9 / 8, 9 / 8, 1 / 8, 1 / 8], abs=1e-12)

@@ -1,5 +1,7 @@
 """A study from Python: what a notebook does, what it leaves, what it refuses."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
@@ -10,6 +12,7 @@ from mixlens.analysis.store.record import read_record
 from mixlens.analysis.store.runs import HISTORY, MODEL, Run
 from mixlens.analysis.study.conduct import prepare
 from mixlens.classifier.config import ClassifierConfig
+from mixlens.vae.config import VAEConfig
 
 SMALL = ClassifierConfig(model="preact-resnet18(width=2)", epochs=1, batch_size=32)
 
@@ -177,3 +180,36 @@ def test_a_training_that_diverges_leaves_those_beside_it_alone(several, tmp_path
     assert all("broken" in label for label in failed)
     assert len(failed) == 2, "a VAE and a classifier"
     assert set(record.table("classifier")["augmentation"]) == {"baseline", "mixup"}
+
+
+# several commands under one name
+
+VAE = VAEConfig(epochs=1, latents=4, batch_size=32, critic_steps=20, oracle_samples=0)
+
+
+def test_sections_of_one_study_accumulate(machine):
+    first = conduct(small(), machine)
+    own = small(sections=["vae"], augmentations=["baseline"], settings={"vae": VAE})
+    second = prepare(own, machine).run("mixlens vae")
+    assert second.settings["sections"] == ["classifier", "vae"]
+    assert {row.section for row in second.rows()} == {"classifier", "vae"}
+    assert {row.run for row in first.rows()} <= {row.run for row in second.rows()}
+    again = prepare(small(), machine).run("mixlens train")
+    assert {row.section for row in again.rows()} == {"classifier", "vae"}, "whichever comes last"
+    assert again.command.splitlines()[-2:] == ["mixlens vae", "mixlens train"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train_size": 40}, "train_size is 64 there and 40 here"),
+        ({"settings": {"classifier": replace(SMALL, epochs=2)}}, r"classifier\.epochs is 1 there and 2 here"),
+    ],
+)
+def test_another_study_of_the_same_name_is_refused(changes, words, machine):
+    record = conduct(small(augmentations=["baseline"]), machine)
+    with pytest.raises(InputError, match=words) as caught:
+        prepare(small(**changes), machine)
+    assert "--name" in str(caught.value)
+    assert read_record(record.folder) == record, "what was there stays"
+    prepare(small(seeds=[0, 1]), machine)  # of one design

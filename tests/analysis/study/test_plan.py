@@ -48,7 +48,7 @@ def test_a_config_holds_what_matters_and_no_default(dataset):
     assert trained.settings["config"] == {**own, "replicate": 1, "augmentation": {"use": "fmix"}}
     assert measured.settings == {
         "kind": "vae-measure",
-        "version": 7,
+        "version": 8,
         "config": {"seed": 0, "data": dataset.checksum},
         "inputs": [reference.name, trained.name],
     }

@@ -224,7 +224,7 @@ def masks(
     seed
         Of the masks and the choice of images.
     out
-        File to write: .svg, .png or .pdf. The spectra go beside it, with -spectra in the name.
+        File to write: .svg, .png or .pdf. FMix's spectra go beside it, with -spectra in the name.
     """
     from ..analysis.data.load import load_dataset
     from ..analysis.masks.policies import parse_policy
@@ -241,12 +241,14 @@ def masks(
     if 2 * columns > len(dataset.test):
         raise InputError(f"--columns {columns} needs {2 * columns} test images; {data} has {len(dataset.test)}.")
     first, second = pictures(dataset, columns, seed)
-    arrays = gallery(policies, first, second, lam=lam, seed=seed)
+    arrays = gallery(policies, first, second, lam=lam, seed=seed, num_classes=len(dataset.classes))
     if not arrays:
         raise InputError(f"none of {augmentations!r} mixes pairs of images; name one such as fmix.")
     pairs = {"images": pixels(first), "partners": pixels(second)}
-    figures = [mask_plot(pairs | arrays), spectrum_plot(spectra(dataset.image_size))]
-    for plot, path in zip(figures, (out, out.with_stem(f"{out.stem}-spectra")), strict=True):
+    figures = [mask_plot(pairs | arrays)]
+    if any("fmix" in policy.spec.use for policy in policies):
+        figures.append(spectrum_plot(spectra(dataset.image_size)))
+    for plot, path in zip(figures, (out, out.with_stem(f"{out.stem}-spectra")), strict=False):
         try:
             plot.figure.savefig(path, bbox_inches="tight", facecolor="white", dpi=200)
         except OSError as error:

@@ -31,8 +31,8 @@ def plots(record: StudyRecord, printed: PaperValues) -> Sequence[Plot]:
     """Masks and mixed images, and the spectra; of several studies, the first one's."""
     for task in record.done("gallery"):
         arrays = record.run(task.name).read_arrays()
-        masks = [mask_plot(arrays)] if any(key.startswith("mask:") for key in arrays) else []
-        return [*masks, spectrum_plot(arrays)]
+        masks = [mask_plot(arrays)] if any(key.startswith("mixed:") for key in arrays) else []
+        return [*masks, spectrum_plot(arrays)] if "spectrum:paper" in arrays else masks
     return []
 
 
@@ -42,15 +42,18 @@ def measured(record: StudyRecord) -> Sequence[Measured]:
 
 def mask_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
     """Two rows of originals, then for each augmentation its masks and the images they mix: uint8 (N, H, W, 3)."""
-    names = [key.removeprefix("mask:") for key in arrays if key.startswith("mask:")]
+    names = [key.removeprefix("mixed:") for key in arrays if key.startswith("mixed:")]
     strips = [("First image", arrays["images"]), ("Second image", arrays["partners"])]
     for name in names:
-        strips += [(f"{label(name)}, mask", arrays[f"mask:{name}"]), (f"{label(name)}, mixed", arrays[f"mixed:{name}"])]
+        masks = [(f"{label(name)}, mask", arrays[f"mask:{name}"])] if f"mask:{name}" in arrays else []
+        strips += [*masks, (f"{label(name)}, mixed", arrays[f"mixed:{name}"])]
     return Plot(
         "masks",
         "Masks and mixed images",
-        "Masks at the same λ and the images they mix. White takes the first image, black the second; grey is λ itself.",
-        f"A grid of pictures: for each of {', '.join(map(label, names))}, a row of masks over a row of mixed images.",
+        "Masks at the same λ and the images they mix. White takes the first image, black the second; grey is λ itself. "
+        "Where there is no mask, an augmentation chose partners and shares itself.",
+        f"A grid of pictures: for each of {', '.join(map(label, names))}, a row of mixed images, under one of "
+        "masks if it has them.",
         picture_grid(strips),
     )
 

@@ -12,28 +12,37 @@ from torch import Tensor
 from ..analysis.data.dataset import Dataset
 from ..analysis.errors import InputError
 from ..analysis.masks.fmix import FMix, low_frequency_image
-from ..analysis.masks.policies import PUBLISHED, Policy
+from ..analysis.masks.policies import PUBLISHED, OwnAugmentation, Policy
 from ..analysis.masks.transform import Mix
 
 SPECTRUM_IMAGES = 4096
 
 
 def gallery(
-    policies: Sequence[Policy], images: Tensor, partners: Tensor, *, lam: float = 0.5, seed: int = 0
+    policies: Sequence[Policy],
+    images: Tensor,
+    partners: Tensor,
+    *,
+    lam: float = 0.5,
+    seed: int = 0,
+    num_classes: int = 1,
 ) -> dict[str, np.ndarray]:
-    """Masks and mixed images by each policy that is one of `MixUp`, `CutMix` and `FMix`, from the same images.
+    """Masks and mixed images by each policy, from the same images; a user's own mixes them as it likes, without masks.
 
     Args:
-        policies: the baseline, users' own augmentations and alternating ones (their parts draw the same) are left out.
+        policies: the baseline and alternating ones (their parts draw the same) are left out.
         images, partners: uint8 (N, 3, H, W), N ≥ 2; image i is mixed with partner i.
         lam: λ asked of every mask, as in Fig. 2.
         seed: of the masks.
+        num_classes: of the labels, which users' own augmentations may look at: all are class 0 here.
 
     Returns:
-        ``mask:<name>`` (N, H, W) float32 and ``mixed:<name>`` (N, H, W, 3) uint8 for each policy.
+        ``mask:<name>`` (N, H, W) float32 and ``mixed:<name>`` (N, H, W, 3) uint8 for each policy; of a user's own the
+        latter alone.
 
     Raises:
-        InputError: λ outside [0, 1], images and partners of different shapes or of 2 channels.
+        InputError: λ outside [0, 1], images and partners of different shapes or of 2 channels; what `OwnAugmentation`
+            refuses.
     """
     if images.shape != partners.shape or len(images) < 2:
         raise InputError(f"need as many images as partners, two or more, got {len(images)} and {len(partners)}.")
@@ -46,14 +55,18 @@ def gallery(
     index = torch.cat([torch.arange(n, 2 * n), torch.arange(n)])
     drawn: dict[str, np.ndarray] = {}
     for policy in policies:
-        mix = policy.build(num_classes=1, mode=PUBLISHED)
-        if not isinstance(mix, Mix):
-            continue
+        mix = policy.build(num_classes=num_classes, mode=PUBLISHED)
         generator = torch.Generator().manual_seed(seed)
         labels = torch.zeros(2 * n, dtype=torch.long)
-        batch = mix.pairs(both, labels, generator=generator, index=index, lam=torch.full((2 * n,), float(lam)))
-        drawn[f"mask:{policy.text}"] = batch.mask[:n, 0].numpy().copy()
-        mixed = (batch.x[:n].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+        if isinstance(mix, Mix):
+            batch = mix.pairs(both, labels, generator=generator, index=index, lam=torch.full((2 * n,), float(lam)))
+            drawn[f"mask:{policy.text}"] = batch.mask[:n, 0].numpy().copy()
+            made = batch.x
+        elif isinstance(mix, OwnAugmentation):
+            made = mix.pairs(both.clone(), labels, generator=generator, step=0)[0]
+        else:
+            continue
+        mixed = (made[:n].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
         drawn[f"mixed:{policy.text}"] = mixed.contiguous().numpy()
     return drawn
 

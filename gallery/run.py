@@ -27,9 +27,9 @@ def tasks(asked: Asked) -> Sequence[Task]:
     return [
         Task(
             kind="gallery",
-            version=1,
+            version=2,
             work=f"{__name__}:draw",
-            config=Drawing(asked.config, tuple(policy.settings for policy in policies)),
+            config=Drawing(asked.config, tuple(policy.fingerprint() for policy in policies)),
             section=SECTION.name,
             label="draw the masks",
             data=asked.dataset.checksum,
@@ -38,11 +38,14 @@ def tasks(asked: Asked) -> Sequence[Task]:
 
 
 def draw(config: Drawing, run: Run, inputs: Sequence[Run], context: Context) -> None:
-    """Leaves the images, their partners, what became of them by each augmentation, and the spectra."""
+    """Leaves the images, their partners, what became of them by each augmentation, and FMix's spectra where it is one."""
     dataset, settings = context.dataset, config.settings
     columns = min(settings.columns, len(dataset.test) // 2)
     first, second = pictures(dataset, columns, settings.seed)
     drawable = columns > 1 and dataset.train.images.shape[1] in (1, 3)
     policies = [Policy.of(augmentation) for augmentation in config.augmentations]
-    drawn = gallery(policies, first, second, lam=settings.lam, seed=settings.seed) if drawable else {}
-    run.write_arrays({"images": pixels(first), "partners": pixels(second)} | drawn | spectra(dataset.image_size))
+    looks = {"lam": settings.lam, "seed": settings.seed, "num_classes": len(dataset.classes)}
+    arrays = gallery(policies, first, second, **looks) if drawable else {}
+    if any("fmix" in policy.spec.use for policy in policies):
+        arrays |= spectra(dataset.image_size)
+    run.write_arrays({"images": pixels(first), "partners": pixels(second)} | arrays)

@@ -1,11 +1,11 @@
 """Keep the results of finished studies in the repository: their rows in a compact form, and one report.
 
-    python scripts/keep_results.py [--mixed] [--out docs/results] STUDY_FOLDER…
+    python scripts/keep_results.py [--mixed] [--rows-alone] [--out docs/results] STUDY_FOLDER…
 
-writes ``report.pdf``, and of each section ``rows/<section>.csv`` without what repeats itself: a column that holds one
-value throughout the section stands in ``rows/sections.json``, one that follows from the quantity (such as unit, bound
-and note) in ``rows/quantities.csv``. `read` puts them together again, exactly but for the names of the runs' folders
-and columns that are empty throughout; a text of no letters is read as none.
+writes ``report.pdf`` (but for ``--rows-alone``), and of each section ``rows/<section>.csv`` without what repeats itself:
+a column that holds one value throughout the section stands in ``rows/sections.json``, one that follows from the quantity
+(such as unit, bound and note) in ``rows/quantities.csv``. `read` puts them together again, exactly but for the names of
+the runs' folders and columns that are empty throughout; a text of no letters is read as none.
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("studies", nargs="+", type=Path, help="their folders, such as mixlens-runs/cpu")
     parser.add_argument("--mixed", action="store_true", help="studies of other settings too, as mixlens report --mixed")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--rows-alone", action="store_true", help="no report.pdf")
     given = parser.parse_args(arguments)
-    content = collect(combine([read_record(folder) for folder in given.studies], mixed=given.mixed))
-    write(table(content.rows), given.out / "rows")
-    (given.out / "report.pdf").write_bytes(render_pdf(content))
+    record = combine([read_record(folder) for folder in given.studies], mixed=given.mixed)
+    write(table(record.rows()), given.out / "rows")
+    if not given.rows_alone:
+        (given.out / "report.pdf").write_bytes(render_pdf(collect(record)))
 
 
 if __name__ == "__main__":

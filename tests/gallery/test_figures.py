@@ -30,7 +30,13 @@ def test_every_strip_has_its_name_and_the_words_say_which():
     texts = {text.get_text() for axis in plot.figure.axes for text in (axis.yaxis.label, axis.title, *axis.texts)}
     texts |= {text.get_text() for text in plot.figure.texts}
     assert {"First image", "Second image", "FMix, mask", "FMix, mixed"} <= texts
-    assert "for each of FMix, a row of masks" in plot.alt
+    assert "for each of FMix, a row of mixed images, under one of masks" in plot.alt
+
+
+def test_an_augmentation_of_ones_own_has_its_images_alone():
+    plot = mask_plot(PAIRS | {"mixed:my:make": PICTURES})
+    names = [axis.get_ylabel() for axis in plot.figure.axes if axis.get_ylabel()]
+    assert names == ["First image", "Second image", "my:make, mixed"]
 
 
 def test_frequencies_stand_at_their_bins():

@@ -50,6 +50,23 @@ def test_data_that_no_picture_can_be_drawn_of_have_spectra_alone(tmp_path, test,
     assert {key.partition(":")[0] for key in arrays} == {"images", "partners", "spectrum"}, why
 
 
+OWN = """
+def make():
+    def mix(x, y, *, generator=None):
+        return 1 - x, y
+
+    return mix
+"""
+
+
+def test_an_augmentation_of_ones_own_is_drawn_and_fmixs_spectra_only_with_fmix(tmp_path, monkeypatch):
+    (tmp_path / "own_negative.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    arrays = arrays_of(tmp_path, tiny_dataset(split(16), split(24)), augmentations=["own_negative:make", "cutmix"])
+    assert set(arrays) == {"images", "partners", "mixed:own_negative:make", "mask:cutmix", "mixed:cutmix"}
+    assert (arrays["mixed:own_negative:make"] == 255 - arrays["images"]).all()
+
+
 def test_every_study_has_one_also_if_it_does_not_list_it():
     sections = {name: installed_sections()[name] for name in ("gallery", "classifier")}
     small = {"model": "preact-resnet18(width=2)", "batch_size": 8}

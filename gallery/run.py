@@ -38,7 +38,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
 
 
 def draw(config: Drawing, run: Run, inputs: Sequence[Run], context: Context) -> None:
-    """Leaves the images, their partners, what became of them by each augmentation, and FMix's spectra where it is one."""
+    """Leaves the images, their partners, what each augmentation made of them, and FMix's spectra where it is one."""
     dataset, settings = context.dataset, config.settings
     columns = min(settings.columns, len(dataset.test) // 2)
     first, second = pictures(dataset, columns, settings.seed)

@@ -2,10 +2,10 @@
 
     python scripts/keep_results.py [--mixed] [--rows-alone] [--out docs/results] STUDY_FOLDER…
 
-writes ``report.pdf`` (but for ``--rows-alone``), and of each section ``rows/<section>.csv`` without what repeats itself:
-a column that holds one value throughout the section stands in ``rows/sections.json``, one that follows from the quantity
-(such as unit, bound and note) in ``rows/quantities.csv``. `read` puts them together again, exactly but for the names of
-the runs' folders and columns that are empty throughout; a text of no letters is read as none.
+writes ``report.pdf`` (but for ``--rows-alone``), and of each section ``rows/<section>.csv`` without what repeats
+itself: a column that holds one value throughout the section stands in ``rows/sections.json``, one that follows from
+the quantity (such as unit, bound and note) in ``rows/quantities.csv``. `read` puts them together again, exactly but
+for the names of the runs' folders and columns that are empty throughout; a text of no letters is read as none.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
     options = (
         Argument("study", Argument.POSITIONAL_OR_KEYWORD, annotation=str),
         _option("sections", Annotated[str | None, Parameter(group=STUDY)]),
-        _option("dry_run", Annotated[bool, Parameter(group=STUDY, negative=())], False),
+        DRY_RUN,
     )
     return _with_flags(run, options, flags)
 
@@ -89,9 +89,11 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
 def _section_command(
     installed: Mapping[str, Section], section: Section, flags: Mapping[str, Any], command: str
 ) -> Callable[..., int]:
-    def run(*, config: str | None = None, asked: Any = None, machine: Any = None, **settings: Any) -> int:
+    def run(
+        *, config: str | None = None, dry_run: bool = False, asked: Any = None, machine: Any = None, **settings: Any
+    ) -> int:
         overrides = given(asked) | given_of(settings) | {"sections": [section.name]}
-        return _run(installed, config, overrides, given(machine), command)
+        return _run(installed, config, overrides, given(machine), command, dry_run=dry_run)
 
     run.__name__ = section.command or section.name
     run.__doc__ = f"""{section.summary}
@@ -100,8 +102,11 @@ def _section_command(
     ----------
     config
         A preset (demo, cpu, gpu, paper, paper-core) or a YAML file to start from. Default: the paper's settings.
+    dry_run
+        Show the plan and stop: every task, what is done already, and how long the rest took in past runs.
     """
-    return _with_flags(run, [_option("config", Annotated[str | None, Parameter(group=STUDY)])], flags)
+    options = (_option("config", Annotated[str | None, Parameter(group=STUDY)]), DRY_RUN)
+    return _with_flags(run, options, flags)
 
 
 def _with_flags(
@@ -117,6 +122,9 @@ def _with_flags(
 
 def _option(name: str, kind: Any, default: Any = None) -> Argument:
     return Argument(name, Argument.KEYWORD_ONLY, annotation=kind, default=default)
+
+
+DRY_RUN = _option("dry_run", Annotated[bool, Parameter(group=STUDY, negative=())], False)
 
 
 def _run(

@@ -382,3 +382,15 @@ def test_an_interrupt_says_how_to_go_on(
     monkeypatch.setattr("mixlens.analysis.study.conduct.execute", interrupted)
     assert main([*DEMO, "--out", str(tmp_path), *TINY]) == 130
     assert "same command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["vae", "train", "robustness", "gradcam", "calibration", "representations", "gallery"]
+)
+def test_every_section_shows_its_plan_and_makes_nothing(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--seeds", "1", "--augmentations", "baseline", "--train-size", "200", "--out", str(tmp_path / "runs")]
+    assert main([command, "--data", "photos", *small, "--dry-run"]) == 0
+    assert "to do" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()

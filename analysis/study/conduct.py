@@ -104,16 +104,16 @@ def prepare(study: Study, machine: Machine | None = None, *, looking: bool = Fal
     context = make_context(study, machine, Reporter(quiet=machine.quiet))
     tasks = plan(study, sections, context.dataset, context.backend, machine.data_root)
     folder = out / study.name
-    before = _before(folder, study)
+    before = _before(folder, study, {task.name for task in tasks})
     at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" else 1)
     return Prepared(study, tasks, store, context, folder, at_once, before)
 
 
-def _before(folder: Path, study: Study) -> StudyRecord | None:
+def _before(folder: Path, study: Study, planned: set[str]) -> StudyRecord | None:
     """What ran under this name before; None where nothing did, or its record cannot be read any more.
 
     Raises:
-        InputError: it was a study with other settings, whose report this one would replace.
+        InputError: it was a study with other settings, whose results this one's report would leave out or stand beside.
     """
     if not (folder / RECORD).exists():
         return None
@@ -121,7 +121,8 @@ def _before(folder: Path, study: Study) -> StudyRecord | None:
         before = read_record(folder)
     except InputError:
         return None
-    if others := differing(before.settings, study.describe()):
+    others = differing(before.settings, study.describe())
+    if others and any(task.state == "done" and task.name not in planned for task in before.tasks):
         name, there, here = others[0]
         raise InputError(
             f"{folder} holds a study with other settings: {name} is {there!r} there and {here!r} here. Give this one a "

@@ -128,7 +128,7 @@ def test_without_votes_the_report_says_what_is_left_out_and_a_file_brings_it_in(
     assert len(list((here / "runs").glob("calibration-measure-*"))) == 2
     (here / "votes.npy").rename(here / "moved.npy")
     settings[1] = "moved.npy"
-    assert main([*arguments, *settings]) == 0
+    assert main([*arguments[:-1], "people", *settings]) == 0
     assert len(list((here / "runs").glob("calibration-measure-*"))) == 2, "the same votes under another name"
 
 

@@ -110,6 +110,7 @@ def _data(content: Content) -> dict[str, Any]:
         "sentences": content.front.sentences,
         "forest": _plot(content.forest) if content.forest else None,
         "claims": _claims(content) if content.claims else None,
+        "untried": [judged.claim.text for judged in content.claims if judged.verdict == "not run"],
         "sections": [
             {
                 "name": section.name,
@@ -175,6 +176,7 @@ def _claims(content: Content) -> dict[str, Any]:
                 },
             ]
             for judged in content.claims
+            if judged.verdict != "not run"
         ],
         "left": True,
         "widths": [2, 1, 0.9, 4],

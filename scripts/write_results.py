@@ -33,15 +33,15 @@ class Kept:
 
     rows: pd.DataFrame
 
-    def values(self, quantity: str, augmentation: str, **where: Any) -> pd.Series:
-        """One value a seed, by seed. Raises ValueError where there is none, or more than one for a seed."""
+    def values(self, quantity: str, augmentation: str, times: float = 1, **where: Any) -> pd.Series:
+        """One value a seed, by seed, times a factor such as 100 for percent. Raises ValueError where there is none, or more than one for a seed."""
         chosen = (self.rows["quantity"] == quantity) & (self.rows["augmentation"] == augmentation)
         for name, value in where.items():
             chosen &= self.rows[name] == value
         found = self.rows[chosen].set_index("seed")["value"].sort_index()
         if not len(found) or not found.index.is_unique:
             raise ValueError(f"{len(found)} rows of {quantity}, {augmentation}, {where}; expected one a seed")
-        return found
+        return times * found
 
     def mean(self, quantity: str, augmentation: str, **where: Any) -> str:
         """``47.70 ± 0.26``: over seeds."""

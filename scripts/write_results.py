@@ -29,15 +29,18 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 @dataclass(frozen=True)
 class Kept:
-    """The rows of one kept report. ``where`` are columns and their values, such as ``pair="independent"``."""
+    """The rows of one kept report. ``where`` are columns and their values, such as ``pair="self"``; None: empty."""
 
     rows: pd.DataFrame
 
     def values(self, quantity: str, augmentation: str, times: float = 1, **where: Any) -> pd.Series:
-        """One value a seed, by seed, times a factor such as 100 for percent. Raises ValueError where there is none, or more than one for a seed."""
+        """One value a seed, by seed, times a factor such as 100 for percent.
+
+        Raises ValueError where there is none, or more than one for a seed.
+        """
         chosen = (self.rows["quantity"] == quantity) & (self.rows["augmentation"] == augmentation)
         for name, value in where.items():
-            chosen &= self.rows[name] == value
+            chosen &= self.rows[name].isna() if value is None else self.rows[name] == value
         found = self.rows[chosen].set_index("seed")["value"].sort_index()
         if not len(found) or not found.index.is_unique:
             raise ValueError(f"{len(found)} rows of {quantity}, {augmentation}, {where}; expected one a seed")

@@ -44,8 +44,10 @@ def draw(config: Drawing, run: Run, inputs: Sequence[Run], context: Context) -> 
     first, second = pictures(dataset, columns, settings.seed)
     drawable = columns > 1 and dataset.train.images.shape[1] in (1, 3)
     policies = [Policy.of(augmentation) for augmentation in config.augmentations]
-    looks = {"lam": settings.lam, "seed": settings.seed, "num_classes": len(dataset.classes)}
-    arrays = gallery(policies, first, second, **looks) if drawable else {}
+    arrays = {}
+    if drawable:
+        classes = len(dataset.classes)
+        arrays = gallery(policies, first, second, lam=settings.lam, seed=settings.seed, num_classes=classes)
     if any("fmix" in policy.spec.use for policy in policies):
         arrays |= spectra(dataset.image_size)
     run.write_arrays({"images": pixels(first), "partners": pixels(second)} | arrays)

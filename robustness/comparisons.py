@@ -81,7 +81,8 @@ class _Networks:
     def __init__(self, record: StudyRecord, accuracy: pd.DataFrame) -> None:
         self.bits = record.terms(SECTION.name, "bits")
         self.label = record.label
-        by_arm = dict(list(accuracy.groupby("arm")))  # studies side by side may have other ε and attacks
+        # Studies side by side may have other ε and attacks.
+        by_arm = {arm: accuracy[accuracy["arm"] == arm] for arm in arms_of(accuracy)}
         self._epsilons = {arm: sorted(set(own["epsilon"])) for arm, own in by_arm.items()}
         self._attacks = {arm: [attack for attack in attacks_of(own) if attack != WORST] for arm, own in by_arm.items()}
         # Networks that were brought along share nothing but their place in the list.

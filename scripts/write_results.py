@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from keep_results import read
+from keep_results import read  # type: ignore[import-not-found]  # beside this script
 
 from mixlens.analysis.interface import BASELINE
 from mixlens.analysis.presentation.numbers import difference, number, over_seeds

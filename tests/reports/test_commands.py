@@ -43,7 +43,7 @@ def record_of(study, folder):
 def test_the_command_of_a_section_has_the_studys_settings(source, overrides, monkeypatch, tmp_path):
     study = read_study(source, installed_sections(), overrides)
 
-    def again(installed, source, overrides, machine, command):
+    def again(installed, source, overrides, machine, command, dry_run=False):
         return found.append(read_study(source, installed, overrides)) or 0
 
     monkeypatch.setattr(studies, "_run", again)

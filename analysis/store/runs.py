@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EISDIR
@@ -37,7 +38,8 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
     Raises:
         OSError: with the file's name; nothing is left aside.
     """
-    asides = {path: path.with_name(f"{path.name}.tmp") for path in contents}
+    mark = secrets.token_hex(8)  # of this writer: others may write the same file at the same time
+    asides = {path: path.with_name(f".{path.name[:100]}-{mark}.tmp") for path in contents}
     try:
         for path, aside in asides.items():
             if path.is_dir():  # known now, before another is put in place

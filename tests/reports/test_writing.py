@@ -12,12 +12,13 @@ from mixlens.cli.main import main
 FULL = Path("/dev/full")  # every write to it is to a full disk
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 CLOSED = Path("/proc/self")  # nobody can make a file there
-FIGURES = [f"vae-{name}.svg" for name in ("curves", "quantities", "reconstructions")]
+FIGURES = ["summary-forest.svg", *(f"vae-{name}.svg" for name in ("curves", "quantities", "reconstructions"))]
 
 
 @pytest.fixture
-def written(record):
+def written(record, monkeypatch):
     """A study with a report from before, of other contents than it would have now."""
+    monkeypatch.setattr("mixlens.analysis.store.runs.secrets.token_hex", lambda size: "mark")
     for name in ("report.html", "report.pdf", "rows.csv", *FIGURES):
         (record.folder / name).write_text(f"old {name}", encoding="utf-8")
     return record
@@ -31,7 +32,7 @@ def contents(folder):
 @pytest.mark.parametrize("name", ["report.html", "rows.csv", "report.pdf"])
 def test_a_full_disk_leaves_the_old_report_whole(written, failing, name):
     before = contents(written.folder)
-    (written.folder / f"{name}.tmp").symlink_to(FULL)
+    (written.folder / f".{name}-mark.tmp").symlink_to(FULL)
     message = failing("report", str(written.folder))
     assert f"cannot write the report to {written.folder}: No space left on device" in message
     assert contents(written.folder) == before, "all of it, and nothing beside"
@@ -41,7 +42,7 @@ def test_a_full_disk_leaves_the_old_report_whole(written, failing, name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_full_disk_leaves_the_old_figures_whole(written, failing, name):
     before = contents(written.folder)
-    (written.folder / f"{name}.tmp").symlink_to(FULL)
+    (written.folder / f".{name}-mark.tmp").symlink_to(FULL)
     assert "No space left on device" in failing("report", str(written.folder), "--figures", "svg")
     assert contents(written.folder) == before
 

@@ -1,5 +1,6 @@
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -328,3 +329,17 @@ def test_a_record_that_cannot_be_written_is_one_message_and_the_old_stays(tmp_pa
         write_record(tmp_path, command="n" * 10_000, **facts)
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
     assert (tmp_path / "study.json").read_bytes() == before
+
+
+def test_many_may_write_one_file_at_once(tmp_path):
+    """Workers that share a study each write its record; with one name aside, one took the other's away."""
+    path = tmp_path / "study.json"
+
+    def write(number):
+        for _ in range(200):
+            replace_files({path: str(number).encode() * 1000})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert path.read_bytes() in {str(number).encode() * 1000 for number in range(4)}
+    assert list(tmp_path.iterdir()) == [path]

@@ -62,6 +62,11 @@ class Classifier(nn.Module):
         return logits.to(x.dtype) if isinstance(logits, Tensor) else logits
 
 
+def network_of(model: nn.Module) -> nn.Module:
+    """What names a model's layers: itself, or of a `Classifier` the network inside its normalisation."""
+    return model.network if isinstance(model, Classifier) else model
+
+
 def resize(x: Tensor, size: int | None) -> Tensor:
     """Images (B, C, H, W) at size × size (bilinear, anti-aliased, differentiable); as they are for None."""
     if size is None or x.shape[-2:] == (size, size):

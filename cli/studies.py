@@ -20,7 +20,6 @@ from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides
 from .tools import screen, write_reports
 
 if TYPE_CHECKING:
-    from ..analysis.store.record import StudyRecord
     from ..analysis.study.conduct import Prepared
 
 OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
@@ -163,21 +162,8 @@ def _run(
                 print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     whole = combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
-        if not place.quiet:
-            _answer(whole)
-        write_reports(whole, folder)
+        write_reports(whole, folder, answer=not place.quiet)
     return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
-
-
-def _answer(record: StudyRecord) -> None:
-    """What a study measured, as its report's first page has it."""
-    from ..reports.front import front_page
-    from ..reports.sections import measured
-    from .tables import front_table
-
-    front = front_page(record, measured(record))
-    if front.columns:
-        screen().print(front_table(front))
 
 
 def _show(prepared: Prepared) -> None:

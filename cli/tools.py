@@ -264,14 +264,21 @@ def screen() -> Console:
     return found if found.is_terminal else Console(**plain, width=200)
 
 
-def write_reports(record: StudyRecord, folder: Path) -> int:
-    """Write the report as a page and a PDF, and print where they are; a PDF that cannot be made leaves the page."""
-    from ..reports.pdf import NoPDFError
-    from ..reports.report import write_report
+def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False) -> int:
+    """Write the report as a page and a PDF, and print where they are; a PDF that cannot be made leaves the page.
 
-    page = folder / "report.html"
+    ``answer``: print its first page's table and sentences before.
+    """
+    from ..reports.content import collect
+    from ..reports.pdf import NoPDFError
+    from ..reports.report import write_content
+    from .tables import front_table
+
+    content, page = collect(record), folder / "report.html"
+    if answer and content.front.columns:
+        screen().print(front_table(content.front))
     try:
-        write_report(record, page, pdf=True)
+        write_content(content, page, pdf=True)
         made = [page, page.with_suffix(".pdf")]
     except NoPDFError as error:
         print(f"mixlens: {error}", file=sys.stderr)

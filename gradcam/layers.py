@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..analysis.errors import InputError
 from ..classifier.measures import check_evaluating
-from ..classifier.model import Classifier
+from ..classifier.model import network_of
 from .layout import Layout, layout_of, prefix_of
 
 # First convolution, first and second stage: of ours, and of torchvision's and timm's ResNets.
@@ -26,11 +26,6 @@ class Layer(NamedTuple):
     shape: tuple[int, ...]  # (C, h, w)
     convolution: bool
     note: str = ""  # where its output is no (B, C, h, w): how it holds the map
-
-
-def network_of(model: nn.Module) -> nn.Module:
-    """What names a model's layers: itself, or of a `Classifier` the network inside its normalisation."""
-    return model.network if isinstance(model, Classifier) else model
 
 
 def as_images(x: Tensor | np.ndarray, model: nn.Module) -> Tensor:

@@ -10,7 +10,7 @@ from ..analysis.presentation.svg import figure_file
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
 from ..analysis.store.runs import replace_files
-from .content import collect
+from .content import Content, collect
 from .html import render_html
 from .pdf import NoPDFError, render_pdf
 
@@ -24,7 +24,12 @@ def write_report(record: StudyRecord, path: Path, *, pdf: bool = False) -> Path:
         InputError: nothing was measured yet, a run is damaged, a file cannot be written, or typst fails (the page is
             there then).
     """
-    content, beside = collect(record), path.with_suffix(".pdf")
+    return write_content(collect(record), path, pdf=pdf)
+
+
+def write_content(content: Content, path: Path, *, pdf: bool = False) -> Path:
+    """`write_report` of what was collected already."""
+    beside = path.with_suffix(".pdf")
     made = {path: render_html(content).encode()}
     made[path.with_name("rows.csv")] = table(content.rows).to_csv(index=False).encode()
     try:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..analysis.errors import InputError
 from ..analysis.training.backend import Backend, images_at_once
 from ..classifier.measures import to_unit
-from ..classifier.model import Classifier, check_evaluating
+from ..classifier.model import check_evaluating, network_of
 
 HAND_ON = (nn.Identity, nn.AdaptiveAvgPool2d)  # whose output has the mean of its input
 
@@ -27,11 +27,6 @@ class Layer(NamedTuple):
     def size(self) -> tuple[int, ...]:
         """Of its maps; of vectors and tokens ()."""
         return self.shape[1:] if len(self.shape) == 3 else ()
-
-
-def network_of(model: nn.Module) -> nn.Module:
-    """What names a model's layers: itself, or of a `Classifier` the network inside its normalisation."""
-    return model.network if isinstance(model, Classifier) else model
 
 
 def pooled(output: Tensor) -> Tensor:

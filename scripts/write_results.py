@@ -1,16 +1,14 @@
-"""Write docs/results/README.md from its template and the rows kept beside it, so that no number in it is typed.
+"""Write docs/results/README.md from its template and the rows kept beside it.
 
-    python scripts/write_results.py [--check]
+    python scripts/write_results.py
 
-``README.md.j2`` is a Jinja template. ``kept("table1-protocol")`` are the rows that `keep_results` left in that folder,
-with the functions of `Kept`; ``--check`` writes nothing and exits with 1 where the page is not what it would write.
+``README.md.j2`` is a Jinja template: ``kept("table1-protocol")`` are the rows that `keep_results` left in that folder,
+with the functions of `Kept`, so that what the page says of them is not typed. A test holds that the page is what this
+would write.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,16 +110,9 @@ def page(folder: Path = RESULTS) -> str:
     return template.render(kept=lambda name="": Kept(read(folder / name / "rows"))).rstrip() + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is another")
-    given = parser.parse_args(arguments)
-    written, target = page(), RESULTS / "README.md"
-    if given.check:
-        return int(target.read_text(encoding="utf-8") != written)
-    target.write_text(written, encoding="utf-8")
-    return 0
+def main() -> None:
+    (RESULTS / "README.md").write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

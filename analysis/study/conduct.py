@@ -74,10 +74,11 @@ class Prepared:
         return read_record(self.folder)
 
     def _kept(self) -> list[TaskRecord]:
-        """Tasks of sections that an earlier command ran under this name, and this one does not."""
-        planned, names = {task.section for task in self.tasks}, {task.name for task in self.tasks}
-        earlier = self.before.tasks if self.before is not None else ()
-        return [task for task in earlier if task.section not in planned and task.name not in names]
+        """Tasks of sections that earlier commands ran under this name. This one may use them; it does not list them."""
+        if self.before is None:
+            return []
+        names, listed = {task.name for task in self.tasks}, {*self.before.settings["sections"]} - {*self.study.sections}
+        return [task for task in self.before.tasks if task.section in listed and task.name not in names]
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

@@ -199,6 +199,17 @@ def test_sections_of_one_study_accumulate(machine):
     assert again.command.splitlines()[-2:] == ["mixlens vae", "mixlens train"]
 
 
+def test_a_section_that_the_next_one_uses_keeps_its_own_rows(machine):
+    """`mixlens train`, then `mixlens gradcam`: the classifiers are used, and their accuracy is not measured again."""
+    first = conduct(small(augmentations=["baseline"]), machine)
+    second = conduct(small(augmentations=["baseline"], sections=["gradcam"]), machine)
+    assert {row.section for row in second.rows()} == {"classifier", "gradcam"}
+    assert {row.run for row in first.rows()} <= {row.run for row in second.rows()}
+    assert len({task.name for task in second.tasks}) == len(second.tasks), "each once"
+    more = conduct(small(augmentations=["baseline", "mixup"], sections=["gradcam"]), machine)
+    assert [task.section for task in more.tasks].count("gallery") == 1, "of what is compared now"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

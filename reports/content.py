@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..analysis.errors import InputError
@@ -12,6 +12,7 @@ from ..analysis.interface import Row
 from ..analysis.presentation.numbers import duration
 from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.presentation.svg import plain_svg
+from ..analysis.statistics.family import family_of
 from ..analysis.store.record import StudyRecord, TaskRecord
 from . import paper
 from .appendix import appendix
@@ -20,7 +21,7 @@ from .commands import commands_of
 from .facts import facts, heading, warning
 from .foreign import drawn_from
 from .forest import forest_plot
-from .front import Front, front_page
+from .front import Front, brought, front_page
 from .sections import figures_of, measured, measured_by_size, not_installed
 
 
@@ -100,7 +101,8 @@ def collect(record: StudyRecord) -> Content:
             f"study {record.name!r} in {record.folder} has no finished measurement to report yet. Run it; the same "
             "command goes on where it stopped."
         )
-    sections, answers = [], measured(record)
+    sections, answers, given = [], measured(record), brought(record)
+    record = replace(record, family=family_of(answers, as_given=given))
     papers_data = record.settings["data"] == paper.DATA_SET  # the paper's values belong to no other
     for name, figures in figures_of(record).items():
         printed = paper.VALUES.get(name, {}) if papers_data else {}

@@ -15,7 +15,7 @@ from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Equation
 from ..analysis.presentation.svg import svg
 from ..analysis.store.results import table
-from . import claims, front, power
+from . import claims, power
 from .content import Content
 
 
@@ -25,7 +25,7 @@ def render_html(content: Content) -> str:
     shown = [*(field.name for field in fields(content)), "settings", "started", "duration", "failed", "counts"]
     return template.render(
         **{name: getattr(content, name) for name in shown},
-        captions={"front": front.CAPTION, "claims": claims.CAPTION},
+        captions={"front": content.front.caption, "claims": claims.CAPTION},
         figures={plot.name: plot.title for plot in content.plots},
         change=change,
         chance=power.in_words,

@@ -149,7 +149,7 @@ def _front(content: Content) -> dict[str, Any]:
     rows = [[name, *(_cell(column.cells[place]) for column in page.columns)] for place, name in enumerate(page.names)]
     return {
         "title": "Summary",
-        "caption": front.CAPTION,
+        "caption": page.caption,
         "header": ["Augmentation", *(f"{column.question}\n{column.quantity}" for column in page.columns)],
         "rows": rows,
     }

@@ -1,0 +1,157 @@
+"""Differences to the baseline over whole curves: a simultaneous band, the area between, crossings. Imports no torch.
+
+From bits; the area is that of `mixlens.robustness.curves`, and the difference of two areas the area between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..analysis.interface import Arm
+from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines
+from ..analysis.presentation.names import colours
+from ..analysis.presentation.numbers import change
+from ..analysis.presentation.parts import Plot, Table
+from ..analysis.statistics.band import Band, band
+from ..analysis.statistics.level import ENOUGH_SEEDS
+from ..analysis.store.record import StudyRecord
+from .comparisons import Networks, arms_of, attacks_of, how, title
+from .config import SECTION
+from .curves import OVER, Stretch, crossings, stretches
+
+COLUMNS = 3
+TICKS = 5
+
+
+class Compared(NamedTuple):
+    """An arm against its baseline under one attack, in points of accuracy at each positive ε."""
+
+    attack: str
+    arm: Arm
+    epsilons: tuple[float, ...]
+    band: Band
+    seeds: int
+
+
+def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
+    """The area between the curves, where they cross, and at which ε the band leaves out zero."""
+    compared = _compared(Networks(record, rows), rows)
+    if not compared:
+        return []
+    body = []
+    for one in compared:
+        above, below = (stretches(one.epsilons, which) for which in (one.band.low > 0, one.band.high < 0))
+        cross = crossings(one.epsilons, one.band.value.round(9).tolist())
+        name = f"{title(one.attack)}, {record.label(one.arm)}"
+        between = change(record.family.of(SECTION.name, f"{one.attack}{OVER}", one.arm))
+        body.append((name, between, *map(_listed, (cross, above, below))))
+    accuracy = rows[rows["quantity"] == "accuracy"]
+    return [
+        Table(
+            "robustness-whole-curves",
+            "Whole curves against the baseline",
+            "Area between: the difference to the baseline in accuracy, averaged over log ε from the smallest positive "
+            "ε of the sweep to the largest, by the trapezoid rule (what is expected at an ε drawn log-uniformly there), "
+            "in points with its 95% interval; that of the worst case is judged as the summary says. Crosses: where the "
+            "mean difference changes its sign, by straight lines over log ε. Above, below: the ε of the sweep at which "
+            f"the band of the figure leaves out zero. {how(accuracy)}.",
+            ("Attack, augmentation", "area between (points)", "crosses at ε", "above at ε", "below at ε"),
+            tuple(body),
+        )
+    ]
+
+
+def plots(record: StudyRecord, rows: pd.DataFrame) -> list[Plot]:
+    """The difference to the baseline against ε, one panel an attack."""
+    compared = [one for one in _compared(Networks(record, rows), rows) if len(one.epsilons) > 1]
+    attacks = list(dict.fromkeys(one.attack for one in compared))
+    if not attacks:
+        return []
+    palette = colours(arms_of(rows))
+    columns = min(COLUMNS, len(attacks))
+    lines = -(-len(attacks) // columns)
+    with drawing():
+        figure = Figure(figsize=(8.6, 2.4 * lines + 0.5), layout="constrained")
+        axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        for axis in axes.flat[len(attacks) :]:
+            axis.set_visible(False)
+        for axis, attack in zip(axes.flat, attacks, strict=False):
+            of_attack = [one for one in compared if one.attack == attack]
+            for one in of_attack:
+                _draw(axis, one, palette[one.arm], record.label(one.arm))
+            axis.axhline(0, color=FAINT, lw=1, zorder=0)
+            axis.set_title(title(attack), color=INK)
+            axis.set_xlabel("ε")
+            axis.grid(axis="both")
+            _crop(axis, of_attack)
+        for row in axes:
+            row[0].set_ylabel("points of accuracy")
+        name_lines(figure, axes.flat[0])
+    few = any(one.seeds < ENOUGH_SEEDS for one in compared)
+    over = (
+        f"images alone where there are fewer than {ENOUGH_SEEDS} seeds, else over both" if few else "seeds and images"
+    )
+    return [
+        Plot(
+            "robustness-bands",
+            "Differences to the baseline against ε",
+            "Lines: accuracy less the baseline’s, mean over seeds. Bands: each holds its whole curve at 95%, over "
+            f"{over}; not corrected for the number of curves. Where a band leaves out zero, the curves differ at that ε. Each "
+            "panel ends where nothing differs any more.",
+            f"Line charts of the difference to the baseline against ε, with a band, one for each of "
+            f"{', '.join(map(title, attacks))}; where each leaves out zero stands in the table of whole curves.",
+            figure,
+        )
+    ]
+
+
+def _compared(networks: Networks, rows: pd.DataFrame) -> list[Compared]:
+    found = []
+    for attack in attacks_of(rows):
+        tried = networks.curves(attack)
+        for arm in (arm for arm in arms_of(rows) if not arm.is_baseline):
+            pairs = [
+                (tried[arm, seed], tried[arm.baseline, seed])
+                for other, seed in tried
+                if other == arm and (arm.baseline, seed) in tried
+            ]
+            if pairs and len({held.shape for pair in pairs for _, held in pair}) == 1:
+                points = np.stack([100 * np.subtract(ours, theirs, dtype=float) for (_, ours), (_, theirs) in pairs])
+                found.append(Compared(attack, arm, pairs[0][0][0], band(points), len(pairs)))
+    return found
+
+
+def _draw(axis: Axes, one: Compared, colour: str, name: str) -> None:
+    axis.fill_between(one.epsilons, one.band.low, one.band.high, color=colour, alpha=0.15, lw=0)
+    axis.plot(one.epsilons, one.band.value, color=colour, lw=1.4, marker="o", ms=2.5, label=name)
+
+
+def _crop(axis: Axes, compared: Sequence[Compared]) -> None:
+    """From the last ε before anything differs to the first after."""
+    epsilons = np.array(sorted({epsilon for one in compared for epsilon in one.epsilons}))
+    differ = {
+        e
+        for one in compared
+        for e, low, high in zip(one.epsilons, one.band.low, one.band.high, strict=True)
+        if low or high
+    }
+    places = np.flatnonzero([epsilon in differ for epsilon in epsilons])
+    first, last = (
+        (max(places[0] - 1, 0), min(places[-1] + 1, len(epsilons) - 1)) if len(places) else (0, len(epsilons) - 1)
+    )
+    shown = epsilons[first : last + 1]
+    axis.set_xscale("log")
+    axis.set_xlim(shown[0], shown[-1])
+    ticks = shown[np.unique(np.linspace(0, len(shown) - 1, TICKS).round().astype(int))]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+
+
+def _listed(found: Sequence[Stretch]) -> str:
+    return ", ".join(f"{low:.2g}" if low == high else f"{low:.2g} to {high:.2g}" for low, high in found) or "nowhere"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from ..analysis.interface import Row
 from ..analysis.presentation.numbers import duration
 from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.presentation.svg import plain_svg
+from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.family import family_of
 from ..analysis.store.record import StudyRecord, TaskRecord
 from . import paper
@@ -48,7 +49,7 @@ class Content:
     sections: Sequence[SectionContent]
     front: Front
     forest: Plot | None  # the front page's differences
-    claims: Sequence[Judged]  # of the paper's data set alone
+    claims: Sequence[Judged]  # of the paper's data set alone, where networks were trained with seeds enough
     appendix: Sequence[Table]
     missing: Sequence[str]  # sections whose package is not installed
 
@@ -119,7 +120,13 @@ def collect(record: StudyRecord) -> Content:
         sections=sections,
         front=front,
         forest=forest_plot(front),
-        claims=judge(Answers(record.study, answers), measured_by_size(record)) if papers_data else [],
+        claims=_claims(record, answers) if papers_data and not given else [],
         appendix=appendix(record),
         missing=not_installed(record),
     )
+
+
+def _claims(record: StudyRecord, answers: Mapping[str, Sequence[Measured]]) -> list[Judged]:
+    """The verdicts; none where there are too few seeds for any."""
+    judged = judge(Answers(record.study, answers), measured_by_size(record), record.family)
+    return judged if any(one.change.p is not None for each in judged for one in each.evidence) else []

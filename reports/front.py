@@ -81,8 +81,8 @@ class Front:
     def caption(self) -> str:
         """What stands in the cells, and how differences are judged: said once, for the whole report."""
         values = (
-            "Mean ± standard deviation over training seeds; of a single network its 95% interval over images (of a share "
-            "Wilson’s)."
+            "Mean ± standard deviation over training seeds; of a single network its 95% interval over images (of a "
+            "share Wilson’s)."
         )
         if not self.changes:
             return f"{values} No baseline was measured, so nothing is compared."
@@ -122,7 +122,11 @@ def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], 
     for section, one in fronts:
         unit = f" ({one.unit})" if one.unit else ""
         cells = tuple(Cell(_value(one, arm), record.family.of(section, one.quantity, arm)) for arm in arms)
-        printed = tuple(_printed(section, one, arm) if papers_data else None for arm in arms)
+        known = [
+            None if arm.is_baseline else paper.difference(section, one.quantity, arm.augmentation, BASELINE)
+            for arm in arms
+        ]
+        printed = tuple(value.value if value and papers_data else None for value in known)
         shown = "points" if one.unit == "%" else one.unit
         columns.append(Column(section, one.front, one.title + unit, shown, cells, printed))
     return Front(tuple(map(record.label, arms)), tuple(columns), tuple(arms), brought(record))
@@ -131,13 +135,6 @@ def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], 
 def brought(record: StudyRecord) -> bool:
     """Whether its networks were brought along, trained elsewhere."""
     return any(task.kind == "classifier-load" for task in record.tasks)
-
-
-def _printed(section: str, one: Measured, arm: Arm) -> float | None:
-    """What the paper's values differ by."""
-    values = paper.VALUES.get(section, {})
-    own, zero = (values.get(name, {}).get(one.quantity) for name in (arm.augmentation, BASELINE))
-    return None if own is None or zero is None or arm.is_baseline else own.value - zero.value
 
 
 def _size(change: Effect, unit: str) -> str:

@@ -17,6 +17,7 @@ from ..analysis.presentation.svg import svg
 from ..analysis.store.results import table
 from . import claims, power
 from .content import Content
+from .facts import scale
 
 
 def render_html(content: Content) -> str:
@@ -29,6 +30,8 @@ def render_html(content: Content) -> str:
         figures={plot.name: plot.title for plot in content.plots},
         change=change,
         chance=power.in_words,
+        groups=claims.by_verdict(content.claims),
+        scale=lambda judged: scale(content.record, judged),
         drawn=lambda plot: Markup(svg(plot, content.drawn[plot.name])),
         equation=_equation,
         rows_json=_rows_json(content),

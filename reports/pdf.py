@@ -20,6 +20,7 @@ from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Plot, Table
 from . import claims, front, power
 from .content import Content
+from .facts import scale
 
 FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
 HAT = "\u0302"  # of X̂, which is set well
@@ -169,14 +170,14 @@ def _claims(content: Content) -> dict[str, Any]:
             [
                 judged.claim.text,
                 judged.claim.source,
-                "\n".join(filter(None, (judged.verdict, power.in_words(judged)))),
+                "\n".join(filter(None, (judged.verdict, power.in_words(judged), scale(content.record, judged)))),
                 {
-                    "text": "\n".join(f"{words}: {change(effect)}" for words, effect in judged.effects),
+                    "text": "\n".join(filter(None, (*(one.line for one in judged.evidence), judged.note))),
                     "figure": judged.figure if judged.figure in drawn else "",
                 },
             ]
-            for judged in content.claims
-            if judged.verdict != "not run"
+            for group in claims.by_verdict(content.claims).values()
+            for judged in group
         ],
         "left": True,
         "widths": [2, 1, 0.9, 4],

@@ -57,8 +57,8 @@ def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
             "robustness-whole-curves",
             "Whole curves against the baseline",
             "Area between: the difference to the baseline in accuracy, averaged over log ε from the smallest positive "
-            "ε of the sweep to the largest, by the trapezoid rule (what is expected at an ε drawn log-uniformly there), "
-            "in points with its 95% interval; that of the worst case is judged as the summary says. Crosses: where the "
+            "ε of the sweep to the largest by the trapezoid rule (what is expected at an ε drawn log-uniformly), in "
+            "points with its 95% interval; that of the worst case is judged as the summary says. Crosses: where the "
             "mean difference changes its sign, by straight lines over log ε. Above, below: the ε of the sweep at which "
             f"the band of the figure leaves out zero. {how(accuracy)}.",
             ("Attack, augmentation", "area between (points)", "crosses at ε", "above at ε", "below at ε"),
@@ -102,8 +102,8 @@ def plots(record: StudyRecord, rows: pd.DataFrame) -> list[Plot]:
             "robustness-bands",
             "Differences to the baseline against ε",
             "Lines: accuracy less the baseline’s, mean over seeds. Bands: each holds its whole curve at 95%, over "
-            f"{over}; not corrected for the number of curves. Where a band leaves out zero, the curves differ at that ε. Each "
-            "panel ends where nothing differs any more.",
+            f"{over}; not corrected for the number of curves. Where a band leaves out zero, the curves differ at that "
+            "ε. Each panel ends where nothing differs any more.",
             f"Line charts of the difference to the baseline against ε, with a band, one for each of "
             f"{', '.join(map(title, attacks))}; where each leaves out zero stands in the table of whole curves.",
             figure,
@@ -134,18 +134,11 @@ def _draw(axis: Axes, one: Compared, colour: str, name: str) -> None:
 
 def _crop(axis: Axes, compared: Sequence[Compared]) -> None:
     """From the last ε before anything differs to the first after."""
-    epsilons = np.array(sorted({epsilon for one in compared for epsilon in one.epsilons}))
-    differ = {
-        e
-        for one in compared
-        for e, low, high in zip(one.epsilons, one.band.low, one.band.high, strict=True)
-        if low or high
-    }
-    places = np.flatnonzero([epsilon in differ for epsilon in epsilons])
-    first, last = (
-        (max(places[0] - 1, 0), min(places[-1] + 1, len(epsilons) - 1)) if len(places) else (0, len(epsilons) - 1)
-    )
-    shown = epsilons[first : last + 1]
+    epsilons = np.unique([one.epsilons for one in compared])
+    wide = [np.maximum(np.abs(one.band.low), np.abs(one.band.high)) > 0 for one in compared]
+    differ = np.concatenate([np.compress(where, one.epsilons) for where, one in zip(wide, compared, strict=True)])
+    first, last = np.searchsorted(epsilons, (differ.min(), differ.max()) if len(differ) else epsilons[[0, -1]])
+    shown = epsilons[max(first - 1, 0) : last + 2]
     axis.set_xscale("log")
     axis.set_xlim(shown[0], shown[-1])
     ticks = shown[np.unique(np.linspace(0, len(shown) - 1, TICKS).round().astype(int))]

@@ -101,8 +101,13 @@ def change(effect: Effect | None) -> str:
 def extent(effect: Effect) -> str:
     """The difference with its interval, if it has one."""
     if effect.low is None or effect.high is None:
-        return _signed(f"{effect.value:+.4g}")
+        return signed(effect.value)
     return interval(effect.value, effect.low, effect.high)
+
+
+def signed(value: float, decimals: int | None = None) -> str:
+    """A difference without an interval, always with its sign: to four digits, or as many decimals as a source has."""
+    return _signed(f"{value:+.4g}" if decimals is None else f"{value:+.{decimals}f}")
 
 
 def chance(p: float) -> str:

@@ -84,6 +84,13 @@ class Effect:
         return math.sqrt(seeds**2 * self.over_seeds + normal.isf(tail) ** 2 * self.over_images)
 
     @property
+    def turned(self) -> Effect:
+        """The second less the first."""
+        if self.low is None or self.high is None:
+            return replace(self, value=-self.value)
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
+
+    @property
     def direction(self) -> int:
         """1 or −1 where the corrected p says so, else 0: also of a difference that is not judged among others."""
         if self.adjusted is None or self.adjusted >= 1 - LEVEL:

@@ -30,9 +30,9 @@ MARGIN = 1.0  # points of accuracy
 SIGNIFICANT = (1 - LEVEL) / 2  # of each one-sided test
 CAPTION = (
     "A claim is a set of differences. It agrees where each of them holds beyond chance, disagrees where the contrary "
-    "of any does; otherwise one cannot tell. The p beside each is the claim’s own: one-sided, over seeds and images, with "
-    f"Holm’s correction for the differences of the claim; beyond chance is below {SIGNIFICANT:g}. "
-    "Differences and intervals are those of the rest of the report. No better means by no more than "
+    "of any does; otherwise one cannot tell. The p beside each is the claim’s own: one-sided, over seeds and images, "
+    f"with Holm’s correction for the differences of the claim; beyond chance is below {SIGNIFICANT:g}. Differences and "
+    "intervals are those of the rest of the report. No better means by no more than "
     f"{MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the contrary. "
     "Power: about how often a study with this spread and number of seeds would agree if the differences were the "
     "paper’s. Of a claim about every ε the ε at which the first lies furthest above is shown. These are verdicts on "
@@ -256,7 +256,8 @@ def judge(
         ]
         evidence = tuple(_evidence(one, test) for one, test in shown)
         figure = shown[0][0].figure if shown else ""
-        note = "" if claim.at_every_size else _note(claim, verdict, answers.study, family or Family())
+        decided = [one for one, test in shown if test and _decides(test, verdict)]
+        note = "" if claim.at_every_size else _note(decided, answers.study, family or Family())
         judged.append(Judged(claim, verdict, evidence, figure, note))
     return judged
 
@@ -293,12 +294,14 @@ def _evidence(one: _Difference, test: _Test | None) -> Evidence:
     return Evidence(words, change, test and test.holds, test and test.contrary, shown)
 
 
-def _note(claim: Claim, verdict: Verdict, study: str, family: Family) -> str:
-    """Which differences decided the claim that stand without an arrow elsewhere."""
-    if verdict not in ("agrees", "disagrees"):
-        return ""
+def _decides(test: _Test, verdict: Verdict) -> bool:
+    return verdict == "agrees" or (verdict == "disagrees" and test.contrary < SIGNIFICANT)
+
+
+def _note(decided: Sequence[_Difference], study: str, family: Family) -> str:
+    """Which of the differences that decided a claim stand without an arrow elsewhere."""
     unsure = {}
-    for one in claim.comparisons:
+    for one in (each.comparison for each in decided):
         arm = Arm(study, one.second if one.first == BASELINE else one.first)
         change = family.of(one.section, one.quantity, arm) if BASELINE in (one.first, one.second) else None
         if change is not None and change.adjusted is not None and not change.direction:

@@ -169,8 +169,8 @@ def _claims(content: Content) -> dict[str, Any]:
         "rows": [
             [
                 judged.claim.text,
-                judged.claim.source,
-                "\n".join(filter(None, (judged.verdict, power.in_words(judged), scale(content.record, judged)))),
+                f"{judged.claim.source}\nhere: {scale(content.record, judged)}",
+                "\n".join(filter(None, (judged.verdict, power.in_words(judged)))),
                 {
                     "text": "\n".join(filter(None, (*(one.line for one in judged.evidence), judged.note))),
                     "figure": judged.figure if judged.figure in drawn else "",
@@ -180,5 +180,5 @@ def _claims(content: Content) -> dict[str, Any]:
             for judged in group
         ],
         "left": True,
-        "widths": [2, 1, 0.9, 4],
+        "widths": [2, 1.2, 0.8, 4],
     }

@@ -87,10 +87,8 @@ def _over_curves(networks: Networks, attack: str) -> list[Measured]:
     front = "Robustness" if attack == WORST else ""
     shown = []
     for epsilons, terms in sweeps.items():
-        where = f"at ε = {epsilons[0]:g}"
-        if len(epsilons) > 1:
-            where = f"mean over log ε from {epsilons[0]:g} to {epsilons[-1]:g}, at {len(epsilons)}"
-        heading = f"{title(attack)} accuracy, {where}"
+        where = f"over ε {epsilons[0]:g}–{epsilons[-1]:g}" if len(epsilons) > 1 else f"at ε = {epsilons[0]:g}"
+        heading = f"{title(attack)} accuracy {where}"
         name = f"{attack}{curves.OVER}"
         shown.append(Measured(name, heading, "%", terms, factor=100, front=front, figure="robustness-bands"))
     return shown

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.interface import Arm
-from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines
-from ..analysis.presentation.names import colours
+from ..analysis.presentation.figures import FAINT, INK, drawing
+from ..analysis.presentation.names import colours, short
 from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Plot, Table
 from ..analysis.statistics.band import Band, band
@@ -24,9 +24,10 @@ from ..analysis.store.record import StudyRecord
 from .comparisons import Networks, arms_of, attacks_of, how, title
 from .config import SECTION
 from .curves import OVER, Stretch, crossings, stretches
+from .measures import WORST
 
-COLUMNS = 3
-TICKS = 5
+FIGURE_1 = ("uniform-noise", "deepfool", WORST)  # the panels of the paper's Fig. 1; its Fig. 5 has all attacks
+TICKS = 4  # at most
 
 
 class Compared(NamedTuple):
@@ -41,7 +42,7 @@ class Compared(NamedTuple):
 
 def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
     """The area between the curves, where they cross, and at which ε the band leaves out zero."""
-    compared = _compared(Networks(record, rows), rows)
+    compared = _compared(Networks(record, rows), rows, attacks_of(rows))
     if not compared:
         return []
     body = []
@@ -68,52 +69,47 @@ def tables(record: StudyRecord, rows: pd.DataFrame) -> list[Table]:
 
 
 def plots(record: StudyRecord, rows: pd.DataFrame) -> list[Plot]:
-    """The difference to the baseline against ε, one panel an attack."""
-    compared = [one for one in _compared(Networks(record, rows), rows) if len(one.epsilons) > 1]
-    attacks = list(dict.fromkeys(one.attack for one in compared))
-    if not attacks:
+    """The difference to the baseline against ε: one line of panels an augmentation, a panel an attack."""
+    attacks = attacks_of(rows)
+    shown = [attack for attack in attacks if attack in FIGURE_1] if set(FIGURE_1) <= set(attacks) else attacks[-3:]
+    compared = [one for one in _compared(Networks(record, rows), rows, shown) if len(one.epsilons) > 1]
+    if not compared:
         return []
-    palette = colours(arms_of(rows))
-    columns = min(COLUMNS, len(attacks))
-    lines = -(-len(attacks) // columns)
+    arms, palette = list(dict.fromkeys(one.arm for one in compared)), colours(arms_of(rows))
     with drawing():
-        figure = Figure(figsize=(8.6, 2.4 * lines + 0.5), layout="constrained")
-        axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
-        for axis in axes.flat[len(attacks) :]:
-            axis.set_visible(False)
-        for axis, attack in zip(axes.flat, attacks, strict=False):
-            of_attack = [one for one in compared if one.attack == attack]
-            for one in of_attack:
-                _draw(axis, one, palette[one.arm], record.label(one.arm))
-            axis.axhline(0, color=FAINT, lw=1, zorder=0)
+        figure = Figure(figsize=(8.6, 1.5 * len(arms) + 0.7), layout="constrained")
+        axes = figure.subplots(len(arms), len(shown), sharex="col", sharey=True, squeeze=False)
+        for line, arm in zip(axes, arms, strict=True):
+            for axis, attack in zip(line, shown, strict=True):
+                axis.axhline(0, color=FAINT, lw=1, zorder=0)
+                axis.grid(axis="both")
+                for one in compared:
+                    if (one.arm, one.attack) == (arm, attack):
+                        _draw(axis, one, palette[arm])
+            line[0].set_ylabel(short(record.label(arm), line=18), fontsize=8)
+        for axis, last, attack in zip(axes[0], axes[-1], shown, strict=True):
             axis.set_title(title(attack), color=INK)
-            axis.set_xlabel("ε")
-            axis.grid(axis="both")
-            _crop(axis, of_attack)
-        for row in axes:
-            row[0].set_ylabel("points of accuracy")
-        name_lines(figure, axes.flat[0])
+            last.set_xlabel("ε")
+            _crop(axis, [one for one in compared if one.attack == attack])
     few = any(one.seeds < ENOUGH_SEEDS for one in compared)
-    over = (
-        f"images alone where there are fewer than {ENOUGH_SEEDS} seeds, else over both" if few else "seeds and images"
-    )
+    over = f"images, and seeds where there are {ENOUGH_SEEDS} or more" if few else "seeds and images"
     return [
         Plot(
             "robustness-bands",
-            "Differences to the baseline against ε",
+            "Differences to the baseline against ε (points of accuracy)",
             "Lines: accuracy less the baseline’s, mean over seeds. Bands: each holds its whole curve at 95%, over "
             f"{over}; not corrected for the number of curves. Where a band leaves out zero, the curves differ at that "
-            "ε. Each panel ends where nothing differs any more.",
-            f"Line charts of the difference to the baseline against ε, with a band, one for each of "
-            f"{', '.join(map(title, attacks))}; where each leaves out zero stands in the table of whole curves.",
+            "ε; the table of whole curves lists these, of every attack. Panels end where nothing differs any more.",
+            "Line charts of the difference to the baseline against ε, with a band, one line of panels for each of "
+            f"{', '.join(map(record.label, arms))}, one panel for each of {', '.join(map(title, shown))}.",
             figure,
         )
     ]
 
 
-def _compared(networks: Networks, rows: pd.DataFrame) -> list[Compared]:
+def _compared(networks: Networks, rows: pd.DataFrame, attacks: Sequence[str]) -> list[Compared]:
     found = []
-    for attack in attacks_of(rows):
+    for attack in attacks:
         tried = networks.curves(attack)
         for arm in (arm for arm in arms_of(rows) if not arm.is_baseline):
             pairs = [
@@ -127,9 +123,9 @@ def _compared(networks: Networks, rows: pd.DataFrame) -> list[Compared]:
     return found
 
 
-def _draw(axis: Axes, one: Compared, colour: str, name: str) -> None:
-    axis.fill_between(one.epsilons, one.band.low, one.band.high, color=colour, alpha=0.15, lw=0)
-    axis.plot(one.epsilons, one.band.value, color=colour, lw=1.4, marker="o", ms=2.5, label=name)
+def _draw(axis: Axes, one: Compared, colour: str) -> None:
+    axis.fill_between(one.epsilons, one.band.low, one.band.high, color=colour, alpha=0.2, lw=0)
+    axis.plot(one.epsilons, one.band.value, color=colour, lw=1.4, marker="o", ms=2.5)
 
 
 def _crop(axis: Axes, compared: Sequence[Compared]) -> None:
@@ -141,7 +137,10 @@ def _crop(axis: Axes, compared: Sequence[Compared]) -> None:
     shown = epsilons[max(first - 1, 0) : last + 2]
     axis.set_xscale("log")
     axis.set_xlim(shown[0], shown[-1])
-    ticks = shown[np.unique(np.linspace(0, len(shown) - 1, TICKS).round().astype(int))]
+    ticks = [shown[0]]
+    for epsilon in shown:
+        if np.log(epsilon / ticks[-1]) > np.log(shown[-1] / shown[0]) / TICKS:
+            ticks.append(epsilon)
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
 

@@ -19,6 +19,7 @@ from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.seeds import sd
 from ..analysis.store.record import StudyRecord
 from . import bands, comparisons, curves
+from .bands import FIGURE_1
 from .comparisons import arms_of, attacks_of, how, title
 from .config import SECTION
 from .measures import SIGNIFICANT, WORST
@@ -46,7 +47,6 @@ ABOUT = About(
         "broken.",
     ),
 )
-FIGURE_1 = ("uniform-noise", "deepfool", WORST)  # the panels of the paper's Fig. 1; its Fig. 5 has all attacks
 COLUMNS = 3
 
 

@@ -91,7 +91,7 @@ def _near_chance(record: StudyRecord) -> str:
 
 def _under_trained(record: StudyRecord) -> str:
     values = _accuracies(record)
-    if not values:
+    if not values or brought(record):
         return ""
     reached = 100 * fmean(values)
     printed = paper.VALUES["classifier"][BASELINE]["accuracy"]

@@ -62,6 +62,11 @@ class Front:
         return [cell.change for column in self.columns for cell in column.cells if cell.change is not None]
 
     @property
+    def over_images(self) -> bool:
+        """Whether its intervals are over images alone, as of too few seeds."""
+        return all(change.seeds < ENOUGH_SEEDS for change in self.changes)
+
+    @property
     def sentences(self) -> list[str]:
         """What each question's answer is, and last of which questions there is none."""
         if not self.changes:
@@ -90,7 +95,7 @@ class Front:
         few = f"fewer than {ENOUGH_SEEDS} seeds"
         if not judged:
             over = f"over images alone: with {few} one cannot tell about trainings, and no difference is judged."
-        elif self.as_given and min(change.seeds for change in judged) < ENOUGH_SEEDS:
+        elif self.over_images:
             over = "over images: the question is how these networks differ, not what other trainings would give."
         else:
             over = "over both (mixlens.analysis.statistics.effect)"

@@ -116,7 +116,7 @@ def chance(p: float) -> str:
         return "p < .001" if p < 0.001 else "p > .99"
     text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
     if text == "0.050" and p < 0.05:
-        text = f"{math.floor(p * 1e5) / 1e5:.5f}"
+        text = f"{math.floor(p * 1e4) / 1e4:.4f}"
     return f"p = {text[1:]}"
 
 

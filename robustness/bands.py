@@ -130,7 +130,7 @@ def _draw(axis: Axes, one: Compared, colour: str) -> None:
 
 def _crop(axis: Axes, compared: Sequence[Compared]) -> None:
     """From the last ε before anything differs to the first after."""
-    epsilons = np.unique([one.epsilons for one in compared])
+    epsilons = np.unique(np.concatenate([one.epsilons for one in compared]))
     wide = [np.maximum(np.abs(one.band.low), np.abs(one.band.high)) > 0 for one in compared]
     differ = np.concatenate([np.compress(where, one.epsilons) for where, one in zip(wide, compared, strict=True)])
     first, last = np.searchsorted(epsilons, (differ.min(), differ.max()) if len(differ) else epsilons[[0, -1]])

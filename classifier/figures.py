@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ..analysis.interface import Arm, PaperValues
 from ..analysis.presentation.figures import INK, drawing, name_lines
 from ..analysis.presentation.names import colours
-from ..analysis.presentation.numbers import change, level, number, over_seeds
+from ..analysis.presentation.numbers import change, column, level, number
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
@@ -39,15 +39,16 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     rows = record.table(SECTION.name)
     shown = set(rows["augmentation"])
     printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
-    body = []
-    for arm in dict.fromkeys(rows["arm"]):
-        accuracy, nll = 100 * _values(rows, arm, "accuracy"), _values(rows, arm, "nll")
-        cells = [record.label(arm), _of_one(rows, arm) if len(accuracy) == 1 else over_seeds(accuracy)]
+    body, arms = [], list(dict.fromkeys(rows["arm"]))
+    accuracies = [100 * _values(rows, arm, "accuracy") for arm in arms]
+    losses = column([_values(rows, arm, "nll") for arm in arms])
+    for arm, accuracy, shown_accuracy, nll in zip(arms, accuracies, column(accuracies), losses, strict=True):
+        cells = [record.label(arm), _of_one(rows, arm) if len(accuracy) == 1 else shown_accuracy]
         if printed:
             paper = printed.get(arm.augmentation, {}).get("accuracy")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         cells.append("—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)))
-        body.append((*cells, over_seeds(nll), str(len(accuracy))))
+        body.append((*cells, nll, str(len(accuracy))))
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     caption = (

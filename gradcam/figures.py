@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ..analysis.interface import Arm, PaperValues
 from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines
 from ..analysis.presentation.names import colours, short
-from ..analysis.presentation.numbers import change, number, over_seeds
+from ..analysis.presentation.numbers import change, column, number, over_seeds
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
@@ -110,11 +110,12 @@ def _sums(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Tabl
         header.append(f"{layer} ({areas[layer]:,} pixels)")
         if printed and layer == PAPERS_LAYER:
             header.append("paper")
-    body = []
-    for arm in _unique(rows, "arm"):
+    body, arms = [], _unique(rows, "arm")
+    shown = {layer: column([_values(rows, arm, "heatmap_sum", layer) for arm in arms]) for layer in layers}
+    for place, arm in enumerate(arms):
         cells = [record.label(arm)]
         for layer in layers:
-            cells.append(over_seeds(_values(rows, arm, "heatmap_sum", layer)))
+            cells.append(shown[layer][place])
             if printed and layer == PAPERS_LAYER:
                 paper = printed.get(arm.augmentation, {}).get("heatmap_sum")
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.interface import BASELINE, Arm
-from ..analysis.presentation.numbers import extent, level, number
+from ..analysis.presentation.numbers import column, extent, level
 from ..analysis.statistics.effect import Effect, Measured
 from ..analysis.statistics.level import ENOUGH_SEEDS
 from ..analysis.statistics.proportion import proportion
-from ..analysis.statistics.seeds import sd, student_mean
+from ..analysis.statistics.seeds import student_mean
 from ..analysis.store.record import StudyRecord
 from . import paper
 
@@ -126,7 +126,8 @@ def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], 
     columns = []
     for section, one in fronts:
         unit = f" ({one.unit})" if one.unit else ""
-        cells = tuple(Cell(_value(one, arm), record.family.of(section, one.quantity, arm)) for arm in arms)
+        changes = (record.family.of(section, one.quantity, arm) for arm in arms)
+        cells = tuple(map(Cell, _values(one, arms), changes))
         known = [
             None if arm.is_baseline else paper.difference(section, one.quantity, arm.augmentation, BASELINE)
             for arm in arms
@@ -147,12 +148,14 @@ def _size(change: Effect, unit: str) -> str:
     return f"{extent(change).partition(' ')[0].lstrip('+−')} {unit}".rstrip()
 
 
-def _value(one: Measured, arm: Arm) -> str:
-    networks = [terms for (other, _), terms in one.terms.items() if other == arm]
-    if len(networks) == 1 and len(networks[0]) > 1:
-        return _of_one(one, networks[0])
-    means = pd.Series([one.factor * float(np.mean(terms)) for terms in networks])
-    return number(means.mean(), sd(means)) if len(means) else ""
+def _values(one: Measured, arms: Sequence[Arm]) -> list[str]:
+    """For each arm what its networks reached; empty where it was not measured."""
+    networks = [[terms for (other, _), terms in one.terms.items() if other == arm] for arm in arms]
+    means = column([pd.Series([one.factor * float(np.mean(terms)) for terms in own], dtype=float) for own in networks])
+    return [
+        _of_one(one, own[0]) if len(own) == 1 and len(own[0]) > 1 else mean if own else ""
+        for own, mean in zip(networks, means, strict=True)
+    ]
 
 
 def _of_one(one: Measured, terms: np.ndarray[Any, Any]) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..analysis.interface import PaperValues, Printed
 from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines, picture_grid
 from ..analysis.presentation.names import colours, short
-from ..analysis.presentation.numbers import change, number, over_seeds
+from ..analysis.presentation.numbers import change, column, number, over_seeds
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.seeds import sd
@@ -166,15 +166,16 @@ def _table_1(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues) ->
     header = ["Augmentation"]
     for heading, _ in QUANTITIES.values():
         header += [heading, "paper"] if printed else [heading]
-    body = []
-    for line in lines:
-        cells, own = [line.name], {quantity: of(rows, line, quantity)["value"] for quantity in QUANTITIES}
-        for quantity, values in own.items():
-            cells.append(over_seeds(values))
+    body, found = [], {name: [of(rows, line, name)["value"] for line in lines] for name in QUANTITIES}
+    shown = {name: column(values) for name, values in found.items()}
+    for place, line in enumerate(lines):
+        cells = [line.name]
+        for quantity in QUANTITIES:
+            cells.append(shown[quantity][place])
             if printed:
                 paper = _printed(printed, line, quantity)
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
-        body.append((*cells, str(len(own["rate"]))))
+        body.append((*cells, str(len(found["rate"][place]))))
     rows = rows[rows["quantity"].isin(list(QUANTITIES))]
     images = ", ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     errors = ", ".join(f"{rows.loc[rows['quantity'] == quantity, 'stderr'].max():.2g}" for quantity in QUANTITIES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -65,9 +66,20 @@ def _signed(text: str) -> str:
     return text.replace("-", "−") if float(text) else text.lstrip("+-")  # zero has no sign
 
 
-def over_seeds(values: pd.Series) -> str:
+def over_seeds(values: pd.Series, decimals: int | None = None) -> str:
     """Mean ± standard deviation over seeds; a dash where no seed has a value."""
-    return number(float(values.mean()), sd(values)) if len(values) else "—"
+    return number(float(values.mean()), sd(values), decimals) if len(values) else "—"
+
+
+def column(cells: Sequence[pd.Series]) -> list[str]:
+    """`over_seeds` of what stands below each other, all to the same decimals: the most that any spread leaves.
+
+    But one more than the fewest at most, so that one small spread does not give all the others digits of noise.
+    """
+    spreads = [_without_rounding(sd(values) or 0.0, float(values.mean())) for values in cells if len(values)]
+    places = [_decimals(spread) for spread in spreads if spread > 0 and math.isfinite(spread)]
+    decimals = min(max(places), min(places) + 1) if places else None
+    return [over_seeds(values, decimals if sd(values) is not None else None) for values in cells]
 
 
 def difference(differences: pd.Series) -> str:

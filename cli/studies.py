@@ -20,6 +20,7 @@ from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides
 from .tools import screen, write_reports
 
 if TYPE_CHECKING:
+    from ..analysis.store.record import StudyRecord
     from ..analysis.study.conduct import Prepared
 
 OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
@@ -154,7 +155,8 @@ def _run(
 
     for study in studies[1:]:
         prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
-    records, folder = [], Path()
+    records: list[StudyRecord] = []
+    folder = Path()
     for study in studies:
         prepared = prepare(study, place)
         if not records:

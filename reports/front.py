@@ -101,8 +101,8 @@ class Front:
             over = "over both (mixlens.analysis.statistics.effect)"
             over += "." if len(judged) == len(self.changes) else f"; with {few} over images alone, and not judged."
         how = (
-            f"{values} How differences are judged: below each value the difference to the baseline, on the same seeds "
-            f"and images, with its 95% interval {over}"
+            f"{values} How differences are judged: below each value the difference to the baseline, on the same "
+            f"{'images' if self.over_images else 'seeds and images'}, with its 95% interval {over}"
         )
         if not judged:
             return how

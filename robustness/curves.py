@@ -34,7 +34,7 @@ def crossings(epsilons: Sequence[float], values: Sequence[float]) -> list[Stretc
     does not cross.
     """
     log, found = np.log(epsilons), []
-    sides = np.flatnonzero(np.sign(values))
+    sides = np.flatnonzero(np.sign(values)).tolist()
     for left, right in pairwise(sides):
         if np.sign(values[left]) == np.sign(values[right]):
             continue

@@ -79,7 +79,13 @@ def column(cells: Sequence[pd.Series]) -> list[str]:
     spreads = [_without_rounding(sd(values) or 0.0, float(values.mean())) for values in cells if len(values)]
     places = [_decimals(spread) for spread in spreads if spread > 0 and math.isfinite(spread)]
     decimals = min(max(places), min(places) + 1) if places else None
-    return [over_seeds(values, decimals if sd(values) is not None else None) for values in cells]
+    texts = [over_seeds(values, decimals) for values in cells]
+    single = [place for place, values in enumerate(cells) if len(values) == 1 and "e" not in texts[place]]
+    most = max((len(texts[place].partition(".")[2]) for place in single), default=0)
+    for place in single:
+        value = float(cells[place].iloc[0])
+        texts[place] = _signed(f"{value:.{most}f}") if math.isfinite(value) else texts[place]
+    return texts
 
 
 def difference(differences: pd.Series) -> str:

@@ -192,7 +192,7 @@ def test_a_users_own_augmentation_keeps_its_name(study):
 
 def test_one_seed_cannot_tell(study):
     made = of(study(some(("baseline", 0), ("mixup", 0))))
-    assert made["sums"].rows == (("Baseline", "25", "6"), ("MixUp", "27", "5.25"))
+    assert made["sums"].rows == (("Baseline", "25", "6.00"), ("MixUp", "27", "5.25"))
     # 0, 2, 2 and 4: the half width over images is √(8/3)/2 · 1.960
     images = ("+2.0 [+0.4, +3.6] (images alone)", "−0.75 [−1.24, −0.26] (images alone)")
     assert made["differences"].rows == (("MixUp", *images),)

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from terms import in_family
+from vae_records import RATES
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import TaskRecord, read_record
@@ -192,9 +193,16 @@ class Cells(HTMLParser):
             self.found.append((self.section, "".join(self.opened.pop()).strip()))
 
 
-def test_the_same_difference_is_the_same_text_on_the_front_page_in_its_section_and_in_a_claim(record, tmp_path):
+@pytest.fixture(scope="module")
+def page(make_record, tmp_path_factory):
+    """Of the study ``record``."""
+    folder = tmp_path_factory.mktemp("page")
+    return write_report(make_record(folder, RATES), folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_same_difference_is_the_same_text_on_the_front_page_in_its_section_and_in_a_claim(page):
     parser = Cells()
-    parser.feed(write_report(record, tmp_path / "report.html").read_text(encoding="utf-8"))
+    parser.feed(page)
     shown = [(section, text) for section, text in parser.found if re.search(r"[+−]?[\d.]+ \[", text)]
     judged = {(section, text) for section, text in shown if text.startswith("−10.00 [")}
     same = "−10.00 [−10.25, −9.75] ↓ p < .001"
@@ -208,16 +216,14 @@ def test_the_same_difference_is_the_same_text_on_the_front_page_in_its_section_a
     assert not any(arrow in text for section, text in shown if section == "claims" for arrow in "↑↓")
 
 
-def test_an_arrow_has_its_p_wherever_it_stands(with_information, record, tmp_path):
-    page = write_report(with_information(record), tmp_path / "report.html").read_text(encoding="utf-8")
+def test_an_arrow_has_its_p_wherever_it_stands(page):
     body = page.partition("<script")[0]
     arrows = re.findall(r"\] [↑↓](.{6})", body)
     assert arrows
     assert all(re.match(r" p (=|&lt;) \.|\s", after) for after in arrows), set(arrows)
 
 
-def test_claims_stand_by_verdict_each_at_its_scale(record, tmp_path):
-    page = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
+def test_claims_stand_by_verdict_each_at_its_scale(page):
     assert re.search(r"Agrees: 1.*I\(Z_A;X\) falls with MixUp", page, re.DOTALL)
     assert "here: all training images, 3 seeds, 1,000 test images" in page
 

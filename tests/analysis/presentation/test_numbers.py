@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from mixlens.analysis.presentation.numbers import chance, change, difference, duration, extent, interval, level, number
+from mixlens.analysis.presentation.numbers import (
+    chance,
+    change,
+    column,
+    difference,
+    duration,
+    extent,
+    interval,
+    level,
+    number,
+)
 from mixlens.analysis.statistics.effect import Effect
 from mixlens.analysis.statistics.level import ENOUGH_SEEDS
 from mixlens.analysis.statistics.seeds import sd
@@ -149,3 +159,18 @@ def test_zero_has_no_sign():
 def test_what_one_network_reached():
     assert level(87.031, 86.36, 87.68) == "87.03 [86.36, 87.68]"
     assert level(100.0, 100.0, 100.0) == "100.00 [100.00, 100.00]"
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [
+        ([[1.0, 1.02], [0.9, 1.3]], ["1.010 ± 0.014", "1.100 ± 0.283"]),
+        ([[86.0, 86.0002], [80.0, 90.0]], ["86.0 ± 0.0", "85.0 ± 7.1"]),  # one more than the coarsest at most
+        ([[2.309], [2.31], []], ["2.309", "2.310", "—"]),
+        ([[25.0], [27.0]], ["25", "27"]),
+        ([[2.0, 2.0], [3.0, 3.0]], ["2 ± 0", "3 ± 0"]),
+        ([], []),
+    ],
+)
+def test_what_stands_below_each_other_has_the_same_decimals(cells, texts):
+    assert column([pd.Series(cell, dtype=float) for cell in cells]) == texts

@@ -17,7 +17,7 @@ from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
 from . import people_figures
 from .config import AS_TRAINED, SCALED, SECTION
-from .rows import SYMBOLS, arms_of, error_over_images, have_people, rows_of, softness_of, values
+from .rows import SYMBOLS, arms_of, error_over_images, have_people, quantity_at, rows_of, softness_of, values
 
 ABOUT = About(
     question="Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
@@ -85,11 +85,11 @@ def measured(record: StudyRecord) -> list[Measured]:
     shown = []
     for temperature in softness_of(rows):
         terms = record.terms(SECTION.name, f"{temperature}:{quantity}", temperature=temperature)
+        name, title = quantity_at(quantity, temperature), SYMBOLS[quantity]
         if temperature == AS_TRAINED:
-            shown.append(Measured(quantity, SYMBOLS[quantity], "nats", terms, front=front, figure=figure))
+            shown.append(Measured(name, title, "nats", terms, front=front, figure=figure))
         else:
-            name = f"{quantity}_{temperature.replace(' ', '_')}"
-            shown.append(Measured(name, f"{SYMBOLS[quantity]}, {temperature}", "nats", terms, figure=figure))
+            shown.append(Measured(name, f"{title}, {temperature}", "nats", terms, figure=figure))
     return shown
 
 

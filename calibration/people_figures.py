@@ -11,13 +11,21 @@ from matplotlib.figure import Figure
 from ..analysis.interface import PaperValues
 from ..analysis.presentation.figures import INK, drawing, name_lines
 from ..analysis.presentation.names import colours
-from ..analysis.presentation.numbers import difference, number, over_seeds
+from ..analysis.presentation.numbers import change, number, over_seeds
 from ..analysis.presentation.parts import Plot, Table
 from ..analysis.statistics.level import ENOUGH_SEEDS
-from ..analysis.statistics.seeds import student_mean
 from ..analysis.store.record import StudyRecord
-from .config import AS_TRAINED
-from .rows import HUMAN_MODEL, MODEL_HUMAN, arms_of, error_over_images, smoothings_of, softness_of, values
+from .config import AS_TRAINED, SECTION
+from .rows import (
+    HUMAN_MODEL,
+    MODEL_HUMAN,
+    arms_of,
+    error_over_images,
+    quantity_at,
+    smoothings_of,
+    softness_of,
+    values,
+)
 
 SHOWN_TEMPERATURES = (0.25, 0.5, 0.7, 1, 1.4, 2, 4)
 STRATA = ("unanimous", "low", "high")
@@ -65,17 +73,15 @@ def differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
             continue
         cells = [record.label(arm)]
         for temperature in softness_of(rows):
-            pair = (arm, arm.baseline)
-            ours, baseline = (values(rows, each, "human_model", temperature, 0.0) for each in pair)
-            cells.append(difference((ours - baseline).dropna()))
+            cells.append(change(record.family.of(SECTION.name, quantity_at("human_model", temperature), arm)))
         body.append(tuple(cells))
     return Table(
         "calibration-differences",
         "What softness alone explains",
         f"{HUMAN_MODEL} in nats minus the baseline's of the same seed, as trained and after temperature scaling (each "
-        "half of the test images at the temperature fitted on the other half's labels, or on its people): mean over "
-        "seeds and its 95% Student t interval, each by itself. What remains after scaling is no matter of softer "
-        "outputs; scaled to people, every network is as close to them as one temperature brings it.",
+        "half of the test images at the temperature fitted on the other half's labels, or on its people), with its 95% "
+        "interval, judged as the summary says. What remains after scaling is no matter of softer outputs; scaled to "
+        "people, every network is as close to them as one temperature brings it.",
         ("Augmentation", *softness_of(rows)),
         tuple(body),
     )
@@ -95,8 +101,8 @@ def orders(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Tab
         body.append((title, *cells))
     caption = (
         "Augmentations from the closest to people to the furthest, by their means over seeds. A < B: B is further in "
-        "the pairs of one seed, with a 95% Student t interval that leaves out zero, each by itself; A ~ B: one cannot "
-        "tell. The last lines: on the images of each stratum alone."
+        f"every pair of one seed, of {ENOUGH_SEEDS} or more; A ~ B: it is not. That describes these networks and is no "
+        "test. The last lines: on the images of each stratum alone."
     )
     known = {arm: printed.get(arm.augmentation, {}).get("human_model") for arm in arms_of(rows)}
     paper = sorted((value.value, record.label(arm)) for arm, value in known.items() if value)
@@ -231,6 +237,6 @@ def _order(distances: pd.DataFrame) -> str:
     text = "".join(names[:1])
     for near, far in pairwise(names):
         pairs = (distances[far] - distances[near]).dropna()
-        further = len(pairs) >= ENOUGH_SEEDS and student_mean(pairs).low > 0
+        further = len(pairs) >= ENOUGH_SEEDS and bool((pairs > 0).all())
         text += f"{' < ' if further else ' ~ '}{far}"
     return text or "—"

@@ -50,6 +50,11 @@ def values(
     return chosen.set_index("seed")["value"]
 
 
+def quantity_at(quantity: str, temperature: str) -> str:
+    """What a mean over images is called among those that reports compare."""
+    return quantity if temperature == AS_TRAINED else f"{quantity}_{temperature.replace(' ', '_')}"
+
+
 def smoothings_of(rows: pd.DataFrame) -> list[float]:
     return sorted(set(rows.loc[(rows["quantity"] == "model_human") & (rows["smoothing"] > 0), "smoothing"]))
 

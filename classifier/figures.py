@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ..analysis.interface import Arm, PaperValues
 from ..analysis.presentation.figures import INK, drawing, name_lines
 from ..analysis.presentation.names import colours
-from ..analysis.presentation.numbers import difference, number, over_seeds
+from ..analysis.presentation.numbers import change, column, level, number
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
@@ -39,22 +39,23 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     rows = record.table(SECTION.name)
     shown = set(rows["augmentation"])
     printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
-    body = []
-    for arm in dict.fromkeys(rows["arm"]):
-        accuracy, nll = 100 * _values(rows, arm, "accuracy"), _values(rows, arm, "nll")
-        cells = [record.label(arm), over_seeds(accuracy)]
+    body, arms = [], list(dict.fromkeys(rows["arm"]))
+    accuracies = [100 * _values(rows, arm, "accuracy") for arm in arms]
+    losses = column([_values(rows, arm, "nll") for arm in arms])
+    for arm, accuracy, shown_accuracy, nll in zip(arms, accuracies, column(accuracies), losses, strict=True):
+        cells = [record.label(arm), _of_one(rows, arm) if len(accuracy) == 1 else shown_accuracy]
         if printed:
             paper = printed.get(arm.augmentation, {}).get("accuracy")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
-        differences = (accuracy - 100 * _values(rows, arm.baseline, "accuracy")).dropna()
-        cells.append("—" if arm.is_baseline else difference(differences))
-        body.append((*cells, over_seeds(nll), str(len(accuracy))))
+        cells.append("—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)))
+        body.append((*cells, nll, str(len(accuracy))))
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     caption = (
-        f"Accuracy in percent on {images} test images, mean ± standard deviation over training seeds; the standard "
-        f"error over images is at most {error:.2f} points. Differences are to the baseline {_partner(record)}, with a "
-        "95% Student t interval over seeds. NLL: mean cross entropy in nats."
+        f"Accuracy in percent on {images} test images, mean ± standard deviation over training seeds, or of a single "
+        f"network Wilson’s 95% interval over images; the standard error over images is at most {error:.2f} points. "
+        f"Differences are to the baseline {_partner(record)}, judged as the summary says. NLL: mean cross entropy in "
+        "nats."
     )
     if printed:
         sources = sorted({value.source for values in printed.values() for value in values.values()})
@@ -112,6 +113,12 @@ def _partner(record: StudyRecord) -> str:
     """Networks that were brought along share nothing but their place in the list."""
     brought = any(task.kind == "classifier-load" for task in record.tasks)
     return "named in the same place" if brought else "of the same seed"
+
+
+def _of_one(rows: pd.DataFrame, arm: Arm) -> str:
+    """The one network's accuracy with its interval over images."""
+    row = rows[(rows["arm"] == arm) & (rows["quantity"] == "accuracy")].iloc[0]
+    return level(100 * row["value"], 100 * row["ci_low"], 100 * row["ci_high"])
 
 
 def _values(rows: pd.DataFrame, arm: Arm, quantity: str) -> pd.Series:

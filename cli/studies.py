@@ -14,12 +14,13 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CommandCollisionError
 
 from ..analysis.errors import InputError
-from ..analysis.interface import Machine, Section
+from ..analysis.interface import BASELINE, Machine, Section
 from ..analysis.study.sections import with_used
 from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides_of
 from .tools import screen, write_reports
 
 if TYPE_CHECKING:
+    from ..analysis.store.record import StudyRecord
     from ..analysis.study.conduct import Prepared
 
 OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
@@ -145,16 +146,21 @@ def _run(
 
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
-        for study in studies:
-            _show(prepare(study, place, looking=True))
+        for number, study in enumerate(studies):
+            _show(prepared := prepare(study, place, looking=True))
+            if not number:
+                _warn(prepared)
         return 0
     from ..reports.content import has_content
 
     for study in studies[1:]:
         prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
-    records, folder = [], Path()
+    records: list[StudyRecord] = []
+    folder = Path()
     for study in studies:
         prepared = prepare(study, place)
+        if not records:
+            _warn(prepared)
         records.append(record := prepared.run(command))
         folder = folder if records[1:] else prepared.folder
         for task in record.tasks:
@@ -164,6 +170,19 @@ def _run(
     if has_content(whole):
         write_reports(whole, folder, answer=not place.quiet)
     return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
+
+
+def _warn(prepared: Prepared) -> None:
+    """Of networks without a baseline: nothing will be compared."""
+    networks = [task.network for task in prepared.tasks if task.network is not None]
+    brought = {task.network.augmentation for task in prepared.tasks if task.network and task.kind == "classifier-load"}
+    if networks and BASELINE not in (brought or prepared.study.augmentations):
+        add = f"name one of the weights {BASELINE}=FILE" if brought else f"add {BASELINE} to --augmentations"
+        print(
+            f"mixlens: {prepared.study.name} has no baseline, so its report will show levels and compare nothing; "
+            f"{add} if differences are wanted.",
+            file=sys.stderr,
+        )
 
 
 def _show(prepared: Prepared) -> None:

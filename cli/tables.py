@@ -59,7 +59,13 @@ def effect_table(found: Iterable[Compared]) -> Table:
     """One line per difference: its interval and an arrow where it stands after Holm's correction for all lines."""
     table = _table("augmentation", "quantity", "second − first [95%]", "seeds", "images")
     for line in found:
-        cells = (line.pair, line.quantity, change(line.effect), str(line.effect.seeds), f"{line.effect.images:,}")
+        cells = (
+            line.pair,
+            line.quantity,
+            change(line.effect),
+            str(line.effect.seeds),
+            f"{line.effect.images:,}" if line.effect.images > 1 else "—",
+        )
         table.add_row(*cells)
     return table
 

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from ..analysis.interface import Arm, PaperValues
 from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines
 from ..analysis.presentation.names import colours, short
-from ..analysis.presentation.numbers import difference, interval, number, over_seeds
+from ..analysis.presentation.numbers import change, column, number, over_seeds
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
-from ..analysis.statistics.seeds import student_mean
 from ..analysis.store.record import StudyRecord
 from .config import SECTION
 
@@ -62,10 +61,19 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
 
 
 def measured(record: StudyRecord) -> list[Measured]:
-    """What the front page and the claims compare: the sum at the first layer."""
-    terms = {key: sums[0].astype(float) for key, sums in record.terms(SECTION.name, "sums").items()}
-    title, figure = f"Heatmap sum, {_unique(_rows(record), 'layer')[0]}", "gradcam-distribution"
-    return [Measured("heatmap_sum", title, "pixels", terms, front="Evidence spread", figure=figure)]
+    """What the front page and the claims compare, the sum at the first layer; and at each other."""
+    sums, shown = record.terms(SECTION.name, "sums"), []
+    for place, layer in enumerate(_unique(_rows(record), "layer")):
+        terms = {network: of_layers[place].astype(float) for network, of_layers in sums.items()}
+        front = "" if place else "Evidence spread"
+        name, title = _quantity(place, layer), f"Heatmap sum, {layer}"
+        shown.append(Measured(name, title, "pixels", terms, front=front, figure="gradcam-distribution"))
+    return shown
+
+
+def _quantity(place: int, layer: str) -> str:
+    """What the sum at a layer is called among those that reports compare."""
+    return f"heatmap_sum:{layer}" if place else "heatmap_sum"
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
@@ -102,11 +110,12 @@ def _sums(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Tabl
         header.append(f"{layer} ({areas[layer]:,} pixels)")
         if printed and layer == PAPERS_LAYER:
             header.append("paper")
-    body = []
-    for arm in _unique(rows, "arm"):
+    body, arms = [], _unique(rows, "arm")
+    shown = {layer: column([_values(rows, arm, "heatmap_sum", layer) for arm in arms]) for layer in layers}
+    for place, arm in enumerate(arms):
         cells = [record.label(arm)]
         for layer in layers:
-            cells.append(over_seeds(_values(rows, arm, "heatmap_sum", layer)))
+            cells.append(shown[layer][place])
             if printed and layer == PAPERS_LAYER:
                 paper = printed.get(arm.augmentation, {}).get("heatmap_sum")
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
@@ -140,32 +149,18 @@ def _per_pixel(record: StudyRecord, rows: pd.DataFrame) -> Table:
 
 
 def _differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
-    """Two errors that answer two questions: of these networks on other images, and of other trainings."""
     layers = _unique(rows, "layer")
-    sums = record.terms(SECTION.name, "sums")
     body = []
-    for arm in _unique(rows, "arm"):
-        if arm.is_baseline:
-            continue
-        pairs = {
-            seed: np.subtract(values, sums[arm.baseline, seed], dtype=float)
-            for (other, seed), values in sums.items()
-            if other == arm and (arm.baseline, seed) in sums
-        }
-        for index, layer in enumerate(layers):
-            changes = {seed: values[index] for seed, values in pairs.items()}
-            seeds = pd.Series({seed: values.mean() for seed, values in changes.items()}, dtype=float)
-            images = "—"
-            if changes:
-                images = interval(*student_mean(np.mean(list(changes.values()), axis=0)))
-            body.append((record.label(arm), layer, images, difference(seeds)))
+    for arm in (arm for arm in _unique(rows, "arm") if not arm.is_baseline):
+        changes = (record.family.of(SECTION.name, _quantity(place, layer), arm) for place, layer in enumerate(layers))
+        body.append((record.label(arm), *map(change, changes)))
     return Table(
         "gradcam-differences",
         "Differences to the baseline on the same images",
-        "Mean over images and seeds of the sum minus the baseline's of the same seed and image. Over images: the 95% "
-        "interval for these networks on other test images (paired, Student t). Over seeds: for other trainings "
-        "(Student t over the seeds' means), which is what a claim about an augmentation needs.",
-        ("Augmentation", "layer", "over images", "over seeds"),
+        "Mean over images and seeds of the sum minus the baseline's of the same seed and image, in pixels of the "
+        f"layer, with its 95% interval. The one at {layers[0]} is judged as the summary says; the others have an "
+        "interval alone.",
+        ("Augmentation", *layers),
         tuple(body),
     )
 

@@ -15,23 +15,28 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from ..analysis.interface import Arm
+from ..analysis.interface import BASELINE, Arm
 from ..analysis.presentation.names import label
+from ..analysis.presentation.numbers import chance, extent, signed
 from ..analysis.statistics.effect import Effect, Measured, effect
-from ..analysis.statistics.holm import adjusted, holm
+from ..analysis.statistics.family import Family
+from ..analysis.statistics.holm import adjusted
 from ..analysis.statistics.level import LEVEL
+from . import paper
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
 Relation = Literal["above", "below", "no better", "alike"]
 MARGIN = 1.0  # points of accuracy
+SIGNIFICANT = (1 - LEVEL) / 2  # of each one-sided test
 CAPTION = (
     "A claim is a set of differences. It agrees where each of them holds beyond chance, disagrees where the contrary "
-    "of any does; otherwise one cannot tell. Chance: one-sided tests at 2.5%, over seeds and images, with Holm’s "
-    "correction for the differences of the claim. No better means by no more than "
+    "of any does; otherwise one cannot tell. The p beside each is the claim’s own: one-sided, over seeds and images, "
+    f"with Holm’s correction for the differences of the claim; beyond chance is below {SIGNIFICANT:g}. Differences and "
+    "intervals are those of the rest of the report. No better means by no more than "
     f"{MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the contrary. "
     "Power: about how often a study with this spread and number of seeds would agree if the differences were the "
-    "paper’s. Of a claim about every ε the ε at which the first lies furthest above is shown. Arrows are corrected "
-    "alike. These are verdicts on this study’s networks and schedules, not on the paper’s."
+    "paper’s. Of a claim about every ε the ε at which the first lies furthest above is shown. These are verdicts on "
+    "this study’s networks and schedules, not on the paper’s."
 )
 
 
@@ -55,14 +60,35 @@ class Claim:
     at_every_size: bool = False  # of the training set, of which there must be several
 
 
+class Evidence(NamedTuple):
+    """One difference of a claim, as the rest of the report shows it: less the baseline, if that is one of the two."""
+
+    words: str  # what is compared, in which quantity
+    change: Effect
+    p: float | None  # of what is claimed, one-sided and corrected within the claim
+    contrary: float | None
+    printed: str = ""  # the paper's difference
+
+    @property
+    def line(self) -> str:
+        """``MixUp − Baseline, Rate (nats): −6.4 [−7.4, −5.3]; p = .004; the paper’s −7.67``."""
+        said = [f"{self.words}: {extent(self.change)}"]
+        if self.p is None or self.contrary is None:
+            said.append("images alone" if self.change.low is not None else "cannot tell")
+        else:
+            said.append(chance(self.p) if self.contrary >= SIGNIFICANT else f"against it {chance(self.contrary)}")
+        return "; ".join([*said, *([f"the paper’s {self.printed}"] if self.printed else [])])
+
+
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its verdict and the effect of each comparison, where it was measured."""
+    """A claim with its verdict and each of its differences, where it was measured."""
 
     claim: Claim
     verdict: Verdict
-    effects: tuple[tuple[str, Effect], ...]  # what is compared, in words
+    evidence: tuple[Evidence, ...]
     figure: str = ""  # that draws what was measured
+    note: str = ""  # where the front page, which corrects for more differences, has no arrow for what decided
 
 
 def _above(section: str, quantity: str, *names: str) -> tuple[Comparison, ...]:
@@ -108,13 +134,13 @@ CLAIMS = (
         "noise-mixup",
         "MixUp is most robust to uniform noise",
         "Fig. 1",
-        _over_each("robustness", "uniform-noise", "mixup", _PLAIN),
+        _over_each("robustness", "uniform-noise, over ε", "mixup", _PLAIN),
     ),
     Claim(
         "deepfool-mixup",
         "MixUp is most robust to DeepFool",
         "Fig. 1",
-        _over_each("robustness", "deepfool", "mixup", _PLAIN),
+        _over_each("robustness", "deepfool, over ε", "mixup", _PLAIN),
     ),
     Claim(
         "worst-case",
@@ -196,11 +222,21 @@ class Answers(NamedTuple):
     quantities: Mapping[str, Sequence[Measured]]
 
 
-def judge(answers: Answers, sizes: Mapping[int | None, Answers] | None = None) -> list[Judged]:
+def by_verdict(judged: Sequence[Judged]) -> dict[Verdict, list[Judged]]:
+    """The claims that were run: what agrees, what disagrees, what one cannot tell."""
+    verdicts: tuple[Verdict, ...] = ("agrees", "disagrees", "cannot tell")
+    groups = {verdict: [one for one in judged if one.verdict == verdict] for verdict in verdicts}
+    return {verdict: group for verdict, group in groups.items() if group}
+
+
+def judge(
+    answers: Answers, sizes: Mapping[int | None, Answers] | None = None, family: Family | None = None
+) -> list[Judged]:
     """A verdict on every claim from what each section measured.
 
     Args:
         sizes: the same for each size of the training set (None: all of it), where there are several.
+        family: the differences of the report, which are judged more strictly.
     """
     by_size = {
         f", {'all' if n is None else format(n, ',')} training images": known for n, known in (sizes or {}).items()
@@ -209,19 +245,26 @@ def judge(answers: Answers, sizes: Mapping[int | None, Answers] | None = None) -
     for claim in CLAIMS:
         worlds = by_size if claim.at_every_size else {"": answers}
         differences = [found for where, known in worlds.items() for found in _differences(claim, where, known)]
-        changes = [(one.relation, one.change) for found in differences for one in found]
-        verdict = _verdict(changes) if worlds and all(differences) else "not run"
-        corrected = iter(holm([change for _, change in changes]))
-        arrowed = [[one._replace(change=next(corrected)) for one in found] for found in differences if found]
-        shown = [max(found, key=lambda one: one.change.value) for found in arrowed]  # of each ε the furthest above
-        evidence = tuple((one.words, one.change) for one in shown)
-        judged.append(Judged(claim, verdict, evidence, shown[0].figure if shown else ""))
+        tests = _tests([(one.comparison.relation, one.change) for found in differences for one in found])
+        verdict = _verdict(tests) if worlds and all(differences) else "not run"
+        tested = iter(tests)
+        # Of each ε the furthest above.
+        shown = [
+            max(((one, next(tested)) for one in found), key=lambda pair: pair[0].change.value)
+            for found in differences
+            if found
+        ]
+        evidence = tuple(_evidence(one, test) for one, test in shown)
+        figure = shown[0][0].figure if shown else ""
+        decided = [one for one, test in shown if test and _decides(test, verdict)]
+        note = "" if claim.at_every_size else _note(decided, answers.study, family or Family())
+        judged.append(Judged(claim, verdict, evidence, figure, note))
     return judged
 
 
 class _Difference(NamedTuple):
-    relation: Relation
-    words: str
+    comparison: Comparison
+    where: str  # in which quantity, and at which size
     change: Effect
     figure: str
 
@@ -235,19 +278,61 @@ def _differences(claim: Claim, where: str, answers: Answers) -> list[list[_Diffe
             pair = (Arm(answers.study, name) for name in (comparison.first, comparison.second))
             if measured.quantity == comparison.quantity and (change := effect(measured, *pair)) is not None:
                 unit = f" ({'points' if measured.unit == '%' else measured.unit})" if measured.unit else ""
-                words = f"{label(comparison.first)} − {label(comparison.second)}, {measured.title}{unit}{where}"
-                found.append(_Difference(comparison.relation, words, change, measured.figure))
+                found.append(_Difference(comparison, f"{measured.title}{unit}{where}", change, measured.figure))
         differences.append(found)
     return differences
 
 
-def _verdict(changes: Sequence[tuple[Relation, Effect]]) -> Verdict:
+def _evidence(one: _Difference, test: _Test | None) -> Evidence:
+    comparison, change = one.comparison, one.change
+    first, second = comparison.first, comparison.second
+    if first == BASELINE:
+        first, second, change = second, first, change.turned
+    printed = paper.difference(comparison.section, comparison.quantity, first, second)
+    shown = signed(printed.value, printed.decimals) if printed else ""
+    words = f"{label(first)} − {label(second)}, {one.where}"
+    return Evidence(words, change, test and test.holds, test and test.contrary, shown)
+
+
+def _decides(test: _Test, verdict: Verdict) -> bool:
+    return verdict == "agrees" or (verdict == "disagrees" and test.contrary < SIGNIFICANT)
+
+
+def _note(decided: Sequence[_Difference], study: str, family: Family) -> str:
+    """Which of the differences that decided a claim stand without an arrow elsewhere."""
+    unsure = {}
+    for one in (each.comparison for each in decided):
+        arm = Arm(study, one.second if one.first == BASELINE else one.first)
+        change = family.of(one.section, one.quantity, arm) if BASELINE in (one.first, one.second) else None
+        if change is not None and change.adjusted is not None and not change.direction:
+            unsure[label(arm.augmentation)] = chance(change.adjusted)
+    if not unsure:
+        return ""
+    names = " and ".join(f"{name} ({p})" for name, p in unsure.items())
+    return (
+        f"The claim’s own test decided it. Corrected for all {family.size} differences of the summary there is no "
+        f"arrow for {names}."
+    )
+
+
+class _Test(NamedTuple):
+    """p of what is claimed of one difference and of its contrary, each corrected for those of the claim."""
+
+    holds: float
+    contrary: float
+
+
+def _tests(changes: Sequence[tuple[Relation, Effect]]) -> list[_Test | None]:
+    """None with too few seeds."""
     chances = [_chances(relation, change) for relation, change in changes]
-    known = [chance for chance in chances if chance is not None]
-    holds, contrary = (adjusted([chance[side] for chance in known]) for side in (0, 1))
-    if any(p < (1 - LEVEL) / 2 for p in contrary):
+    holds, contrary = (iter(adjusted([chance[side] for chance in chances if chance is not None])) for side in (0, 1))
+    return [None if chance is None else _Test(next(holds), next(contrary)) for chance in chances]
+
+
+def _verdict(tests: Sequence[_Test | None]) -> Verdict:
+    if any(test is not None and test.contrary < SIGNIFICANT for test in tests):
         return "disagrees"
-    return "agrees" if len(known) == len(chances) and all(p < (1 - LEVEL) / 2 for p in holds) else "cannot tell"
+    return "agrees" if all(test is not None and test.holds < SIGNIFICANT for test in tests) else "cannot tell"
 
 
 def _chances(relation: Relation, change: Effect) -> tuple[float, float] | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..analysis.errors import InputError
@@ -12,6 +12,8 @@ from ..analysis.interface import Row
 from ..analysis.presentation.numbers import duration
 from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.presentation.svg import plain_svg
+from ..analysis.statistics.effect import Measured
+from ..analysis.statistics.family import family_of
 from ..analysis.store.record import StudyRecord, TaskRecord
 from . import paper
 from .appendix import appendix
@@ -20,7 +22,7 @@ from .commands import commands_of
 from .facts import facts, heading, warning
 from .foreign import drawn_from
 from .forest import forest_plot
-from .front import Front, front_page
+from .front import Front, brought, front_page
 from .sections import figures_of, measured, measured_by_size, not_installed
 
 
@@ -47,7 +49,7 @@ class Content:
     sections: Sequence[SectionContent]
     front: Front
     forest: Plot | None  # the front page's differences
-    claims: Sequence[Judged]  # of the paper's data set alone
+    claims: Sequence[Judged]  # of the paper's data set alone, where networks were trained with seeds enough
     appendix: Sequence[Table]
     missing: Sequence[str]  # sections whose package is not installed
 
@@ -100,7 +102,8 @@ def collect(record: StudyRecord) -> Content:
             f"study {record.name!r} in {record.folder} has no finished measurement to report yet. Run it; the same "
             "command goes on where it stopped."
         )
-    sections, answers = [], measured(record)
+    sections, answers, given = [], measured(record), brought(record)
+    record = replace(record, family=family_of(answers, as_given=given))
     papers_data = record.settings["data"] == paper.DATA_SET  # the paper's values belong to no other
     for name, figures in figures_of(record).items():
         printed = paper.VALUES.get(name, {}) if papers_data else {}
@@ -117,7 +120,13 @@ def collect(record: StudyRecord) -> Content:
         sections=sections,
         front=front,
         forest=forest_plot(front),
-        claims=judge(Answers(record.study, answers), measured_by_size(record)) if papers_data else [],
+        claims=_claims(record, answers) if papers_data and not given else [],
         appendix=appendix(record),
         missing=not_installed(record),
     )
+
+
+def _claims(record: StudyRecord, answers: Mapping[str, Sequence[Measured]]) -> list[Judged]:
+    """The verdicts; none where there are too few seeds for any."""
+    judged = judge(Answers(record.study, answers), measured_by_size(record), record.family)
+    return judged if any(one.change.p is not None for each in judged for one in each.evidence) else []

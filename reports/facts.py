@@ -8,14 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.interface import BASELINE
+from ..analysis.interface import BASELINE, Arm
 from ..analysis.presentation.names import label, visible
 from ..analysis.presentation.numbers import duration, over_seeds
 from ..analysis.store.record import StudyRecord
 from . import paper
-from .front import listed
+from .claims import Judged
+from .front import brought, listed
 
 BELOW = 3.0  # points of accuracy below the paper's baseline from which a network counts as under-trained
+NEAR = 5.0  # points of accuracy above chance
 ACCURACY = ("classifier", "accuracy")
 
 
@@ -24,6 +26,9 @@ def heading(record: StudyRecord) -> str:
     if title := record.settings.get("title"):
         return visible(str(title))
     arms, seeds = record.compared
+    if brought(record):
+        count = sum(task.kind == "classifier-load" for task in record.tasks)
+        return f"{count} network{'s' if count != 1 else ''} measured as given, on {record.settings['data']}"
     mixed = list(dict.fromkeys(label(arm.augmentation) for arm in arms if not arm.is_baseline))
     what = listed(mixed) if 0 < len(mixed) <= 4 else f"{len(mixed)} augmentations" if mixed else "Baseline networks"
     return f"{what} on {record.settings['data']}, {len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
@@ -45,10 +50,48 @@ def facts(record: StudyRecord) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found.items() if value]
 
 
+def scale(record: StudyRecord, judged: Judged) -> str:
+    """At which scale a verdict was reached: training images, epochs, seeds, test images."""
+    section = judged.claim.comparisons[0].section
+    trained = section if section == "vae" else ACCURACY[0]
+    parts = [part.settings for part in record.parts or (record,)]
+    sizes = _each(f"{size:,}" if (size := settings["train_size"]) else "all" for settings in parts)
+    epochs = _each(str(settings[trained]["epochs"]) for settings in parts if settings.get(trained))
+    seeds = _each(str(one.change.seeds) for one in judged.evidence)
+    images = _each(f"{one.change.images:,}" for one in judged.evidence if one.change.images > 1)
+    said = {"training images": sizes, "epochs": epochs, "seeds": seeds, "test images": images}
+    return ", ".join(f"{value} {name}" for name, value in said.items() if value)
+
+
 def warning(record: StudyRecord) -> str:
-    """What to hold against every number: on the paper's data, networks far below the paper's. Else empty."""
+    """What to hold against every number: networks near chance, or on the paper's data far below the paper's."""
+    return " ".join(filter(None, (_near_chance(record), _under_trained(record))))
+
+
+def _near_chance(record: StudyRecord) -> str:
+    """A network counts as near chance within `NEAR` points of 1/classes, or where its Wilson interval reaches it."""
+    section, quantity = ACCURACY
+    rows = [row for row in record.rows() if (row.section, row.quantity) == (section, quantity)]
+    if not rows:
+        return ""
+    classes = record.run(rows[0].run).read_arrays("logits")["logits"].shape[1]
+    near: dict[str, list[float]] = {}
+    for row in rows:
+        if row.value < 1 / classes + NEAR / 100 or (row.ci_low is not None and row.ci_low <= 1 / classes):
+            near.setdefault(record.label(Arm(row.study, row.augmentation)), []).append(100 * row.value)
+    if not near:
+        return ""
+    words = listed([f"{name} ({', '.join(f'{value:.1f}' for value in values)}%)" for name, values in near.items()])
+    return (
+        f"Near chance, {100 / classes:.3g}% of {classes} classes: {words}. Such a network has learned next to nothing, "
+        f"and no difference to it means anything. (Near: less than {NEAR:g} points above, or with chance in its 95% "
+        "interval.)"
+    )
+
+
+def _under_trained(record: StudyRecord) -> str:
     values = _accuracies(record)
-    if not values:
+    if not values or brought(record):
         return ""
     reached = 100 * fmean(values)
     printed = paper.VALUES["classifier"][BASELINE]["accuracy"]

@@ -46,8 +46,9 @@ def forest_plot(front: Front) -> Plot | None:
     return Plot(
         NAME,
         "Every difference to the baseline",
-        "Dots: mean difference on the same seeds and images; bars: 95% intervals over both, each by itself; filled "
-        "where the difference stands after Holm’s correction for all that are shown."
+        f"Dots: mean difference on the same seeds and images; bars: 95% intervals over "
+        f"{'images alone' if front.over_images else 'both'}, each by itself; filled where the difference stands after "
+        "Holm’s correction for all that are shown."
         + (" Diamonds: the paper’s differences, of its networks and schedules." if printed else ""),
         f"A forest plot with a panel for each of {', '.join(column.question for column in columns)}, and a line for "
         f"each of {', '.join(front.names[place] for place in compared)}; the numbers are those of the table below.",

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..analysis.interface import BASELINE, Arm
-from ..analysis.presentation.numbers import interval, number
-from ..analysis.statistics.effect import Effect, Measured, effect
-from ..analysis.statistics.holm import holm
-from ..analysis.statistics.seeds import sd
+from ..analysis.presentation.numbers import column, extent, level
+from ..analysis.statistics.effect import Effect, Measured
+from ..analysis.statistics.level import ENOUGH_SEEDS
+from ..analysis.statistics.proportion import proportion
+from ..analysis.statistics.seeds import student_mean
 from ..analysis.store.record import StudyRecord
 from . import paper
-
-CAPTION = (
-    "Mean ± standard deviation over training seeds; below, the difference to the baseline on the same seeds and images "
-    "with its 95% interval over both (mixlens.analysis.statistics.effect). An arrow where it stands after Holm’s "
-    "correction for all differences of this table; with fewer than three seeds one cannot tell."
-)
 
 
 @dataclass(frozen=True)
@@ -59,56 +55,116 @@ class Front:
     names: tuple[str, ...]  # of the arms, one line each
     columns: tuple[Column, ...]
     arms: tuple[Arm, ...] = ()
+    as_given: bool = False  # networks that were brought along, whose trainings are no question
+
+    @property
+    def changes(self) -> list[Effect]:
+        return [cell.change for column in self.columns for cell in column.cells if cell.change is not None]
+
+    @property
+    def over_images(self) -> bool:
+        """Whether its intervals are over images alone, as of too few seeds."""
+        return all(change.seeds < ENOUGH_SEEDS for change in self.changes)
 
     @property
     def sentences(self) -> list[str]:
         """What each question's answer is, and last of which questions there is none."""
+        if not self.changes:
+            return []
+        if not any(change.p is not None for change in self.changes):
+            return [
+                f"One cannot tell what augmentations do: that takes {ENOUGH_SEEDS} seeds or more. The differences "
+                "below are between these networks, and their intervals over images alone."
+            ]
         compared = [column for column in self.columns if any(cell.change is not None for cell in column.cells)]
         told = [column for column in compared if any(cell.change and cell.change.direction for cell in column.cells)]
         said = [column.sentence(self.names) for column in told]
         open_ = [column.question.lower() for column in compared if column not in told]
         return [*said, f"No difference to the baseline can be told in {listed(open_)}."] if open_ else said
 
+    @property
+    def caption(self) -> str:
+        """What stands in the cells, and how differences are judged: said once, for the whole report."""
+        values = (
+            "Mean ± standard deviation over training seeds; of a single network its 95% interval over images (of a "
+            "share Wilson’s)."
+        )
+        if not self.changes:
+            return f"{values} No baseline was measured, so nothing is compared."
+        judged = [change for change in self.changes if change.p is not None]
+        few = f"fewer than {ENOUGH_SEEDS} seeds"
+        if not judged:
+            over = f"over images alone: with {few} one cannot tell about trainings, and no difference is judged."
+        elif self.over_images:
+            over = "over images: the question is how these networks differ, not what other trainings would give."
+        else:
+            over = "over both (mixlens.analysis.statistics.effect)"
+            over += "." if len(judged) == len(self.changes) else f"; with {few} over images alone, and not judged."
+        how = (
+            f"{values} How differences are judged: below each value the difference to the baseline, on the same "
+            f"{'images' if self.over_images else 'seeds and images'}, with its 95% interval {over}"
+        )
+        if not judged:
+            return how
+        together = "This one is the family" if len(judged) == 1 else f"These {len(judged)} are one family"
+        return (
+            f"{how} {together}: p is corrected for their number (Holm), and ↑ or ↓ stands where p < .05. Wherever this "
+            "report shows one of them it is the same difference, interval and p. All others (other layers, ε or "
+            "bounds) have an interval, each by itself, and no arrow."
+        )
+
 
 def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], *, papers_data: bool = False) -> Front:
-    """The front quantities of the sections, in their order, for the arms that any of them measured."""
+    """The front quantities of the sections, in their order, for the arms that any of them measured.
+
+    Their differences are those of the record's family.
+    """
     fronts = [(section, one) for section, quantities in measured.items() for one in quantities if one.front]
     seen = {arm for _, one in fronts for arm, _ in one.terms}
     listed = record.arms
     arms = [arm for arm in listed if arm in seen] + sorted(seen - set(listed))
-    changes = {
-        (place, arm): change
-        for place, (_, one) in enumerate(fronts)
-        for arm in arms
-        if not arm.is_baseline and (change := effect(one, arm, arm.baseline)) is not None
-    }
-    corrected = dict(zip(changes, holm(list(changes.values())), strict=True))
     columns = []
-    for place, (section, one) in enumerate(fronts):
+    for section, one in fronts:
         unit = f" ({one.unit})" if one.unit else ""
-        cells = tuple(Cell(_value(one, arm), corrected.get((place, arm))) for arm in arms)
-        printed = tuple(_printed(section, one, arm) if papers_data else None for arm in arms)
+        changes = (record.family.of(section, one.quantity, arm) for arm in arms)
+        cells = tuple(map(Cell, _values(one, arms), changes))
+        known = [
+            None if arm.is_baseline else paper.difference(section, one.quantity, arm.augmentation, BASELINE)
+            for arm in arms
+        ]
+        printed = tuple(value.value if value and papers_data else None for value in known)
         shown = "points" if one.unit == "%" else one.unit
         columns.append(Column(section, one.front, one.title + unit, shown, cells, printed))
-    return Front(tuple(map(record.label, arms)), tuple(columns), tuple(arms))
+    return Front(tuple(map(record.label, arms)), tuple(columns), tuple(arms), brought(record))
 
 
-def _printed(section: str, one: Measured, arm: Arm) -> float | None:
-    """What the paper's values differ by."""
-    values = paper.VALUES.get(section, {})
-    own, zero = (values.get(name, {}).get(one.quantity) for name in (arm.augmentation, BASELINE))
-    return None if own is None or zero is None or arm.is_baseline else own.value - zero.value
+def brought(record: StudyRecord) -> bool:
+    """Whether its networks were brought along, trained elsewhere."""
+    return any(task.kind == "classifier-load" for task in record.tasks)
 
 
 def _size(change: Effect, unit: str) -> str:
     """How large a difference is, without sign."""
-    text = interval(change.value, change.low, change.high) if change.low is not None and change.high is not None else ""
-    return f"{text.partition(' ')[0].lstrip('+−')} {unit}".rstrip()
+    return f"{extent(change).partition(' ')[0].lstrip('+−')} {unit}".rstrip()
 
 
-def _value(one: Measured, arm: Arm) -> str:
-    means = pd.Series([one.factor * float(np.mean(terms)) for (other, _), terms in one.terms.items() if other == arm])
-    return number(means.mean(), sd(means)) if len(means) else ""
+def _values(one: Measured, arms: Sequence[Arm]) -> list[str]:
+    """For each arm what its networks reached; empty where it was not measured."""
+    networks = [[terms for (other, _), terms in one.terms.items() if other == arm] for arm in arms]
+    means = column([pd.Series([one.factor * float(np.mean(terms)) for terms in own], dtype=float) for own in networks])
+    return [
+        _of_one(one, own[0]) if len(own) == 1 and len(own[0]) > 1 else mean if own else ""
+        for own, mean in zip(networks, means, strict=True)
+    ]
+
+
+def _of_one(one: Measured, terms: np.ndarray[Any, Any]) -> str:
+    """One network's mean with its interval over images: Wilson's where each image is right or wrong."""
+    if terms.dtype == bool:
+        share = proportion(int(terms.sum()), len(terms))
+        assert share.interval is not None
+        return level(*(one.factor * end for end in (share.value, share.interval.low, share.interval.high)))
+    return level(*student_mean(one.factor * terms.astype(float)))
 
 
 def listed(words: Sequence[str]) -> str:

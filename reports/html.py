@@ -15,8 +15,9 @@ from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Equation
 from ..analysis.presentation.svg import svg
 from ..analysis.store.results import table
-from . import claims, front, power
+from . import claims, power
 from .content import Content
+from .facts import scale
 
 
 def render_html(content: Content) -> str:
@@ -25,10 +26,12 @@ def render_html(content: Content) -> str:
     shown = [*(field.name for field in fields(content)), "settings", "started", "duration", "failed", "counts"]
     return template.render(
         **{name: getattr(content, name) for name in shown},
-        captions={"front": front.CAPTION, "claims": claims.CAPTION},
+        captions={"front": content.front.caption, "claims": claims.CAPTION},
         figures={plot.name: plot.title for plot in content.plots},
         change=change,
         chance=power.in_words,
+        groups=claims.by_verdict(content.claims),
+        scale=lambda judged: scale(content.record, judged),
         drawn=lambda plot: Markup(svg(plot, content.drawn[plot.name])),
         equation=_equation,
         rows_json=_rows_json(content),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..analysis.interface import Printed
 
 DATA_SET = "cifar10"  # of all sections reproduced so far
@@ -63,3 +65,13 @@ VALUES: dict[str, dict[str, dict[str, Printed]]] = {
         "fmix-official": {"human_model": Printed(0.220, 0.009, 3, None, _TABLE_6)},
     },
 }
+
+
+def difference(section: str, quantity: str, first: str, second: str) -> Printed | None:
+    """The first augmentation less the second, as if its trainings were independent; None where it prints not both."""
+    values = VALUES.get(section, {})
+    one, other = (values.get(name, {}).get(quantity) for name in (first, second))
+    if one is None or other is None:
+        return None
+    places = max(one.decimals, other.decimals)
+    return Printed(one.value - other.value, math.hypot(one.sd, other.sd), places, one.trials, one.source)

@@ -20,6 +20,7 @@ from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Plot, Table
 from . import claims, front, power
 from .content import Content
+from .facts import scale
 
 FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
 HAT = "\u0302"  # of X̂, which is set well
@@ -149,7 +150,7 @@ def _front(content: Content) -> dict[str, Any]:
     rows = [[name, *(_cell(column.cells[place]) for column in page.columns)] for place, name in enumerate(page.names)]
     return {
         "title": "Summary",
-        "caption": front.CAPTION,
+        "caption": page.caption,
         "header": ["Augmentation", *(f"{column.question}\n{column.quantity}" for column in page.columns)],
         "rows": rows,
     }
@@ -168,16 +169,16 @@ def _claims(content: Content) -> dict[str, Any]:
         "rows": [
             [
                 judged.claim.text,
-                judged.claim.source,
+                f"{judged.claim.source}\nhere: {scale(content.record, judged)}",
                 "\n".join(filter(None, (judged.verdict, power.in_words(judged)))),
                 {
-                    "text": "\n".join(f"{words}: {change(effect)}" for words, effect in judged.effects),
+                    "text": "\n".join(filter(None, (*(one.line for one in judged.evidence), judged.note))),
                     "figure": judged.figure if judged.figure in drawn else "",
                 },
             ]
-            for judged in content.claims
-            if judged.verdict != "not run"
+            for group in claims.by_verdict(content.claims).values()
+            for judged in group
         ],
         "left": True,
-        "widths": [2, 1, 0.9, 4],
+        "widths": [2, 1.2, 0.8, 4],
     }

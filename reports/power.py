@@ -61,17 +61,13 @@ def in_words(judged: Judged) -> str:
     """For a verdict: how likely it was to agree. Empty where that is not known or there is no verdict."""
     if judged.verdict == "not run":
         return ""
-    chance = chance_to_agree(judged.claim, [change for _, change in judged.effects])
+    chance = chance_to_agree(judged.claim, [one.change for one in judged.evidence])
     return "" if chance is None else f"power {chance:.0%}"
 
 
 def _printed(comparison: Comparison) -> tuple[float, float] | None:
     """The difference in the claimed direction, and its deviation between two independent trainings, as printed."""
-    of_section = paper.VALUES.get(comparison.section, {})
-    first, second = (
-        of_section.get(name, {}).get(comparison.quantity) for name in (comparison.first, comparison.second)
-    )
-    if first is None or second is None or comparison.relation not in ("above", "below"):
+    found = paper.difference(comparison.section, comparison.quantity, comparison.first, comparison.second)
+    if found is None or comparison.relation not in ("above", "below"):
         return None
-    sign = 1 if comparison.relation == "above" else -1
-    return sign * (first.value - second.value), math.hypot(first.sd, second.sd)
+    return (found.value if comparison.relation == "above" else -found.value), found.sd

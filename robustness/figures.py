@@ -18,7 +18,8 @@ from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.seeds import sd
 from ..analysis.store.record import StudyRecord
-from . import comparisons
+from . import bands, comparisons, curves
+from .bands import FIGURE_1
 from .comparisons import arms_of, attacks_of, how, title
 from .config import SECTION
 from .measures import SIGNIFICANT, WORST
@@ -46,18 +47,18 @@ ABOUT = About(
         "broken.",
     ),
 )
-FIGURE_1 = ("uniform-noise", "deepfool", WORST)  # the panels of the paper's Fig. 1; its Fig. 5 has all attacks
 COLUMNS = 3
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Accuracy and median ε; the worst case at every ε; differences to the baseline; signs of masked gradients."""
     rows = _rows(record)
-    return [_summary(record, rows), _worst(record, rows), *comparisons.tables(record, rows), _signs(record, rows)]
+    compared = [*bands.tables(record, rows), *comparisons.tables(record, rows)]
+    return [_summary(record, rows), _worst(record, rows), *compared, _signs(record, rows)]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
-    """Accuracy against ε: the panels of Fig. 1, then every attack as in Fig. 5."""
+    """Accuracy against ε: the panels of Fig. 1, every attack as in Fig. 5; and the differences to the baseline."""
     rows = _rows(record)
     attacks = attacks_of(rows)
     shown = [_curves(record, rows, attacks, "robustness-attacks", "Accuracy under every attack (like Fig. 5)")]
@@ -65,7 +66,7 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
         shown.insert(
             0, _curves(record, rows, FIGURE_1, "robustness-worst", "Noise, DeepFool and the worst case (like Fig. 1)")
         )
-    return shown
+    return [*shown, *bands.plots(record, rows)]
 
 
 def measured(record: StudyRecord) -> list[Measured]:
@@ -90,21 +91,30 @@ def _summary(record: StudyRecord, rows: pd.DataFrame) -> Table:
         clean = 100 * own.loc[own["quantity"] == "clean_accuracy", "value"]
         cells = [record.label(arm), over_seeds(clean)]
         for attack in attacks:
-            medians = own[(own["quantity"] == "median_epsilon") & (own["attack"] == attack)]["value"]
-            seeds = own["seed"].nunique()
+            medians, seeds = _medians(own, attack), own["seed"].nunique()
             reached = "" if len(medians) == seeds else f" (in {len(medians)} of {seeds})"
             cells.append(over_seeds(medians) + reached if len(medians) else "> all")
         body.append((*cells, str(own["seed"].nunique())))
     return Table(
         "robustness-summary",
         "Accuracy, and the ε that breaks half of the images",
-        "Mean ± standard deviation over training seeds; accuracy in percent of the attacked images. Median ε: the "
-        f"median over images of the smallest ε of the sweep ({norm} norm, images in [0, 1]) that breaks them, 0 for "
-        "those that are wrong as they are. "
+        "Mean ± standard deviation over training seeds; accuracy in percent of the attacked images. Median ε: where a "
+        f"network's accuracy first falls to one half ({norm} norm, images in [0, 1]), by straight lines over log ε "
+        "between the sweep's ε, and over ε up to its first; 0 where no more than half are right as they are. "
         f"{how(rows)}.",
         ("Augmentation", "Accuracy (%)", *(f"{title(attack)}, median ε" for attack in attacks), "seeds"),
         tuple(body),
     )
+
+
+def _medians(own: pd.DataFrame, attack: str) -> pd.Series:
+    """Of one arm's networks the ε that breaks half of the images, of those that have one."""
+    clean = own[own["quantity"] == "clean_accuracy"].set_index("seed")["value"]
+    accuracy = own[(own["quantity"] == "accuracy") & (own["attack"] == attack) & (own["epsilon"] > 0)]
+    found = []
+    for seed, of_seed in accuracy.sort_values("epsilon").groupby("seed"):
+        found.append(curves.half([0.0, *of_seed["epsilon"]], [clean[seed], *of_seed["value"]]))
+    return pd.Series([epsilon for epsilon in found if epsilon is not None], dtype=float)
 
 
 def _worst(record: StudyRecord, rows: pd.DataFrame) -> Table:

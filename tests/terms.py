@@ -1,11 +1,13 @@
 """Numbers an image, as networks of a study would have them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mixlens.analysis.interface import Arm
 from mixlens.analysis.statistics.effect import Measured
+from mixlens.analysis.statistics.family import family_of
 from mixlens.analysis.store.record import StudyRecord
 from mixlens.reports.front import front_page
 
@@ -26,4 +28,10 @@ def measured(quantity, values, *, front="", factor=1.0, unit="", spread=0.0, stu
 def front_of(answers, *augmentations):
     """The front page of a study named ``s``."""
     settings = {"augmentations": augmentations}
-    return front_page(StudyRecord(Path(), "s", "", settings, "", Path(), ()), answers)
+    record = StudyRecord(Path(), "s", "", settings, "", Path(), (), family=family_of(answers))
+    return front_page(record, answers)
+
+
+def in_family(record, section, figures):
+    """A study whose report has this section alone: the differences that its tables show."""
+    return replace(record, family=family_of({section: figures.measured(record)}))

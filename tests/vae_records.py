@@ -120,7 +120,8 @@ def _with_information(record):
                 )
             write_rows(run, rows, 12.0)
             arrays = run.read_arrays()
-            run.write_arrays({**arrays, "rate_mixture": INFORMATION["rate_mixture"] * arrays["rate"]})
+            terms = {name: INFORMATION[name] * arrays["rate"] for name in ("rate_gaussian", "rate_mixture")}
+            run.write_arrays({**arrays, **terms})
     made = Run(record.runs / "vae-oracle-0")
     made.path.mkdir()
     made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..analysis.interface import PaperValues, Printed
 from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines, picture_grid
 from ..analysis.presentation.names import colours, short
-from ..analysis.presentation.numbers import difference, number, over_seeds
+from ..analysis.presentation.numbers import change, column, number, over_seeds
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.seeds import sd
@@ -36,6 +36,8 @@ COMPARED = {
     "latents_canonical": "I(Z_A;Z_X), canonical",
     "mse": "MSE",
 }
+OTHERS = {"rate_gaussian": "Gaussian-marginal rate"}
+NO_MEAN = "latents_canonical"  # of those compared, the one that is no mean over images
 TIGHTEST = ("rate_mixture", "I(Z_A;X), mixture-marginal rate")  # of the upper bounds
 LINEAR = {"rate": "linear_rate", "mse": "linear_mse"}  # quantity → the same of the linear VAE
 SELF, INDEPENDENT = "self", "independent"
@@ -87,7 +89,7 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Table 1 with the paper's values beside ours, the differences to the baseline, and what the rates leave open."""
     rows = _rows(record)
     lines = _lines(record, rows)
-    shown = [_table_1(rows, lines, printed), _differences(rows, lines), *bounds_figures.tables(rows, lines)]
+    shown = [_table_1(rows, lines, printed), _differences(record, rows, lines), *bounds_figures.tables(rows, lines)]
     return [*shown, _quality(rows, lines, _linear(record))] if "neg_elbo" in set(rows["quantity"]) else shown
 
 
@@ -115,9 +117,11 @@ def measured(record: StudyRecord) -> list[Measured]:
 
     The tightest upper bound leads.
     """
-    there = set(_rows(record)["quantity"])
+    rows = _rows(record)
+    there = set(rows["quantity"])
     headings = dict([TIGHTEST] if TIGHTEST[0] in there else []) | {name: text for name, (text, _) in QUANTITIES.items()}
-    return [
+    headings |= {name: f"I(Z_A;X), {text}" for name, text in OTHERS.items() if name in there}
+    shown = [
         Measured(
             quantity,
             heading,
@@ -128,6 +132,12 @@ def measured(record: StudyRecord) -> list[Measured]:
         )
         for place, (quantity, heading) in enumerate(headings.items())
     ]
+    if NO_MEAN in there:
+        chosen = rows[(rows["quantity"] == NO_MEAN) & (rows["pair"] == INDEPENDENT)]
+        columns = (chosen["arm"], chosen["seed"], chosen["value"])
+        terms = {(arm, int(seed)): np.array([value], float) for arm, seed, value in zip(*columns, strict=True)}
+        shown.append(Measured(NO_MEAN, COMPARED[NO_MEAN], "nats", terms, figure="vae-range"))
+    return shown
 
 
 def _linear(record: StudyRecord) -> dict[str, float]:
@@ -156,15 +166,16 @@ def _table_1(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues) ->
     header = ["Augmentation"]
     for heading, _ in QUANTITIES.values():
         header += [heading, "paper"] if printed else [heading]
-    body = []
-    for line in lines:
-        cells, own = [line.name], {quantity: of(rows, line, quantity)["value"] for quantity in QUANTITIES}
-        for quantity, values in own.items():
-            cells.append(over_seeds(values))
+    body, found = [], {name: [of(rows, line, name)["value"] for line in lines] for name in QUANTITIES}
+    shown = {name: column(values) for name, values in found.items()}
+    for place, line in enumerate(lines):
+        cells = [line.name]
+        for quantity in QUANTITIES:
+            cells.append(shown[quantity][place])
             if printed:
                 paper = _printed(printed, line, quantity)
                 cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
-        body.append((*cells, str(len(own["rate"]))))
+        body.append((*cells, str(len(found["rate"][place]))))
     rows = rows[rows["quantity"].isin(list(QUANTITIES))]
     images = ", ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     errors = ", ".join(f"{rows.loc[rows['quantity'] == quantity, 'stderr'].max():.2g}" for quantity in QUANTITIES)
@@ -212,23 +223,19 @@ def _printed(printed: PaperValues, line: Line, quantity: str) -> Printed | None:
     return printed.get(line.arm.augmentation, {}).get(quantity)
 
 
-def _differences(rows: pd.DataFrame, lines: Sequence[Line]) -> Table:
+def _differences(record: StudyRecord, rows: pd.DataFrame, lines: Sequence[Line]) -> Table:
     compared = {quantity: heading for quantity, heading in COMPARED.items() if quantity in set(rows["quantity"])}
     body = []
     for line in lines:
-        if line.arm.is_baseline:
-            continue
-        cells = [line.name]
-        for quantity in compared:
-            pair = (line, Line(line.arm.baseline, INDEPENDENT, ""))
-            ours, baseline = (of(rows, each, quantity).set_index("seed")["value"] for each in pair)
-            cells.append(difference((ours - baseline).dropna()))
-        body.append(tuple(cells))
+        if not line.arm.is_baseline:
+            changes = (record.family.of(SECTION.name, quantity, line.arm) for quantity in compared)
+            body.append((line.name, *map(change, changes)))
     caption = (
-        "Difference to the baseline's second training, which shares each seed's initial weights and order of images: "
-        "mean over seeds and its 95% Student t interval, each difference by itself (not corrected for their number). "
-        "↑ or ↓ where the interval leaves out zero; with fewer than three seeds one cannot tell."
+        "Difference to the baseline's second training, which shares each seed's initial weights and order of images, "
+        "with its 95% interval, judged as the summary says."
     )
+    if NO_MEAN in compared:
+        caption += f" Of {COMPARED[NO_MEAN]}, which is no mean over images, the interval is over seeds alone."
     header = ("Augmentation", *compared.values())
     return Table("vae-differences", "Differences to the baseline", caption, header, tuple(body))
 

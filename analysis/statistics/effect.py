@@ -23,7 +23,11 @@ Terms = Mapping[tuple[Arm, int], np.ndarray[Any, Any]]  # (arm, seed) → an arr
 
 @dataclass(frozen=True)
 class Measured:
-    """A quantity that is a mean over images, as every network of a study has it."""
+    """A quantity that is a mean over images, as every network of a study has it.
+
+    Of a quantity that is no such mean, such as a correlation, the terms are one number a network: its differences are
+    known over seeds alone.
+    """
 
     quantity: str
     title: str
@@ -39,7 +43,8 @@ class Measured:
 class Effect:
     """What one augmentation changes against another: the mean difference, its error over seeds *and* images.
 
-    ``low``, ``high`` and ``p`` (two-sided) are None with fewer than `ENOUGH_SEEDS` seeds: one cannot tell.
+    With fewer than `ENOUGH_SEEDS` seeds one cannot tell what other trainings would give: ``p`` (two-sided) is None, and
+    the interval is over images alone, of these networks; None where there are no images to go over either.
     """
 
     value: float
@@ -50,6 +55,7 @@ class Effect:
     images: int
     over_seeds: float = 0.0  # the parts of its variance: of the seeds' mean, and of the images'
     over_images: float = 0.0
+    adjusted: float | None = None  # p after Holm's correction, of a difference that is judged among others
 
     def chance_of(self, bound: float) -> float | None:
         """p (one-sided) of a difference as far above ``bound`` as this, where the true one is at most ``bound``.
@@ -74,19 +80,29 @@ class Effect:
     def _half(self, log_p: float) -> float:
         """Half the width of the interval that leaves out a share p."""
         tail = math.exp(log_p) / 2
-        seeds, images = student.isf(tail, self.seeds - 1), normal.isf(tail)
-        return math.sqrt(seeds**2 * self.over_seeds + images**2 * self.over_images)
+        seeds = student.isf(tail, self.seeds - 1) if self.over_seeds else 0.0
+        return math.sqrt(seeds**2 * self.over_seeds + normal.isf(tail) ** 2 * self.over_images)
+
+    @property
+    def turned(self) -> Effect:
+        """The second less the first."""
+        if self.low is None or self.high is None:
+            return replace(self, value=-self.value)
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
     @property
     def direction(self) -> int:
-        """1 or −1 where the interval or the corrected p leaves out zero, 0 where one cannot tell."""
-        if self.p is None or self.p >= 1 - LEVEL:
+        """1 or −1 where the corrected p says so, else 0: also of a difference that is not judged among others."""
+        if self.adjusted is None or self.adjusted >= 1 - LEVEL:
             return 0
         return 1 if self.value > 0 else -1
 
 
-def effect(measured: Measured, first: Arm, second: Arm) -> Effect | None:
+def effect(measured: Measured, first: Arm, second: Arm, *, as_given: bool = False) -> Effect | None:
     """The first arm minus the second, paired by seed and image; None where no seed has both on like images.
+
+    ``as_given``: the question is of these networks, such as two checkpoints, not of other trainings, so that fewer than
+    `ENOUGH_SEEDS` of them have a p too, over images alone.
 
     Its variance is that of the two-level bootstrap, which draws seeds and images with replacement (Owen 2007), in
     closed form and without its bias for few seeds: a + b, a = s²(seeds' means)/S, b = s²(images' means)/N. The interval
@@ -106,12 +122,12 @@ def effect(measured: Measured, first: Arm, second: Arm) -> Effect | None:
         [np.subtract(terms[first, seed], terms[second, seed], dtype=float) for seed in seeds]
     )
     count, images = differences.shape
-    value = float(differences.mean())
-    if count < ENOUGH_SEEDS or images < 2:
-        return Effect(value, None, None, None, count, images)
-    over_seeds = float(differences.mean(1).var(ddof=1)) / count
-    over_images = float(differences.mean(0).var(ddof=1)) / images
-
+    value, enough = float(differences.mean()), count >= ENOUGH_SEEDS
+    over_seeds = float(differences.mean(1).var(ddof=1)) / count if enough else 0.0
+    over_images = float(differences.mean(0).var(ddof=1)) / images if images > 1 else 0.0
     plain = Effect(value, None, None, None, count, images, over_seeds, over_images)
+    if not enough and images == 1:
+        return plain
     width = plain._half(math.log(1 - LEVEL))
-    return replace(plain, low=value - width, high=value + width, p=plain._two_sided(abs(value)))
+    p = plain._two_sided(abs(value)) if enough or as_given else None
+    return replace(plain, low=value - width, high=value + width, p=p)

@@ -9,14 +9,14 @@ from .effect import Effect
 
 
 def holm(effects: Sequence[Effect]) -> list[Effect]:
-    """The same effects with p corrected for their number, so that together they are wrong at 1 − LEVEL.
+    """The same effects with `Effect.adjusted`, p corrected for their number: together they are wrong at 1 − LEVEL.
 
     The intervals stay each by itself.
     """
     known = [index for index, effect in enumerate(effects) if effect.p is not None]
     corrected = list(effects)
     for index, p in zip(known, adjusted([p for effect in effects if (p := effect.p) is not None]), strict=True):
-        corrected[index] = replace(effects[index], p=p)
+        corrected[index] = replace(effects[index], adjusted=p)
     return corrected
 
 

@@ -20,6 +20,7 @@ from ..interface import Arm, Row, Study
 from ..presentation.names import label
 from ..schema import from_stored, shown
 from ..statistics.effect import Terms
+from ..statistics.family import Family
 from .results import read_result, read_rows, table
 from .runs import ENVIRONMENT, HISTORY, RESULT, Run, parse_json
 
@@ -59,6 +60,7 @@ class StudyRecord:
     roots: Mapping[str, Path] = field(default_factory=dict)  # of tasks whose runs lie elsewhere
     studies: Mapping[str, str] = field(default_factory=dict)  # task → the study that it belongs to, if not the first
     parts: tuple[StudyRecord, ...] = ()  # the studies it was combined from
+    family: Family = Family()  # the differences that its report shows; none before there is one
 
     @property
     def study(self) -> str:
@@ -121,9 +123,11 @@ class StudyRecord:
     def table(self, section: str) -> pd.DataFrame:
         """A section's rows as a table: columns as in `Row`, one for each of their params, and ``arm``.
 
-        What a row's params lack is NaN. Raises InputError as `rows`.
+        Arms follow each other as the study lists them. What a row's params lack is NaN. Raises InputError as `rows`.
         """
+        place = {arm: number for number, arm in enumerate(self.arms)}
         rows = [row for row in self._rows if row.section == section]
+        rows.sort(key=lambda row: place.get(Arm(row.study, row.augmentation), len(place)))
         return table(rows).assign(arm=pd.Series([Arm(row.study, row.augmentation) for row in rows], dtype=object))
 
     def terms(self, section: str, array: str, **params: Any) -> Terms:

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from terms import in_family
 
 from mixlens.analysis.interface import Printed, Row
 from mixlens.analysis.presentation.svg import plain_svg, svg
 from mixlens.analysis.store.record import StudyRecord, TaskRecord
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
+from mixlens.calibration import figures
 from mixlens.calibration.config import SOFTNESS
 from mixlens.calibration.figures import measured, plots, tables
 from mixlens.reports import paper
@@ -116,7 +118,11 @@ def study(tmp_path):
                     for part, values in zip(("confidence", "accuracy", "count"), bins, strict=True)
                 }
                 terms = "nll" if human == "none" else "human_model"
-                arrays |= {f"{temperature}:{terms}": np.full(50, 0.5 + seed) for temperature in SOFTNESS}
+                arrays |= {
+                    f"{row.params['temperature']}:{terms}": np.full(50, row.value)
+                    for row in rows_of(name, augmentation, seed, human)
+                    if row.quantity == terms and "stratum" not in row.params and not row.params.get("smoothing")
+                }
                 if human != "none":
                     arrays["temperatures"] = np.array([0.5, 1.0, 2.0])
                     smoothings = SMOOTHING if human != "probabilities" else ()
@@ -144,7 +150,7 @@ def study(tmp_path):
 
 def of(record, printed=None):
     """The record's tables by name."""
-    made = tables(record, printed or {})
+    made = tables(in_family(record, "calibration", figures), printed or {})
     for table in made:
         assert all(len(row) == len(table.header) for row in table.rows), table.name
         assert table.title
@@ -234,7 +240,9 @@ def test_probabilities_have_a_finite_direction_and_no_halves(study):
 def test_a_single_seed_has_no_spread(study):
     made = of(study(seeds=1))
     assert made["table-6"].rows[0][1:4] == ("0.7", "∞ (99.0% of images)", "1.05")
-    assert made["differences"].rows == (("MixUp", "−0.31 (cannot tell)", "0.02 (cannot tell)", "−0.1 (cannot tell)"),)
+    assert made["differences"].rows == (
+        ("MixUp", *(f"{one} [{one}, {one}] (images alone)" for one in ("−0.31", "+0.02", "−0.1"))),
+    )
     assert made["orders"].rows[0] == ("D(human‖model)", "MixUp ~ Baseline", "Baseline ~ MixUp", "MixUp ~ Baseline")
     assert made["labels"].rows[1][:3] == ("Baseline, scaled", "1.5", "0.4")
 
@@ -249,15 +257,15 @@ def test_differences_are_taken_within_seeds(study):
     """
     table = of(study())["differences"]
     assert table.header == ("Augmentation", *SOFTNESS)
-    differences = ("−0.300 [−0.325, −0.275] ↓", "+0.000 [−0.050, +0.050]", "−0.110 [−0.135, −0.085] ↓")
+    differences = ("−0.300 [−0.325, −0.275] ↓ p < .001", "0.000 [−0.050, +0.050]", "−0.110 [−0.135, −0.085]")
     assert table.rows == (("MixUp", *differences),)
     assert "no matter of softer outputs" in table.caption
 
 
-@pytest.mark.parametrize(("lost", "means"), [(2, ("−0.305", "0.01", "−0.105")), (0, ("−0.295", "−0.01", "−0.115"))])
+@pytest.mark.parametrize(("lost", "means"), [(2, ("−0.305", "+0.01", "−0.105")), (0, ("−0.295", "−0.01", "−0.115"))])
 def test_a_seed_without_its_baseline_is_left_out_of_the_differences(study, lost, means):
     table = of(study(without=[("baseline", lost)]))["differences"]
-    assert table.rows == (("MixUp", *(f"{mean} (cannot tell)" for mean in means)),)
+    assert table.rows == (("MixUp", *(f"{mean} [{mean}, {mean}] (images alone)" for mean in means)),)
 
 
 def test_a_study_without_the_baseline(study, tmp_path):

@@ -1,14 +1,18 @@
+import math
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from terms import in_family
 
 from mixlens.analysis.interface import Arm, Printed, Row
 from mixlens.analysis.presentation.names import colours
+from mixlens.analysis.statistics.proportion import proportion
 from mixlens.analysis.store.record import TaskRecord, read_record, write_record
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
+from mixlens.classifier import figures
 from mixlens.classifier.figures import PANELS, plots, tables
 from mixlens.reports import paper
 from mixlens.reports.report import write_report
@@ -55,10 +59,13 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000):
                     ]
                 )
             facts = (measured, "other", "classifier", "photos", "test", augmentation, "preact-resnet18", seed)
-            row = Row(*facts, "accuracy", value, "fraction", n, {}, (value * (1 - value) / n) ** 0.5)
+            low, high = proportion(round(value * n), n).interval[:2]
+            row = Row(*facts, "accuracy", value, "fraction", n, {}, (value * (1 - value) / n) ** 0.5, low, high)
             loss = replace(row, quantity="nll", value=1 - value, unit="nats", stderr=5.0)
             right = np.arange(n) < round(value * n)
-            run(measured, "classifier-measure", (network,), (row, loss)).write_arrays({"accuracy": right})
+            run(measured, "classifier-measure", (network,), (row, loss)).write_arrays(
+                {"accuracy": right, "logits": np.zeros((n, 10))}
+            )
     settings = {"data": "cifar10", "seeds": [0, 1, 2], "augmentations": list(accuracies), "sections": ["classifier"]}
     settings["train_size"] = None
     study = folder / "study"
@@ -69,7 +76,7 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000):
 
 
 def lines(record, printed):
-    (table,) = tables(record, printed)
+    (table,) = tables(in_family(record, "classifier", figures), printed)
     assert all(len(row) == len(table.header) for row in table.rows)
     return {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
 
@@ -78,7 +85,7 @@ def lines(record, printed):
 
 
 def test_the_table_holds_means_deviations_differences_and_the_papers_values(record):
-    """Of mixup the differences are 2, 2.1, 1.9 points: 2 ± 4.303 · 0.1 / √3; of fmix −1, 1, −1: ± 2.87."""
+    """Of mixup the differences are 2, 2.1, 1.9 points: 4.303 · 0.1 / √3 over seeds; of fmix −1, 1, −1: 2.87."""
     found = lines(record, paper.VALUES["classifier"])
     assert found["Baseline"] == {
         "Augmentation": "Baseline",
@@ -89,10 +96,16 @@ def test_the_table_holds_means_deviations_differences_and_the_papers_values(reco
         "seeds": "3",
     }
     assert found["MixUp"]["Accuracy (%)"] == "93.0 ± 1.0"
-    assert found["MixUp"]["to the baseline"] == "+2.00 [+1.75, +2.25] ↑"
+    right, base = (
+        np.arange(1000)[:, None] < [round(1000 * value) for value in ACCURACIES[name].values()]
+        for name in ("mixup", "baseline")
+    )
+    images = 100 * np.subtract(right, base, dtype=float).mean(1).std(ddof=1) / math.sqrt(1000)
+    half = math.hypot(4.302653 * 0.1 / math.sqrt(3), 1.959964 * images)
+    assert found["MixUp"]["to the baseline"] == f"+2.00 [+{2 - half:.2f}, +{2 + half:.2f}] ↑ p = .002"
     assert found["MixUp"]["paper"] == "95.66 ± 0.11"
     assert found["MixUp"]["NLL"] == "0.070 ± 0.010"
-    assert found["FMix"]["to the baseline"] == "−0.3 [−3.2, +2.5]"
+    assert re.fullmatch(r"−0\.3 \[−3\.\d, \+2\.\d\] p = \.\d\d", found["FMix"]["to the baseline"])
     assert list(found) == ["Baseline", "MixUp", "FMix"]
 
 
@@ -126,19 +139,20 @@ def test_the_caption_says_over_what(record):
 def test_differences_are_of_the_same_seed_and_not_of_the_same_place(tmp_path):
     """Were they of the same place, they would differ by 1, 1, −2 points; of the same seed it is always 1."""
     values = {"baseline": {0: 0.8, 1: 0.9, 2: 0.85}, "mixup": {2: 0.86, 0: 0.81, 1: 0.91}}
-    assert lines(make_record(tmp_path, values), {})["MixUp"]["to the baseline"].startswith("+1 [+1, +1]")
+    assert lines(make_record(tmp_path, values), {})["MixUp"]["to the baseline"].startswith("+1.00 [+0.65, +1.35]")
 
 
 def test_a_seed_without_a_baseline_is_left_out_of_the_difference_alone(tmp_path):
     values = {"baseline": {0: 0.8, 1: 0.9}, "mixup": {0: 0.81, 1: 0.93, 2: 0.99}}
     found = lines(make_record(tmp_path, values), {})["MixUp"]
-    assert found["to the baseline"] == "2 (cannot tell)"
+    assert re.fullmatch(r"\+2\.00 \[.*\] \(images alone\)", found["to the baseline"])
     assert found["seeds"] == "3"
 
 
 def test_one_seed_has_no_spread_and_no_verdict(tmp_path):
     found = lines(make_record(tmp_path, {"baseline": {0: 0.8}, "mixup": {0: 0.825}}), {})["MixUp"]
-    assert (found["Accuracy (%)"], found["to the baseline"], found["seeds"]) == ("82.5", "2.5 (cannot tell)", "1")
+    assert (found["Accuracy (%)"], found["seeds"]) == ("82.5 [80.0, 84.7]", "1"), "Wilson's interval"
+    assert re.fullmatch(r"\+2\.50 \[\+1\.\d\d, \+3\.\d\d\] \(images alone\)", found["to the baseline"])
 
 
 def test_without_a_baseline_there_is_no_difference(tmp_path):

@@ -85,6 +85,6 @@ def test_a_study_ends_with_its_first_page():
         "augmentation Rate (nats) Accuracy (%)",
         "Baseline 50.0020 ± 0.0020 —",
         "MixUp 40.0020 ± 0.0020 50.20 ± 0.20",
-        "−10 [−10, −10] ↓",
+        "−10 [−10, −10] ↓ p < .001",
         "Bound: lower with MixUp (by 10 nats).",
     ]

@@ -115,3 +115,11 @@ def test_a_closed_pipe_is_no_error(here):
 
 def test_names_keep_their_inner_spaces():
     assert Study(name="a b").name == "a b"
+
+
+def test_a_study_without_a_baseline_is_warned_of_once_before_it_runs(capsys, here):
+    assert main([*DEMO, "--augmentations", "mixup,fmix"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("demo has no baseline, so its report will show levels and compare nothing; add baseline to") == 1
+    assert main([*DEMO, "--augmentations", "baseline,fmix"]) == 0
+    assert "baseline" not in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_an_augmentation_may_be_written_as_it_was_asked_for(record):
 
 def test_the_command_prints_them(record, capsys):
     assert main(["compare", f"{record.folder}:baseline", f"{record.folder}:mixup"]) == 0
-    assert re.search(r"I\(Z_A;X\) \(nats\) +−10\.00 \[−10\.25, −9\.75\] ↓ +3 +1,000", capsys.readouterr().out)
+    assert re.search(r"I\(Z_A;X\) \(nats\) +−10\.00 \[−10\.25, −9\.75\] ↓ p < \.001 +3 +1,000", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mixlens.analysis.interface import Row
-from mixlens.analysis.store.record import StudyRecord
+from mixlens.analysis.statistics.proportion import proportion
+from mixlens.analysis.store.record import StudyRecord, TaskRecord
 from mixlens.reports.facts import facts, heading, warning
 
 
@@ -14,11 +17,19 @@ class Record(StudyRecord):
     """A study whose rows are the baseline's accuracies."""
 
     accuracies = ()
+    other = 0.99  # of MixUp
+    interval = (None, None)
+    classes = 10
+
+    def run(self, name):
+        logits = np.zeros((1, self.classes))
+        return SimpleNamespace(read_arrays=lambda *names: {"logits": logits})
 
     @property
     def _rows(self):
         base = Row("r", "s", "classifier", "cifar10", "test", "baseline", "net", 0, "accuracy", 0.0, "", 10_000)
-        other = replace(base, augmentation="mixup", value=0.99)
+        low, high = self.interval
+        other = replace(base, augmentation="mixup", value=self.other, ci_low=low, ci_high=high)
         return [other, *(replace(base, seed=seed, value=value) for seed, value in enumerate(self.accuracies))]
 
     def environments(self):
@@ -31,6 +42,12 @@ def study(*accuracies, **settings):
     record = Record(Path(), "s", "", known | {"classifier": classifier} | settings, "", Path(), ())
     object.__setattr__(record, "accuracies", accuracies)
     return record
+
+
+def near(record, **values):
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+    return warning(record)
 
 
 def test_the_box_says_data_network_schedule_and_what_it_reached():
@@ -63,6 +80,42 @@ def test_networks_far_below_the_papers_are_warned_of(accuracies, data, warned):
     assert bool(text) == warned
     if warned:
         assert f"{100 * sum(accuracies) / len(accuracies):.1f}% where the paper's has 94.63%" in text
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "classes", "warned"),
+    [(0.149, 10, True), (0.151, 10, False), (0.05, 10, True), (0.059, 100, True), (0.061, 100, False), (0.54, 2, True)],
+)
+def test_networks_within_five_points_of_chance_are_named(accuracy, classes, warned):
+    text = near(study(0.9, data="photos"), other=accuracy, classes=classes)
+    assert bool(text) == warned
+    if warned:
+        assert text.startswith(
+            f"Near chance, {100 / classes:.3g}% of {classes} classes: MixUp ({100 * accuracy:.1f}%)."
+        )
+
+
+def test_a_network_whose_interval_holds_chance_is_near_it_however_few_its_images():
+    """16 of 20 images right of two classes: 0.8; 12 of 20: Wilson's interval starts at 0.39."""
+    record = study(data="photos")
+    for right, warned in ((12, True), (16, False)):
+        low, high = proportion(right, 20).interval[:2]
+        assert bool(near(record, other=right / 20, classes=2, interval=(low, high))) == warned
+
+
+def test_both_warnings_stand_where_both_are_true():
+    text = warning(study(0.12, 0.13))
+    assert "Near chance, 10% of 10 classes: Baseline (12.0, 13.0%)" in text
+    assert "under-trained" in text
+
+
+def test_networks_that_were_brought_are_headed_as_such_and_not_called_under_trained():
+    loaded = TaskRecord("load-0", "classifier-load", "classifier", "", (), "done")
+    two = replace(study(0.5), tasks=(loaded, replace(loaded, name="load-1")))
+    object.__setattr__(two, "accuracies", (0.5,))
+    assert heading(two) == "2 networks measured as given, on cifar10"
+    assert heading(replace(two, tasks=(loaded,))).startswith("1 network measured")
+    assert warning(two) == ""
 
 
 def test_a_study_is_headed_by_its_title_or_by_what_it_is():

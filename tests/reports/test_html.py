@@ -1,11 +1,14 @@
 """Reports: one self-contained page, numbers written by one function, names escaped, nothing fetched."""
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from terms import in_family
+from vae_records import RATES
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import TaskRecord, read_record
@@ -88,7 +91,7 @@ def test_one_failed_seed_leaves_the_rest_of_the_report(tmp_path, make_record, ra
     assert "Baseline, paired with itself" not in lines
     assert lines["MixUp"][1].startswith("62.0 ±")
     assert lines["MixUp"][-1] == "2"
-    assert "cannot tell" in figures.tables(record, {})[1].rows[0][1]
+    assert "images alone" in figures.tables(in_family(record, "vae", figures), {})[1].rows[0][1]
     assert "1 of" in page
 
 
@@ -163,3 +166,79 @@ def test_the_papers_values_are_those_printed():
         "fmix": (83.67, 0.89),
         "fmix-official": (83.67, 0.89),
     }
+
+
+# one difference, one interval, one arrow
+
+
+class Cells(HTMLParser):
+    """The texts of table cells, and of list items in them, by the section of the page that they stand in."""
+
+    def __init__(self):
+        super().__init__()
+        self.section, self.found, self.opened = "", [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "section":
+            self.section = dict(attrs).get("id", "")
+        if tag in ("td", "th", "li", "small"):
+            self.opened.append([])
+
+    def handle_data(self, data):
+        for texts in self.opened:
+            texts.append(data)
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th", "li", "small"):
+            self.found.append((self.section, "".join(self.opened.pop()).strip()))
+
+
+@pytest.fixture(scope="module")
+def page(make_record, tmp_path_factory):
+    """Of the study ``record``."""
+    folder = tmp_path_factory.mktemp("page")
+    return write_report(make_record(folder, RATES), folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_same_difference_is_the_same_text_on_the_front_page_in_its_section_and_in_a_claim(page):
+    parser = Cells()
+    parser.feed(page)
+    shown = [(section, text) for section, text in parser.found if re.search(r"[+−]?[\d.]+ \[", text)]
+    judged = {(section, text) for section, text in shown if text.startswith("−10.00 [")}
+    same = "−10.00 [−10.25, −9.75] ↓ p < .001"
+    assert judged >= {("summary", same), ("vae", same)}
+    assert {text for section, text in judged if section == "summary"} == {same}
+    claims = [text for section, text in shown if section == "claims"]
+    assert "MixUp − Baseline, I(Z_A;X) (nats): −10.00 [−10.25, −9.75]; p < .001; the paper’s −7.67" in claims
+    fmix = {text for section, text in shown if text.startswith("−0.2 [") and section == "summary"}
+    assert len(fmix) == 1
+    assert fmix <= {text for section, text in shown if section == "vae"}
+    assert not any(arrow in text for section, text in shown if section == "claims" for arrow in "↑↓")
+
+
+def test_an_arrow_has_its_p_wherever_it_stands(page):
+    body = page.partition("<script")[0]
+    arrows = re.findall(r"\] [↑↓](.{6})", body)
+    assert arrows
+    assert all(re.match(r" p (=|&lt;) \.|\s", after) for after in arrows), set(arrows)
+
+
+def test_claims_stand_by_verdict_each_at_its_scale(page):
+    assert re.search(r"Agrees: 1.*I\(Z_A;X\) falls with MixUp", page, re.DOTALL)
+    assert "here: all training images, 3 seeds, 1,000 test images" in page
+
+
+def test_too_few_seeds_have_no_table_of_claims(tmp_path, make_record, rates):
+    record = make_record(tmp_path, {pair: values[:1] for pair, values in rates.items()})
+    page = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="claims"' not in page
+    assert "One cannot tell what augmentations do: that takes 3 seeds or more." in page
+    assert "(images alone)" in page
+
+
+def test_without_a_baseline_there_are_levels_alone(tmp_path, make_record, rates):
+    record = make_record(tmp_path, {pair: values for pair, values in rates.items() if pair[0] != "baseline"})
+    page = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No baseline was measured, so nothing is compared." in page
+    summary = page.partition('id="summary"')[2].partition("</section>")[0]
+    assert "[" not in summary.partition("</table>")[0]

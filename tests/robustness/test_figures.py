@@ -8,13 +8,16 @@ from helpers import checkerboards, record_of, tiny_dataset, tiny_study
 from matplotlib.figure import Figure
 from scipy.stats import binom
 from scipy.stats import t as student
+from terms import in_family
 
 from mixlens.analysis.presentation.numbers import difference, interval, number
 from mixlens.analysis.store.record import combine
 from mixlens.analysis.store.results import read_rows
 from mixlens.reports.compare import compare_studies
 from mixlens.reports.report import write_report
+from mixlens.robustness import figures
 from mixlens.robustness.comparisons import title
+from mixlens.robustness.curves import half
 from mixlens.robustness.figures import measured, plots, tables
 from mixlens.robustness.measures import SIGNIFICANT, WORST
 
@@ -23,6 +26,7 @@ EPSILONS = [0.0, 0.01, 0.03, 0.1]
 NAMES = [
     "robustness-summary",
     "robustness-worst-case",
+    "robustness-whole-curves",
     "robustness-differences",
     "robustness-pairs",
     "robustness-signs",
@@ -69,7 +73,7 @@ def full(study):
 
 def of(record):
     """The record's tables by name."""
-    made = tables(record, {})
+    made = tables(in_family(record, "robustness", figures), {})
     names = [table.name for table in made]
     assert names == [name for name in NAMES if name in names]
     assert {"robustness-summary", "robustness-worst-case", "robustness-signs"} <= set(names)
@@ -109,7 +113,7 @@ def spread(found, decimals=None):
 
 def test_the_summary(full):
     table = of(full)["summary"]
-    accuracy, medians = values(full), values(full, "median_epsilon")
+    accuracy = values(full)
     assert table.header[:3] == ("Augmentation", "Accuracy (%)", "FGSM, median ε")
     assert table.header[-2:] == ("Worst case, median ε", "seeds")
     assert [row[0] for row in table.rows] == ["Baseline", "MixUp"]
@@ -118,7 +122,8 @@ def test_the_summary(full):
         clean = pick(accuracy, augmentation=augmentation, epsilon=0, attack=WORST)["value"]
         assert row[1] == spread(100 * clean)
         for cell, attack in zip(row[2:-1], shown, strict=True):
-            found = pick(medians, augmentation=augmentation, attack=attack)["value"]
+            curves = pick(accuracy, augmentation=augmentation, attack=attack).groupby("seed")["value"]
+            found = pd.Series([half(EPSILONS, curve.tolist()) for _, curve in curves], dtype=float).dropna()
             reached = f" (in {len(found)} of 3)" if len(found) < 3 else ""
             assert cell == (spread(found) + reached if len(found) else "> all")
         assert row[-1] == "3"
@@ -158,19 +163,20 @@ def test_differences_to_the_baseline(full):
         curve = pick(accuracy, attack=attack).groupby("epsilon")["value"].mean()
         epsilon = (curve[1:] - curve[0.0] / 2).abs().idxmin()
         assert heading == f"{title(attack)}, ε = {epsilon:g} ({100 * curve[epsilon]:.0f}%)"
-        changes, up, down = [], 0, 0
+        changes, up, down, by_image = [], 0, 0, 0
         for seed in range(3):
             own, base = (broken(full, name, seed, attack, epsilon) for name in ("mixup", "baseline"))
             changes.append(100 * ((int(base.sum()) - int(own.sum())) / TEST_IMAGES))
+            by_image = by_image + 100 * np.subtract(base, own, dtype=float) / 3
             discordant, fewer = (own != base).sum(), min((own & ~base).sum(), (~own & base).sum())
             p = min(1.0, 2 * binom.cdf(fewer, discordant, 0.5)) if discordant else 1.0
             up += p < SIGNIFICANT and changes[-1] > 0
             down += p < SIGNIFICANT and changes[-1] < 0
         changes = pd.Series(changes)
-        mean, half = changes.mean(), student.ppf(0.975, 2) * changes.std(ddof=1) / math.sqrt(3)
+        over_seeds = student.ppf(0.975, 2) * changes.std(ddof=1) / math.sqrt(3)
+        mean, width = changes.mean(), math.hypot(over_seeds, 1.959964 * by_image.std(ddof=1) / math.sqrt(TEST_IMAGES))
         text, _, count = cell.partition("; ")
-        arrow = " ↑" if mean - half > 0 else " ↓" if mean + half < 0 else ""
-        assert text == interval(mean, mean - half, mean + half) + arrow
+        assert text == interval(mean, mean - width, mean + width), "an interval, and no arrow: it is not judged"
         assert count == f"{up} up, {down} down of 3"
 
 
@@ -208,12 +214,17 @@ def test_signs_at_the_end_of_the_scale(study):
 # plots
 
 
+def curves_of(record):
+    """The figures of accuracy against ε."""
+    return [plot for plot in plots(record, {}) if plot.name != "robustness-bands"]
+
+
 def lines(axis):
     return {line.get_label(): line.get_xydata() for line in axis.get_lines() if not line.get_label().startswith("_")}
 
 
 def test_curves(full):
-    worst, attacks = plots(full, {})
+    worst, attacks = curves_of(full)
     assert (worst.name, attacks.name) == ("robustness-worst", "robustness-attacks")
     accuracy = values(full)
     for plot, shown in (
@@ -245,7 +256,7 @@ def bands(axis):
 
 
 def test_bands_are_the_standard_deviation_over_seeds(full):
-    _, plot = plots(full, {})
+    _, plot = curves_of(full)
     accuracy = pick(values(full), augmentation="baseline", attack="fgsm").groupby("epsilon")["value"]
     band = bands(plot.figure.axes[0])[0]
     for epsilon, (low, high) in band.items():
@@ -256,23 +267,24 @@ def test_bands_are_the_standard_deviation_over_seeds(full):
 
 def test_with_a_single_seed_bands_are_wilsons(study):
     record = study(seeds=1)
-    for plot in plots(record, {}):
+    for plot in curves_of(record):
         assert "Wilson's 95% interval over images" in plot.caption
     rows = {
         row.params["epsilon"]: row
         for row in record.rows()
         if row.quantity == "accuracy" and row.augmentation == "baseline" and row.params["attack"] == "fgsm"
     }
-    for epsilon, (low, high) in bands(plots(record, {})[1].figure.axes[0])[0].items():
+    for epsilon, (low, high) in bands(curves_of(record)[1].figure.axes[0])[0].items():
         assert (low, high) == pytest.approx((rows[epsilon].ci_low, rows[epsilon].ci_high))
     made = of(record)
     assert "±" not in "".join(made["worst-case"].rows[0]), "no spread of one seed"
-    assert all("(cannot tell)" in cell for cell in made["differences"].rows[0][1:])
+    assert all("[" in cell and "of 1" in cell for cell in made["differences"].rows[0][1:])
+    assert all(row[1].endswith("(images alone)") for row in made["whole-curves"].rows)
     assert made["summary"].rows[0][-1] == "1"
 
 
 def test_the_axis_is_linear_to_the_first_epsilon(full):
-    for plot in plots(full, {}):
+    for plot in curves_of(full):
         axis = [axis for axis in plot.figure.axes if axis.get_visible()][-1]
         assert axis.get_xscale() == "symlog"
         assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "0.01", "0.1"]
@@ -282,7 +294,7 @@ def test_the_axis_is_linear_to_the_first_epsilon(full):
 def test_every_column_has_an_epsilon_axis(study):
     """Five panels in two rows of three: the third of the first row has none below it."""
     attacks = ["L2PGD(steps=3)", "FGM", "L2DeepFoolAttack(steps=20,candidates=3)", "L2AdditiveUniformNoiseAttack"]
-    (plot,) = plots(study(seeds=1, robustness={"attacks": attacks, "epsilons": [0.0, 0.2, 1.0]}), {})
+    (plot,) = curves_of(study(seeds=1, robustness={"attacks": attacks, "epsilons": [0.0, 0.2, 1.0]}))
     assert [axis.get_visible() for axis in plot.figure.axes] == [True] * 5 + [False]
     assert [text.get_text() for text in plot.figure.axes[2].get_xticklabels()] == ["0", "1"]
 
@@ -315,7 +327,7 @@ def test_nested_worst(study, tmp_path):
     made = drawn(record, tmp_path)
     assert made["summary"].header == ("Augmentation", "Accuracy (%)", "Worst case, median ε", "seeds")
     assert len(made["worst-case"].rows) == 5
-    (plot,) = plots(record, {})
+    (plot,) = curves_of(record)
     assert plot.name == "robustness-attacks"
     assert [axis.get_title(loc="left") for axis in plot.figure.axes] == ["Worst case"]
     nested = of(study(seeds=1, robustness={"protocol": "nested", "epsilons": epsilons}))
@@ -356,7 +368,7 @@ def test_attacks_of_ones_own(study, tmp_path):
     assert headings[0] == "L2ProjectedGradientDescentAttack (steps=3), median ε"
     assert headings[2] == "L2DeepFoolAttack (candidates=3,steps=20), median ε"
     assert "(L2 norm" in made["summary"].caption
-    (plot,) = plots(record, {})
+    (plot,) = curves_of(record)
     assert plot.name == "robustness-attacks", "the paper's panels have other attacks"
 
 
@@ -366,7 +378,8 @@ def test_a_seed_of_the_baseline_is_missing(study):
     lost = pick(values(record), augmentation="baseline", seed=2)["run"].iloc[0]
     partial = replace(record, tasks=tuple(task for task in record.tasks if task.name != lost))
     cells = of(partial)["differences"].rows[0][1:]
-    assert all(cell.endswith("of 2") and "(cannot tell)" in cell for cell in cells)
+    assert all(cell.endswith("of 2") for cell in cells)
+    assert all(row[1].endswith("(images alone)") for row in of(partial)["whole-curves"].rows)
 
 
 @pytest.mark.parametrize(("count", "n"), [(11, 24), (9997, 10000)])
@@ -408,7 +421,7 @@ def other(study):
 def test_studies_with_other_attacks_and_epsilons_stand_side_by_side(study, other, order):
     records = [study(), other][::order]
     record = combine(records, mixed=True)
-    found = {table.name: table for table in tables(record, {})}
+    found = {table.name: table for table in tables(in_family(record, "robustness", figures), {})}
     differences = {row[0]: row[1:] for row in found["robustness-differences"].rows}
     assert all("up" in cell for row in differences.values() for cell in row if cell != "—")
     assert plots(record, {})

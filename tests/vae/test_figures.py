@@ -1,9 +1,11 @@
 """Table 1 and its differences from rows and arrays, against numbers by hand."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from terms import in_family
 
 from mixlens.analysis.interface import Row
 from mixlens.analysis.store.record import TaskRecord
@@ -25,19 +27,19 @@ def test_table_1_holds_means_deviations_and_the_papers_values(record):
 
 
 def test_differences_are_paired_by_seed_and_marked_only_where_they_stand(record):
-    table = figures.tables(record, {})[1]
+    table = figures.tables(in_family(record, "vae", figures), {})[1]
     lines = {line[0]: line[1] for line in table.rows}
-    assert set(lines) == {"MixUp", "FMix"}
-    # MixUp − baseline: −10, −10.1, −9.9: mean −10, t(0.975, 2)·0.1/√3 = 0.248
-    assert lines["MixUp"] == "−10.00 [−10.25, −9.75] ↓"
-    assert lines["FMix"].startswith("−0.2 [")
-    assert not lines["FMix"].endswith(("↑", "↓"))
+    assert list(lines) == ["MixUp", "FMix"]
+    # MixUp − baseline: −10, −10.1, −9.9: mean −10, t(0.975, 2)·0.1/√3 = 0.248; p of t = 173, twice
+    assert lines["MixUp"] == "−10.00 [−10.25, −9.75] ↓ p < .001"
+    assert re.fullmatch(r"−0.2 \[.*\] p = .\d\d", lines["FMix"])
+    assert all("p" not in cell for line in table.rows for cell in line[2:]), "what leads is judged, the others are not"
 
 
 def test_fewer_than_three_seeds_cannot_tell(tmp_path, make_record, rates):
     record = make_record(tmp_path, {pair: values[:2] for pair, values in rates.items()})
-    for line in figures.tables(record, {})[1].rows:
-        assert all("cannot tell" in cell for cell in line[1:])
+    for line in figures.tables(in_family(record, "vae", figures), {})[1].rows:
+        assert all(cell.endswith("(images alone)") for cell in line[1:])
 
 
 def test_a_study_without_a_baseline_has_no_differences(tmp_path, make_record):
@@ -62,7 +64,20 @@ def test_the_tightest_bound_leads_where_there_is_one(record, with_information):
     assert [one.quantity for one in figures.measured(record) if one.front] == ["rate"]
     tight = figures.measured(with_information(record))
     assert [(one.quantity, one.front) for one in tight if one.front] == [("rate_mixture", "Upper bound on information")]
-    assert [one.quantity for one in tight] == ["rate_mixture", "rate", "rate_reconstruction", "mse"]
+    assert [one.quantity for one in tight] == ["rate_mixture", "rate", "rate_reconstruction", "mse", "rate_gaussian"]
+
+
+def test_what_is_no_mean_over_images_is_known_over_seeds(record):
+    """Of each seed the same number: −1 nat with MixUp, −1.1 and −0.9."""
+    values = {("mixup", 0): 1.0, ("mixup", 1): 0.9, ("mixup", 2): 1.1}
+    for task in record.done("vae-measure"):
+        rows = read_rows(run := record.run(task.name))
+        value = values.get((rows[0].augmentation, rows[0].seed), 2.0)
+        write_rows(run, [*rows, replace(rows[0], quantity="latents_canonical", value=value)], 12.0)
+    table = figures.tables(in_family(replace(record), "vae", figures), {})[1]
+    place = table.header.index("I(Z_A;Z_X), canonical")
+    assert table.rows[0][place] == "−1.00 [−1.25, −0.75]"
+    assert "is over seeds alone" in table.caption
 
 
 def test_the_linear_vae_is_a_line(record):

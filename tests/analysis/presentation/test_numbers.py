@@ -5,7 +5,18 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from mixlens.analysis.presentation.numbers import difference, duration, interval, number
+from mixlens.analysis.presentation.numbers import (
+    chance,
+    change,
+    column,
+    difference,
+    duration,
+    extent,
+    interval,
+    level,
+    number,
+)
+from mixlens.analysis.statistics.effect import Effect
 from mixlens.analysis.statistics.level import ENOUGH_SEEDS
 from mixlens.analysis.statistics.seeds import sd
 
@@ -104,3 +115,62 @@ def test_intervals_show_signs():
 
 def test_durations():
     assert [duration(s) for s in (4.2, 725, 11245)] == ["4 s", "12 min 05 s", "3 h 07 min"]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (1e-12, "p < .001"),
+        (0.00099, "p < .001"),
+        (0.004, "p = .004"),
+        (0.0496, "p = .0496"),  # on its own side of .05
+        (0.04999, "p = .0499"),
+        (0.0503, "p = .050"),
+        (0.099, "p = .099"),
+        (0.123, "p = .12"),
+        (0.99, "p = .99"),
+        (1.0, "p > .99"),
+    ],
+)
+def test_a_p_is_never_zero_nor_on_the_other_side_of_the_level(p, text):
+    assert chance(p) == text
+
+
+def judged(value, low, high, adjusted, p=0.01):
+    return Effect(value, low, high, p, 3, 100, adjusted=adjusted)
+
+
+def test_a_difference_is_written_with_its_interval_its_arrow_and_the_p_that_allows_it():
+    assert change(judged(-6.4, -7.4, -5.3, 0.004)) == "−6.4 [−7.4, −5.3] ↓ p = .004"
+    assert change(judged(6.4, 5.3, 7.4, 0.004)) == "+6.4 [+5.3, +7.4] ↑ p = .004"
+    assert change(judged(6.4, 5.3, 7.4, 0.06)) == "+6.4 [+5.3, +7.4] p = .060", "no arrow that the p does not allow"
+    assert change(judged(6.4, 5.3, 7.4, None)) == "+6.4 [+5.3, +7.4]", "not judged"
+    assert change(judged(6.4, 5.3, 7.4, None, p=None)) == "+6.4 [+5.3, +7.4] (images alone)"
+    assert change(judged(6.4, None, None, None, p=None)) == "+6.4 (cannot tell)"
+    assert change(None) == "no baseline"
+    assert extent(judged(6.4, 5.3, 7.4, 0.004)) == "+6.4 [+5.3, +7.4]"
+
+
+def test_zero_has_no_sign():
+    assert interval(0.001, -0.5, 0.5) == "0.00 [−0.50, +0.50]"
+    assert extent(judged(0.0, None, None, None)) == "0"
+
+
+def test_what_one_network_reached():
+    assert level(87.031, 86.36, 87.68) == "87.03 [86.36, 87.68]"
+    assert level(100.0, 100.0, 100.0) == "100.00 [100.00, 100.00]"
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [
+        ([[1.0, 1.02], [0.9, 1.3]], ["1.010 ± 0.014", "1.100 ± 0.283"]),
+        ([[86.0, 86.0002], [80.0, 90.0]], ["86.0 ± 0.0", "85.0 ± 7.1"]),  # one more than the coarsest at most
+        ([[2.309], [2.31], []], ["2.309", "2.310", "—"]),
+        ([[25.0], [27.0]], ["25", "27"]),
+        ([[2.0, 2.0], [3.0, 3.0]], ["2 ± 0", "3 ± 0"]),
+        ([], []),
+    ],
+)
+def test_what_stands_below_each_other_has_the_same_decimals(cells, texts):
+    assert column([pd.Series(cell, dtype=float) for cell in cells]) == texts

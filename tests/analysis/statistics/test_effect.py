@@ -1,6 +1,7 @@
 """Two augmentations against each other over seeds and images, and many of such differences at once."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,9 +127,40 @@ def test_booleans_are_subtracted_as_numbers():
 
 
 def test_with_fewer_than_three_seeds_one_cannot_tell():
-    found = effect(measured(np.ones((2, 9)), np.zeros((2, 9))), "a", "b")
-    assert (found.value, found.low, found.p, found.direction) == (1.0, None, None, 0)
-    assert change(found) == "1 (cannot tell)"
+    """What is known is how these networks differ on other images."""
+    first = np.random.default_rng(6).standard_normal((2, 400)) + 1
+    found = effect(measured(first, np.zeros((2, 400))), "a", "b")
+    half = 1.959964 * first.mean(0).std(ddof=1) / 20
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
+    assert (found.p, found.direction, found.chance_of(0.0)) == (None, 0, None)
+    assert change(found).endswith("] (images alone)")
+
+
+def test_of_networks_as_given_images_alone_decide():
+    """Two checkpoints right on 60 and 50 of 100 images, both on 40: z of the mean paired difference."""
+    first, second = np.zeros((1, 100)), np.zeros((1, 100))
+    first[0, :60], second[0, 20:70] = 1, 1
+    found = effect(measured(first, second), "a", "b", as_given=True)
+    spread = math.sqrt((0.3 - 0.1**2) * 100 / 99 / 100)  # 20 images for the first alone, 10 for the second
+    assert found.p == pytest.approx(2 * normal.sf(0.1 / spread))
+    assert found == replace(effect(measured(first, second), "a", "b"), p=found.p)
+    three = measured(np.ones((3, 9)), np.random.default_rng(0).random((3, 9)))
+    assert effect(three, "a", "b", as_given=True) == effect(three, "a", "b"), "enough of them are replicates"
+
+
+def test_of_one_number_a_network_seeds_alone_decide():
+    found = effect(measured(np.array([[1.0], [2.0], [4.0]]), np.zeros((3, 1))), "a", "b")
+    half = student.ppf(0.975, 2) * np.std([1, 2, 4], ddof=1) / math.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((7 / 3 - half, 7 / 3 + half))
+    few = effect(measured(np.array([[1.0], [2.0]]), np.zeros((2, 1))), "a", "b")
+    assert (few.value, few.low, few.p) == (1.5, None, None)
+    assert change(few) == "+1.5 (cannot tell)"
+
+
+def test_turned_it_is_the_difference_the_other_way():
+    rng = np.random.default_rng(7)
+    both = measured(rng.random((3, 50)), rng.random((3, 50)))
+    assert effect(both, "a", "b").turned == effect(both, "b", "a")
 
 
 def test_no_difference_at_all():

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..analysis.interface import Section, Study
-from ..analysis.schema import plain
 from ..analysis.store.record import StudyRecord
 from ..analysis.study.sections import installed_sections
 from .sections import sections_of
+from .settings import changed
 
 
 def commands_of(record: StudyRecord, section: str) -> list[str]:
@@ -44,10 +44,8 @@ def _shown(value: Any) -> str:
 
 def _flags(name: str, config: type, values: Mapping[str, Any]) -> Iterator[str]:
     """``--vae.epochs 12`` for each setting that is not the default."""
-    for field in dataclasses.fields(config):
-        value, flag = values.get(field.name, plain(field.default)), field.name.replace("_", "-")
-        if value == plain(field.default):
-            continue
+    for key, value in changed(config, values):
+        flag = key.replace("_", "-")
         if isinstance(value, bool):
             yield f"--{name}.{flag}" if value else f"--{name}.no-{flag}"
         else:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.interface import BASELINE, Arm
-from ..analysis.presentation.numbers import interval, number
+from ..analysis.presentation.numbers import change, interval, number
+from ..analysis.presentation.parts import Table
 from ..analysis.statistics.effect import Effect, Measured, effect
 from ..analysis.statistics.holm import holm
 from ..analysis.statistics.seeds import sd
@@ -91,6 +92,18 @@ def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], 
         shown = "points" if one.unit == "%" else one.unit
         columns.append(Column(section, one.front, one.title + unit, shown, cells, printed))
     return Front(tuple(map(record.label, arms)), tuple(columns), tuple(arms))
+
+
+def front_table(front: Front) -> Table:
+    """The front page as a table of texts: a column's question above its quantity, a value above its change."""
+    shown = [[_texts(column.cells[place]) for column in front.columns] for place in range(len(front.names))]
+    heads = (f"{column.question}\n{column.quantity}" for column in front.columns)
+    rows = tuple((name, *cells) for name, cells in zip(front.names, shown, strict=True))
+    return Table("summary", "Summary", CAPTION, ("Augmentation", *heads), rows if front.columns else ())
+
+
+def _texts(cell: Cell) -> str:
+    return (cell.value or "not measured") + (f"\n{change(cell.change)}" if cell.change else "")
 
 
 def _printed(section: str, one: Measured, arm: Arm) -> float | None:

@@ -1,7 +1,7 @@
 """How a table's columns are set: words at the left, numbers with their decimal points below each other.
 
-A cell becomes lines, and a line a list of texts, by turns shown and unseen: an unseen text takes the room of digits that
-the cell lacks and others of its column have. So a column stands at its right edge, whatever sets it.
+A cell becomes lines, and a line a list of texts, by turns shown and unseen: an unseen text takes the room of digits
+that the cell lacks and others of its column have. So a column stands at its right edge, whatever sets it.
 """
 
 from __future__ import annotations

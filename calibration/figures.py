@@ -142,7 +142,8 @@ def _reliability(record: StudyRecord, rows: DataFrame) -> Plot:
                     enough, few = images >= ENOUGH_IMAGES, (images > 0) & (images < ENOUGH_IMAGES)
                     style, name = {"color": palette[arm], "ms": 2.5}, None if count else record.label(arm)
                     axis.plot(confidence[enough], accuracy[enough], "o-", lw=1.1, label=name, **style)
-                    axis.plot(confidence[few], accuracy[few], "o", mfc="none", alpha=0.4, **style)
+                    if few.any():
+                        axis.plot(confidence[few], accuracy[few], "o", mfc="none", alpha=0.4, **style)
             axis.set_title(temperature, color=INK)
             axis.set_xlabel("confidence")
             axis.set_xlim(0, 1)

@@ -63,7 +63,7 @@ def _counted(texts: Iterable[str]) -> list[str]:
     counts = Counter(texts)
     if len(counts) == 1:
         return list(counts)
-    return [f"{text} ({count} tasks)" for text, count in counts.most_common()]
+    return [f"{text} ({count} task{'s' if count > 1 else ''})" for text, count in counts.most_common()]
 
 
 def _merged(versions: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -33,7 +33,13 @@ def _command(sections: Mapping[str, Section], section: Section, settings: Mappin
             words += [f"--{field.name.replace('_', '-')}", _shown(value)]
     for name in (*section.uses, section.name):
         words += _flags(name, sections[name].config, settings.get(name, {}))
-    return shlex.join(words)
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """For a shell; in double quotes where single ones would have to be broken for each that the word holds."""
+    plain = "'" in word and not any(letter in word for letter in '"$`\\!')
+    return f'"{word}"' if plain else shlex.quote(word)
 
 
 def _shown(value: Any) -> str:

@@ -34,7 +34,9 @@ def forest_plot(front: Front) -> Plot | None:
     across = len(columns) if len(columns) <= MOST else PANELS
     lines = -(-len(columns) // across)
     with drawing():
-        figure = Figure(figsize=(WIDTH, lines * (0.26 * len(compared) + 0.95)), layout="constrained")
+        names = [short(front.names[place], line=28) for place in compared]
+        line = 0.31 if any("\n" in name for name in names) else 0.26  # inches
+        figure = Figure(figsize=(WIDTH, lines * (line * len(compared) + 0.95)), layout="constrained")
         axes = figure.subplots(lines, across, squeeze=False, sharey=True)
         for axis in axes.flat[len(columns) :]:
             axis.set_visible(False)
@@ -49,7 +51,7 @@ def forest_plot(front: Front) -> Plot | None:
             axis.set_xlabel(f"difference{f' ({column.unit})' if column.unit else ''}", fontsize=8)
             axis.grid(axis="x")
         for row in axes:
-            row[0].set_yticks(range(len(compared)), [short(front.names[place], line=24) for place in compared])
+            row[0].set_yticks(range(len(compared)), names, fontsize=8)
             row[0].set_ylim(len(compared) - 0.5, -0.6)
     printed = any(value is not None for column in columns for value in column.printed)
     return Plot(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import fields
 from importlib.resources import files
+from itertools import count
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
-from ..analysis.presentation.columns import Column, Line, column
+from ..analysis.presentation.columns import Column, columns
 from ..analysis.presentation.lines import LONG, bound, pieces
 from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Equation, Table
@@ -50,21 +50,23 @@ class _Set:
     """A table as the page sets it: its columns, each with whether it is of numbers, and its lines of cells."""
 
     def __init__(self, table: Table) -> None:
-        columns = [column(cells) for cells in zip(*table.rows, strict=True)] or [Column(False, ())] * len(table.header)
-        self.table = table
-        self.numeric = [one.numeric for one in columns]
-        self.rows = [[_cell(one.cells[place]) for one in columns] for place in range(len(table.rows))]
+        laid = columns(table.header, table.rows)
+        self.numeric = [one.numeric for one in laid]
+        self.rows = [[_cell(one, place) for one in laid] for place in range(len(table.rows))]
 
 
-def _cell(lines: Sequence[Line]) -> Markup:
+def _cell(column: Column, place: int) -> Markup:
     """The first line in full size, others below it; what is unseen is written by the style alone."""
-    first, *others = (Markup("").join(_part(place, part) for place, part in enumerate(line)) for line in lines)
+    lines = column.cells[place]
+    if not column.numeric:
+        return words(lines[0][0], head=True)
+    first, *others = (Markup("").join(map(_part, count(), line)) for line in lines)
     return first + Markup("").join(Markup("<small>{}</small>").format(line) for line in others)
 
 
 def _part(place: int, part: str) -> Markup:
     if place % 2 == 0:
-        return words(part, head=True)
+        return escape(part)
     return Markup('<i data-room="{}"></i>').format(bound(part)) if part else Markup("")
 
 

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.ft2font import FT2Font
 
 from ..analysis.errors import InputError
-from ..analysis.presentation.columns import column
+from ..analysis.presentation.columns import columns
 from ..analysis.presentation.lines import bound, pieces
 from ..analysis.presentation.names import visible
 from ..analysis.presentation.numbers import change
@@ -151,14 +151,14 @@ def _command(command: str) -> list[list[str]]:
 
 
 def _table(table: Table, again: str) -> dict[str, Any]:
-    columns = [column(cells) for cells in zip(*table.rows, strict=True)]
+    laid = columns(table.header, table.rows)
     return {
         "title": table.title,
         "caption": table.caption,
         "again": again,
         "header": list(table.header),
-        "numeric": [one.numeric for one in columns] or [False] * len(table.header),
-        "rows": [[{"lines": one.cells[place], "figure": ""} for one in columns] for place in range(len(table.rows))],
+        "numeric": [one.numeric for one in laid],
+        "rows": [[{"lines": one.cells[place], "figure": ""} for one in laid] for place in range(len(table.rows))],
     }
 
 

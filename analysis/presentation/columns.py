@@ -13,7 +13,8 @@ from dataclasses import dataclass
 NUMBER = re.compile(r"([−+]?)(\d+(?:,\d{3})*|∞)(\.\d+)?")
 BEGINS = re.compile(r"[^\w(]{0,2}[\d∞]")  # a number, after a sign or ≥ at most
 EMPTY = ("", "—", "not measured", "not known", "none fits", "no baseline")
-SPREAD = " ± "
+SPREAD, INTERVAL = " ± ", " ["
+WIDE = 105  # letters of a line that a page has room for; in wider tables intervals stand below their values
 Line = list[str]  # shown, unseen, shown, …
 
 
@@ -25,15 +26,28 @@ class Column:
     cells: tuple[tuple[Line, ...], ...]
 
 
-def column(cells: Sequence[str]) -> Column:
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Column]:
+    """Set a table's columns; where they would be too wide together, with intervals and remarks below their values."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(header)
+    plain = [column(each) for each in cells]
+    wide = sum(3 + max((_letters(lines) for lines in each.cells), default=0) for each in plain)
+    return plain if wide <= WIDE else [column(each, stacked=True) for each in cells]
+
+
+def _letters(lines: Sequence[Line]) -> int:
+    return max(len("".join(line)) for line in lines)
+
+
+def column(cells: Sequence[str], *, stacked: bool = False) -> Column:
     """Set one column. It is of numbers if all its cells begin with one or say that there is none.
 
-    What follows a semicolon in a cell of numbers stands on a line of its own.
+    What follows a semicolon in a cell of numbers stands on a line of its own; ``stacked``: also what stands in brackets.
     """
     told = [cell for cell in cells if cell not in EMPTY]
     if not told or not all(BEGINS.match(cell) for cell in told):
         return Column(False, tuple(([cell],) for cell in cells))
-    broken = [cell.replace("; ", "\n").split("\n") for cell in cells]
+    breaks = r"; |\n| (?=[\[(])" if stacked else r"; |\n"
+    broken = [re.split(breaks, cell) for cell in cells]
     depth = max(map(len, broken))
     levels = [aligned([lines[level] if level < len(lines) else "" for lines in broken]) for level in range(depth)]
     return Column(
@@ -103,6 +117,8 @@ class _Cell:
         fits = self.leads(longest)
         line = [self.before + "".join(self.numbers[0]), widest[0].fraction[len(self.numbers[0][2]) :]]
         if not fits:  # its first number stands below the others', the rest about where theirs is
+            if longest.after[0] not in (SPREAD, INTERVAL):
+                return ["".join(line[:1]) + self._behind()]
             rest, room = self._behind(), longest.after[0] + "".join(map(str, widest[1:])) + "".join(longest.after[1:])
             return [*line, rest, room[len(rest) :]]
         owed = ""  # room that a number within brackets lacks is left behind them

@@ -78,7 +78,9 @@ def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
 def name_columns(figure: Figure, axes: Sequence[Axes], names: Sequence[str], size: float = SMALL) -> None:
     """Names above the columns of a grid: broken between words, or slanted where a word is wider than its column."""
     room = 72 * figure.get_figwidth() * axes[0].get_position().width  # points
-    broken = [fill(short(name, LONGEST), max(4, int(room / _width("n", size))), break_long_words=False) for name in names]
+    broken = [
+        fill(short(name, LONGEST), max(4, int(room / _width("n", size))), break_long_words=False) for name in names
+    ]
     slanted = any(_width(line, size) > room for name in broken for line in name.split("\n"))
     for axis, name, lines in zip(axes, names, broken, strict=True):
         style: dict[str, Any] = {"fontsize": size, "color": INK, "loc": "left" if slanted else "center"}

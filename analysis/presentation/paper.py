@@ -64,17 +64,15 @@ def _size(points: float) -> float:
 def _scale(figure: Figure, canvas: FigureCanvasAgg, target: float) -> Bbox:
     """Pictures and the names beside them, which keep their size, together as wide as asked, if they are not less."""
     figure.set_size_inches(figure.get_size_inches() * min(1.0, target / figure.get_figwidth()))
-    for _ in range(5):
-        canvas.draw()
-        drawn = figure.get_tightbbox(canvas.get_renderer())
-        if drawn.width + 2 * EDGE <= target:
-            break
-        beside = drawn.width - figure.get_figwidth()
-        figure.set_size_inches(figure.get_size_inches() * (target - 2 * EDGE - beside) / figure.get_figwidth())
     rows = [axis.get_ylabel().count("\n") + 1 for axis in figure.axes if axis.get_ylabel()]
-    lowest = len(rows) * max(rows, default=0) * LINE / ROOM
-    if figure.get_figheight() < lowest:  # names of two lines need more room than small pictures
-        figure.set_figheight(lowest)
+    lowest = len(rows) * max(rows, default=0) * LINE / ROOM  # names of two lines need more room than small pictures
+    for _ in range(8):
+        figure.set_figheight(max(lowest, figure.get_figheight()))
+        canvas.draw()
+        beside = figure.get_tightbbox(canvas.get_renderer()).width - figure.get_figwidth()
+        if figure.get_figwidth() + beside + 2 * EDGE <= target:
+            break
+        figure.set_size_inches(figure.get_size_inches() * (target - 2 * EDGE - beside) / figure.get_figwidth())
     columns = {axis: axis.get_title() or axis.get_title("left") for axis in figure.axes}
     titled = [axis for axis, title in columns.items() if title]
     if titled:
@@ -89,14 +87,15 @@ def _set_panels(figure: Figure, canvas: FigureCanvasAgg, target: float) -> None:
     grids = {id(spec.get_gridspec()): spec.get_gridspec() for spec in specs if spec is not None}
     before = next(iter(grids.values()))
     height, words = SHRINK * figure.get_figheight(), [(_title(axis).get_text(), axis.get_xlabel()) for axis in panels]
+    height -= LINE * _lines(figure)
     movable = len(grids) == 1 and None not in specs
+    _set_legends(figure, target)
     for across in range(before.ncols, 0, -1) if movable else [before.ncols]:
         lines = -(-len(panels) // across) if movable else before.nrows
         if across < before.ncols:
             _regrid(figure, panels, lines, across)
-        figure.set_size_inches(target, height * lines / before.nrows)
+        figure.set_size_inches(target, height * lines / before.nrows + LINE * _lines(figure))
         _break_words(panels, words, 0.8 * target / across)
-        _set_legends(figure, target)
         canvas.draw()
         _break_words(panels, words, None)
         canvas.draw()
@@ -121,18 +120,19 @@ def _break_words(panels: list[Axes], words: list[tuple[str, str]], room: float |
 
 
 def _set_legends(figure: Figure, target: float) -> None:
-    """Those above all panels, with as many columns as there is room for now, and room for their lines."""
+    """Those above all panels, with as many columns as there is room for now."""
     for legend in list(figure.legends):
-        before = -(-len(legend.get_texts()) // legend._ncols)
         handles, names = list(legend.legend_handles), [text.get_text() for text in legend.get_texts()]
         legend.remove()
         with drawing():
             add_legend(figure, handles, names, LETTERS / SHRINK * target)
-        made = figure.legends[-1]
-        for text in made.get_texts():
+        for text in figure.legends[-1].get_texts():
             text.set_fontsize(SHRINK * LARGEST)
-        more = -(-len(names) // made._ncols) - before
-        figure.set_figheight(figure.get_figheight() + LINE * max(0, more))
+
+
+def _lines(figure: Figure) -> int:
+    """How many lines the legends above all panels have."""
+    return sum(-(-len(legend.get_texts()) // legend._ncols) for legend in figure.legends)
 
 
 def _regrid(figure: Figure, panels: list[Axes], lines: int, across: int) -> None:

@@ -43,6 +43,7 @@ ABOUT = About(
         "Every calibration error here is biased upwards: a calibrated network’s is not zero.",
     ),
 )
+ENOUGH_IMAGES = 30  # in a bin, for its accuracy to be within 18 points (two standard errors)
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
@@ -138,16 +139,11 @@ def _reliability(record: StudyRecord, rows: DataFrame) -> Plot:
                     keys = [f"{temperature}:{part}" for part in ("confidence", "accuracy", "count")]
                     arrays = record.run(run).read_arrays(*keys)
                     confidence, accuracy, images = (arrays[key] for key in keys)
-                    filled = images > 0
-                    axis.plot(
-                        confidence[filled],
-                        accuracy[filled],
-                        color=palette[arm],
-                        lw=1.1,
-                        marker="o",
-                        ms=2.5,
-                        label=None if count else record.label(arm),
-                    )
+                    enough, few = images >= ENOUGH_IMAGES, (images > 0) & (images < ENOUGH_IMAGES)
+                    style, name = {"color": palette[arm], "ms": 2.5}, None if count else record.label(arm)
+                    axis.plot(confidence[enough], accuracy[enough], "o-", lw=1.1, label=name, **style)
+                    if few.any():
+                        axis.plot(confidence[few], accuracy[few], "o", mfc="none", alpha=0.4, **style)
             axis.set_title(temperature, color=INK)
             axis.set_xlabel("confidence")
             axis.set_xlim(0, 1)
@@ -159,7 +155,8 @@ def _reliability(record: StudyRecord, rows: DataFrame) -> Plot:
         "calibration-reliability",
         "Reliability",
         "Accuracy against mean confidence in bins of equal width; one line a seed; the diagonal is perfect "
-        "calibration. Left: as trained; right: after temperature scaling.",
+        "calibration. Left: as trained; right: after temperature scaling. Bins of fewer than "
+        f"{ENOUGH_IMAGES} images are hollow and faint, and no line leads to them.",
         "Two reliability diagrams, before and after temperature scaling, with a line for each network.",
         figure,
     )

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.interface import PaperValues
-from ..analysis.presentation.figures import INK, drawing, name_lines
+from ..analysis.presentation.figures import INK, drawing, log_axis, name_lines
 from ..analysis.presentation.names import colours
 from ..analysis.presentation.numbers import change, number, over_seeds
 from ..analysis.presentation.parts import Plot, Table
@@ -208,7 +208,7 @@ def softness(record: StudyRecord, rows: pd.DataFrame) -> Plot:
                     axis.plot(temperatures, curve, color=palette[arm], lw=1.1, label=shown)
                     axis.plot(1, np.interp(0, np.log(temperatures), curve), "o", color=palette[arm], ms=3)
             axis.set_xscale("log")
-            axis.set_yscale("log")
+            log_axis(axis, "y")
             axis.set_xticks([0.125, 0.25, 0.5, 1, 2, 4, 8], ["⅛", "¼", "½", "1", "2", "4", "8"])
             axis.minorticks_off()
             axis.set_title(f"{title} (nats)", color=INK)

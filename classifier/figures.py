@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.interface import Arm, PaperValues
-from ..analysis.presentation.figures import INK, drawing, name_lines
+from ..analysis.presentation.figures import INK, drawing, name_lines, over_epochs
 from ..analysis.presentation.names import colours
 from ..analysis.presentation.numbers import change, column, level, number
 from ..analysis.presentation.parts import About, Equation, Plot, Table
@@ -82,8 +82,7 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
             history = pd.DataFrame(record.run(trained).read_history("epoch", *PANELS))
             for axis, (column, unit) in zip(axes, PANELS.items(), strict=True):
                 name = None if arm in seen else record.label(arm)
-                axis.plot(history["epoch"], history[column], color=palette[arm], lw=1.1, label=name)
-                axis.set_xlabel("epoch")
+                over_epochs(axis, history["epoch"], history[column], color=palette[arm], label=name)
                 axis.set_title(unit, color=INK)
                 axis.grid(axis="y")
             seen.add(arm)

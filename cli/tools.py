@@ -109,6 +109,7 @@ def report(
     out: Path | None = None,
     mixed: bool = False,
     figures: Literal["pdf", "svg", "png"] | None = None,
+    width: Literal["column", "page"] | None = None,
 ) -> int:
     """Write a report again from the runs of one study, or of several side by side.
 
@@ -122,11 +123,15 @@ def report(
         Take studies whose settings differ too, each augmentation named with its study.
     figures
         Write each figure into a file of its own instead, in this format.
+    width
+        Of these files: of a paper's column (3.3 inches) or of its page (6.8). Default: page.
     """
     from ..analysis.store.record import combine, read_record
 
     if not folders:
         raise InputError("name at least one study's folder, such as mixlens-runs/demo.")
+    if width is not None and figures is None:
+        raise InputError("--width is that of figures' files: add --figures pdf, svg or png.")
     record = combine([read_record(folder) for folder in folders], mixed=mixed)
     target = out or folders[0]
     try:
@@ -137,7 +142,7 @@ def report(
         return write_reports(record, target)
     from ..reports.report import write_figures
 
-    print(*write_figures(record, target, figures), sep="\n")
+    print(*write_figures(record, target, figures, width or "page"), sep="\n")
     return 0
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.interface import Arm, PaperValues
-from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines
-from ..analysis.presentation.names import colours, short
+from ..analysis.presentation.figures import FAINT, INK, drawing, name_columns, name_lines
+from ..analysis.presentation.names import colours
 from ..analysis.presentation.numbers import change, column, number, over_seeds
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
@@ -199,8 +199,7 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
-        for axis, name in zip(axes[0], ["image", *arrays], strict=True):
-            axis.set_title(short(name, line=16), fontsize=8, loc="center", color=INK)
+        name_columns(figure, axes[0], ["image", *arrays])
     return Plot(
         "gradcam-grid",
         "Heatmaps (like Fig. 4)",

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..analysis.interface import Section, Study
-from ..analysis.schema import plain
 from ..analysis.store.record import StudyRecord
 from ..analysis.study.sections import installed_sections
 from .sections import sections_of
+from .settings import changed
 
 
 def commands_of(record: StudyRecord, section: str) -> list[str]:
@@ -33,7 +33,13 @@ def _command(sections: Mapping[str, Section], section: Section, settings: Mappin
             words += [f"--{field.name.replace('_', '-')}", _shown(value)]
     for name in (*section.uses, section.name):
         words += _flags(name, sections[name].config, settings.get(name, {}))
-    return shlex.join(words)
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """For a shell; in double quotes where single ones would have to be broken for each that the word holds."""
+    plain = "'" in word and not any(letter in word for letter in '"$`\\!')
+    return f'"{word}"' if plain else shlex.quote(word)
 
 
 def _shown(value: Any) -> str:
@@ -44,10 +50,8 @@ def _shown(value: Any) -> str:
 
 def _flags(name: str, config: type, values: Mapping[str, Any]) -> Iterator[str]:
     """``--vae.epochs 12`` for each setting that is not the default."""
-    for field in dataclasses.fields(config):
-        value, flag = values.get(field.name, plain(field.default)), field.name.replace("_", "-")
-        if value == plain(field.default):
-            continue
+    for key, value in changed(config, values):
+        flag = key.replace("_", "-")
         if isinstance(value, bool):
             yield f"--{name}.{flag}" if value else f"--{name}.no-{flag}"
         else:

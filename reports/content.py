@@ -14,7 +14,7 @@ from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.presentation.svg import plain_svg
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.family import family_of
-from ..analysis.store.record import StudyRecord, TaskRecord
+from ..analysis.store.record import StudyRecord
 from . import paper
 from .appendix import appendix
 from .claims import Answers, Judged, judge
@@ -24,6 +24,8 @@ from .foreign import drawn_from
 from .forest import forest_plot
 from .front import Front, brought, front_page
 from .sections import figures_of, measured, measured_by_size, not_installed
+
+NAMED = 4  # tasks that failed for one reason, in full
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,25 @@ class Content:
         return duration(sum(self.record.seconds(task) for task in self.record.tasks if task.state == "done"))
 
     @property
-    def failed(self) -> list[TaskRecord]:
-        return [task for task in self.record.tasks if task.state != "done"]
+    def failures(self) -> list[str]:
+        """What did not finish: a line for each reason, with the tasks that it kept from it."""
+        by_reason: dict[tuple[str, str], list[str]] = {}
+        for task in self.record.tasks:
+            if task.state != "done":
+                by_reason.setdefault((task.state, task.reason), []).append(task.label)
+        return [f"{_several(labels)}: {': '.join(filter(None, why))}" for why, labels in by_reason.items()]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The number of each figure and of each table, as they follow each other."""
+        tables = [
+            *(["summary"] if self.front.columns else []),
+            *(["claims"] if self.claims else []),
+            *(table.name for section in self.sections for table in section.tables),
+            *(table.name for table in self.appendix),
+        ]
+        figures = {f"figure:{plot.name}": place for place, plot in enumerate(self.plots, 1)}
+        return figures | {f"table:{name}": place for place, name in enumerate(tables, 1)}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -130,3 +149,9 @@ def _claims(record: StudyRecord, answers: Mapping[str, Sequence[Measured]]) -> l
     """The verdicts; none where there are too few seeds for any."""
     judged = judge(Answers(record.study, answers), measured_by_size(record), record.family)
     return judged if any(one.change.p is not None for each in judged for one in each.evidence) else []
+
+
+def _several(labels: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = len(labels) - NAMED
+    return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")

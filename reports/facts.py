@@ -42,7 +42,7 @@ def facts(record: StudyRecord) -> list[tuple[str, str]]:
         "VAE": _each(_vae(part.settings.get("vae")) for part in parts),
         "Classifier": _each(_classifier(part.settings.get("classifier")) for part in parts),
         "Seeds": ", ".join(map(str, record.compared[1])),
-        "Test images": _each(f"{n:,}" for n in sorted({row.n for row in record.rows() if row.augmentation})),
+        "Test images": _images(record),
         "Baseline's accuracy": _accuracy(record),
         "Hardware": _each(map(_machine, record.environments())),
         "Computing": duration(sum(record.seconds(task) for task in record.tasks if task.state == "done")),
@@ -116,6 +116,17 @@ def _accuracies(record: StudyRecord) -> list[float]:
 def _accuracy(record: StudyRecord) -> str:
     values = _accuracies(record)
     return f"{over_seeds(100 * pd.Series(values))} %" if values else ""
+
+
+def _images(record: StudyRecord) -> str:
+    """How many the numbers are over: of most sections, and of those that look at fewer."""
+    most: dict[str, int] = {}
+    for row in record.rows():
+        if row.augmentation:
+            most[row.section] = max(row.n, most.get(row.section, 0))
+    all_ = max(most.values(), default=0)
+    fewer = [f"{n:,} in {section}" for section, n in most.items() if n < all_]
+    return ", ".join([f"{all_:,}", *fewer]) if most else ""
 
 
 def _data(settings: Mapping[str, Any]) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..analysis.presentation.figures import FAINT, drawing
+from ..analysis.presentation.lines import bound
 from ..analysis.presentation.names import colours, short
 from ..analysis.presentation.parts import Plot
 from .front import Column, Front
 
 NAME = "summary-forest"
-PANELS = 3  # a line
+WIDTH = 8.6  # inches
+PANELS, MOST = 3, 4  # a line, and where all stand in one
+LETTERS = 15  # of a title in an inch
 
 
 def forest_plot(front: Front) -> Plot | None:
@@ -25,9 +31,12 @@ def forest_plot(front: Front) -> Plot | None:
     compared = [
         place for place in range(len(front.arms)) if any(column.cells[place].change is not None for column in columns)
     ]
-    lines, across = -(-len(columns) // PANELS), min(PANELS, len(columns))
+    across = len(columns) if len(columns) <= MOST else PANELS
+    lines = -(-len(columns) // across)
     with drawing():
-        figure = Figure(figsize=(8.6, lines * (0.3 * len(compared) + 0.9)), layout="constrained")
+        names = [short(front.names[place], line=28) for place in compared]
+        line = 0.31 if any("\n" in name for name in names) else 0.26  # inches
+        figure = Figure(figsize=(WIDTH, lines * (line * len(compared) + 0.95)), layout="constrained")
         axes = figure.subplots(lines, across, squeeze=False, sharey=True)
         for axis in axes.flat[len(columns) :]:
             axis.set_visible(False)
@@ -36,11 +45,13 @@ def forest_plot(front: Front) -> Plot | None:
             axis.axvline(0, color=FAINT, lw=1)
             for y, place in enumerate(compared):
                 _draw(axis, column, place, y, palette[front.arms[place]])
-            axis.set_title(f"{column.question}\n{column.quantity}", fontsize=8)
+            quantity = fill(bound(column.quantity), int(LETTERS * (WIDTH - 1.3) / across))
+            axis.set_title(f"{column.question}\n{quantity}", fontsize=8)
+            axis.xaxis.set_major_locator(MaxNLocator(4))
             axis.set_xlabel(f"difference{f' ({column.unit})' if column.unit else ''}", fontsize=8)
             axis.grid(axis="x")
         for row in axes:
-            row[0].set_yticks(range(len(compared)), [short(front.names[place], line=24) for place in compared])
+            row[0].set_yticks(range(len(compared)), names, fontsize=8)
             row[0].set_ylim(len(compared) - 0.5, -0.6)
     printed = any(value is not None for column in columns for value in column.printed)
     return Plot(

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.interface import BASELINE, Arm
-from ..analysis.presentation.numbers import column, extent, level
+from ..analysis.presentation.numbers import change, column, extent, level
+from ..analysis.presentation.parts import Table
 from ..analysis.statistics.effect import Effect, Measured
 from ..analysis.statistics.level import ENOUGH_SEEDS
 from ..analysis.statistics.proportion import proportion
@@ -141,6 +142,18 @@ def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], 
 def brought(record: StudyRecord) -> bool:
     """Whether its networks were brought along, trained elsewhere."""
     return any(task.kind == "classifier-load" for task in record.tasks)
+
+
+def front_table(front: Front) -> Table:
+    """The front page as a table of texts: a column's question above its quantity, a value above its change."""
+    shown = [[_texts(column.cells[place]) for column in front.columns] for place in range(len(front.names))]
+    heads = (f"{column.question}\n{column.quantity}" for column in front.columns)
+    rows = tuple((name, *cells) for name, cells in zip(front.names, shown, strict=True))
+    return Table("summary", "Summary", front.caption, ("Augmentation", *heads), rows if front.columns else ())
+
+
+def _texts(cell: Cell) -> str:
+    return (cell.value or "not measured") + (f"\n{change(cell.change)}" if cell.change else "")
 
 
 def _size(change: Effect, unit: str) -> str:

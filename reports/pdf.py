@@ -15,17 +15,21 @@ import matplotlib as mpl
 from matplotlib.ft2font import FT2Font
 
 from ..analysis.errors import InputError
+from ..analysis.presentation.columns import columns
+from ..analysis.presentation.lines import bound, pieces
 from ..analysis.presentation.names import visible
-from ..analysis.presentation.numbers import change
 from ..analysis.presentation.parts import Plot, Table
-from . import claims, front, power
+from . import claims, power
 from .content import Content
 from .facts import scale
+from .front import front_table
 
 FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the figures' DejaVu Sans
 HAT = "\u0302"  # of X̂, which is set well
 FULL_WIDTH = 8.6  # inches of a figure as wide as the page
 TEMPLATE = "report.typ"
+BREAK = "\u200b"
+STUDY = "study-again"  # where the whole study's command stands
 
 
 class NoPDFError(InputError):
@@ -74,8 +78,13 @@ def _printed(value: Any) -> Any:
         return [_printed(item) for item in value]
     if not isinstance(value, str):
         return value
-    text = _with_glyphs("\n".join(map(visible, value.split("\n"))))
-    return re.sub(r"\S{40,}", lambda word: re.sub(r"\S{8}", "\\g<0>\u200b", word[0]), text)  # where it may break
+    text = _with_glyphs("\n".join(bound(visible(line)) for line in value.split("\n")))
+    return re.sub(r"\S{40,}", lambda word: BREAK.join(map(_breakable, pieces(word[0]))), text)
+
+
+def _breakable(part: str) -> str:
+    """A part of a word that no line can hold, with breaks that nobody sees."""
+    return re.sub(r"\S{8}", f"\\g<0>{BREAK}", part) if len(part) >= 40 else part
 
 
 def _drawn(svg: str) -> str:
@@ -105,80 +114,76 @@ def _data(content: Content) -> dict[str, Any]:
         "name": f"{record.name}: a mixlens report",
         "warning": content.warning,
         "facts": [list(fact) for fact in content.facts],
-        "warnings": [f"{task.label}: {task.state} {task.reason}".rstrip() for task in content.failed]
+        "warnings": [*content.failures]
         + [f"No installed package has the section {name}: its tables are not here." for name in content.missing],
-        "front": _front(content) if content.front.columns else None,
+        "front": _table(front_table(content.front), STUDY) if content.front.columns else None,
         "sentences": content.front.sentences,
-        "forest": _plot(content.forest) if content.forest else None,
+        "forest": _plot(content, content.forest, STUDY) if content.forest else None,
         "claims": _claims(content) if content.claims else None,
         "untried": [judged.claim.text for judged in content.claims if judged.verdict == "not run"],
         "sections": [
             {
-                "name": section.name,
+                "again": f"{section.name}-again",
                 "question": section.about.question,
                 "text": [
                     part if isinstance(part, str) else {"words": part.words, "typst": part.typst}
                     for part in section.about.text
                 ],
                 "caveats": list(section.about.caveats),
-                "commands": list(section.commands),
-                "tables": [_table(table) for table in section.tables],
-                "plots": [_plot(plot) for plot in section.plots],
+                "commands": [_command(command) for command in section.commands],
+                "tables": [_table(table, f"{section.name}-again") for table in section.tables],
+                "plots": [_plot(content, plot, f"{section.name}-again") for plot in section.plots],
             }
             for section in content.sections
         ],
         "run": f"Study {record.name}, started {content.started}; {content.duration} of computing in "
         f"{counts['done']} finished tasks ({counts['failed']} failed, {counts['skipped']} skipped), added up over "
         "workers. All rows are in rows.csv.",
-        "appendix": [_table(table) | {"left": True} for table in content.appendix],
-        "command": record.command,
-        "settings": content.settings,
+        "again": STUDY,
+        "appendix": [_table(table, "") for table in content.appendix],
+        "command": _command(record.command),
     }
 
 
-def _table(table: Table) -> dict[str, Any]:
-    return {"title": table.title, "caption": table.caption, "header": list(table.header), "rows": list(table.rows)}
+def _command(command: str) -> list[list[str]]:
+    """Words, each as the parts that stay whole."""
+    return [[part for whole in pieces(word) for part in re.findall(r".{1,60}", whole)] for word in command.split()]
 
 
-def _plot(plot: Plot) -> dict[str, Any]:
-    width = min(100.0, 100 * plot.figure.get_figwidth() / FULL_WIDTH)  # no larger than drawn
-    return {"name": plot.name, "title": plot.title, "caption": plot.caption, "alt": plot.alt, "width": width}
-
-
-def _front(content: Content) -> dict[str, Any]:
-    page = content.front
-    rows = [[name, *(_cell(column.cells[place]) for column in page.columns)] for place, name in enumerate(page.names)]
+def _table(table: Table, again: str) -> dict[str, Any]:
+    laid = columns(table.header, table.rows)
     return {
-        "title": "Summary",
-        "caption": page.caption,
-        "header": ["Augmentation", *(f"{column.question}\n{column.quantity}" for column in page.columns)],
-        "rows": rows,
+        "title": table.title,
+        "caption": table.caption,
+        "again": again,
+        "header": list(table.header),
+        "numeric": [one.numeric for one in laid],
+        "rows": [[{"lines": one.cells[place], "figure": ""} for one in laid] for place in range(len(table.rows))],
     }
 
 
-def _cell(cell: front.Cell) -> str:
-    return (cell.value or "not measured") + (f"\n{change(cell.change)}" if cell.change else "")
+def _plot(content: Content, plot: Plot, again: str) -> dict[str, Any]:
+    wide, high = (float(size) for size in re.findall(r' (?:width|height)="([\d.]+)pt"', content.drawn[plot.name])[:2])
+    width = min(100.0, 100 * plot.figure.get_figwidth() / FULL_WIDTH)  # no larger than drawn
+    words = {"title": plot.title, "caption": plot.caption, "alt": plot.alt}
+    return words | {"name": plot.name, "again": again, "width": width, "aspect": high / wide}
 
 
 def _claims(content: Content) -> dict[str, Any]:
     drawn = {plot.name for plot in content.plots}
+    rows = []
+    for judged in (each for group in claims.by_verdict(content.claims).values() for each in group):
+        where = f"{judged.claim.source}\nhere: {scale(content.record, judged)}"
+        verdict = "\n".join(filter(None, (judged.verdict, power.in_words(judged))))
+        evidence = "\n".join(filter(None, (*(one.line for one in judged.evidence), judged.note)))
+        figures = ["", "", "", judged.figure if judged.figure in drawn else ""]
+        texts = (judged.claim.text, where, verdict, evidence)
+        rows.append([{"lines": [[text]], "figure": name} for text, name in zip(texts, figures, strict=True)])
     return {
         "title": "Claims",
         "caption": claims.CAPTION,
+        "again": STUDY,
         "header": ["Claim", "Where", "Here", "Evidence"],
-        "rows": [
-            [
-                judged.claim.text,
-                f"{judged.claim.source}\nhere: {scale(content.record, judged)}",
-                "\n".join(filter(None, (judged.verdict, power.in_words(judged)))),
-                {
-                    "text": "\n".join(filter(None, (*(one.line for one in judged.evidence), judged.note))),
-                    "figure": judged.figure if judged.figure in drawn else "",
-                },
-            ]
-            for group in claims.by_verdict(content.claims).values()
-            for judged in group
-        ],
-        "left": True,
-        "widths": [2, 1.2, 0.8, 4],
+        "numeric": [False] * 4,
+        "rows": rows,
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..analysis.errors import InputError
+from ..analysis.presentation.paper import Width, fit
 from ..analysis.presentation.svg import figure_file
 from ..analysis.store.record import StudyRecord
 from ..analysis.store.results import table
@@ -13,6 +14,8 @@ from ..analysis.store.runs import replace_files
 from .content import Content, collect
 from .html import render_html
 from .pdf import NoPDFError, render_pdf
+
+DOTS = 300  # an inch, of a figure in a file of its own
 
 
 def write_report(record: StudyRecord, path: Path, *, pdf: bool = False) -> Path:
@@ -42,15 +45,18 @@ def write_content(content: Content, path: Path, *, pdf: bool = False) -> Path:
     return path
 
 
-def write_figures(record: StudyRecord, folder: Path, suffix: str) -> list[Path]:
-    """Each figure of the report by itself, for a paper: ``suffix`` is pdf, svg or png, on white.
+def write_figures(record: StudyRecord, folder: Path, suffix: str, width: Width = "page") -> list[Path]:
+    """Each figure of the report by itself, for a paper: ``suffix`` is pdf, svg or png, on white, of 300 dots an inch.
+
+    ``width``: of a paper's column or page, see `mixlens.analysis.presentation.paper`.
 
     Raises:
         InputError: as `write_report`.
     """
     content, made = collect(record), {}
     for plot in content.plots:
-        made[folder / f"{plot.name}.{suffix}"] = figure_file(plot, suffix, facecolor="white", dpi=150)
+        style = {"facecolor": "white", "dpi": DOTS, "bbox_inches": fit(plot.figure, width)}
+        made[folder / f"{plot.name}.{suffix}"] = figure_file(plot, suffix, **style)
     _write(made)
     return list(made)
 

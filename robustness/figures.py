@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.interface import PaperValues
-from ..analysis.presentation.figures import INK, drawing, name_lines
+from ..analysis.presentation.figures import INK, drawing, log_ticks, name_lines
 from ..analysis.presentation.names import colours
 from ..analysis.presentation.numbers import number, over_seeds
 from ..analysis.presentation.parts import About, Equation, Plot, Table
@@ -48,6 +49,7 @@ ABOUT = About(
     ),
 )
 COLUMNS = 3
+NOTHING = 0.01  # of accuracy: the curves end where none keeps so much
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
@@ -169,7 +171,7 @@ def _curves(record: StudyRecord, rows: pd.DataFrame, attacks: Sequence[str], nam
     accuracy = rows[rows["quantity"] == "accuracy"]
     with drawing():
         figure = Figure(figsize=(8.6, 2.5 * lines + 0.5), layout="constrained")
-        axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axis in axes.flat[len(attacks) :]:
             axis.set_visible(False)
         for axis, attack in zip(axes.flat, attacks, strict=False):
@@ -178,7 +180,8 @@ def _curves(record: StudyRecord, rows: pd.DataFrame, attacks: Sequence[str], nam
                 _curve(axis, own, palette[arm], record.label(arm))
             axis.set_title(title(attack), color=INK)
             axis.grid(axis="both")
-        _epsilon_axis(axes, sorted(set(accuracy["epsilon"])))
+            _epsilon_axis(axis, accuracy[accuracy["attack"] == attack])
+        axes.flat[0].set_ylim(0, min(1.0, math.ceil(10 * _highest(axes)) / 10))
         for row in axes:
             row[0].set_ylabel("accuracy")
         name_lines(figure, axes.flat[0])
@@ -193,7 +196,7 @@ def _curves(record: StudyRecord, rows: pd.DataFrame, attacks: Sequence[str], nam
         name,
         heading,
         f"Lines: mean over training seeds; bands: {band}. {how(accuracy)}. The ε axis is linear from 0 to the first ε "
-        "and logarithmic from there.",
+        f"and logarithmic from there; each ends at the first ε from which on no augmentation keeps {NOTHING:.0%}.",
         f"Line charts of accuracy against ε, one for each of {', '.join(map(title, attacks))}; a line for each of "
         f"{', '.join(map(record.label, arms))}. The worst case's numbers stand in its table.",
         figure,
@@ -213,16 +216,23 @@ def _curve(axis: Axes, own: pd.DataFrame, colour: str, name: str) -> None:
     axis.plot(x, mean.to_numpy(), color=colour, lw=1.4, marker="o", ms=2.5, label=name)
 
 
-def _epsilon_axis(axes: np.ndarray[Any, Any], epsilons: Sequence[float]) -> None:
-    positive = [epsilon for epsilon in epsilons if epsilon > 0]
-    first = positive[0] if positive else 1.0
-    for axis in axes.flat:
-        axis.set_xscale("symlog", linthresh=first, linscale=0.4)
-        ticks = [0.0, *(10.0**k for k in range(-6, 3) if first <= 10.0**k <= max(epsilons))]
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.minorticks_off()
-        axis.set_ylim(0, 1)
-    for column in axes.T:
-        lowest = [axis for axis in column if axis.get_visible()][-1]
-        lowest.set_xlabel("ε")
-        lowest.tick_params(labelbottom=True)
+def _epsilon_axis(axis: Axes, accuracy: pd.DataFrame) -> None:
+    """From 0 to the first ε from which on every mean is next to nothing, or else to the last."""
+    means = accuracy.groupby(["epsilon", "arm"])["value"].mean().groupby("epsilon").max()
+    epsilons = [float(epsilon) for epsilon in means.index if epsilon > 0]
+    if not epsilons:
+        return
+    alive = [epsilon for epsilon in epsilons if means[epsilon] >= NOTHING]
+    end = min((epsilon for epsilon in epsilons if epsilon > max(alive, default=0.0)), default=epsilons[-1])
+    axis.set_xscale("symlog", linthresh=epsilons[0], linscale=0.4)
+    ticks = [0.0, *log_ticks(epsilons[0], max(end, 10 * epsilons[0]), least=2)]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlim(-0.2 * epsilons[0], 1.15 * max(end, ticks[-1]))
+    axis.set_xlabel("ε")
+
+
+def _highest(axes: np.ndarray[Any, Any]) -> float:
+    """The upper edge of what is drawn in any panel."""
+    drawn = [axis.dataLim.y1 for axis in axes.flat if axis.get_visible()]
+    return max((edge for edge in drawn if math.isfinite(edge)), default=1.0) or 1.0

@@ -1,5 +1,8 @@
 """What tests of several sections do alike: plan a study on made-up data, run it, read its rows."""
 
+import html
+import re
+
 import torch
 from torch import nn
 
@@ -98,3 +101,13 @@ def resnet(seed=0):
             module.running_var.uniform_(0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.3)
     return network
+
+
+def text_of(page):
+    """What a page says, without its markup: each white space one space."""
+    return " ".join(html.unescape(re.sub(r"<wbr>|</?(?:span|i|b|small)\b[^>]*>", "", page)).split())
+
+
+def headings_of(page):
+    """The heads of all its tables' columns."""
+    return [text_of(head) for head in re.findall(r'<th scope="col"[^>]*>(.*?)</th>', page)]

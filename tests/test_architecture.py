@@ -137,7 +137,6 @@ def test_every_section_has_the_same_files(section: str) -> None:
 # Modules without a test file of their own, and where they are tried instead.
 TRIED_ELSEWHERE = {
     "__main__": "cli/test_main.py runs it as a program",
-    "analysis.presentation.figures": "settings of matplotlib; every section's test_figures.py draws with them",
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",
     "analysis.study.sections": "test_sections.py: what other packages may get wrong",
@@ -147,7 +146,6 @@ TRIED_ELSEWHERE = {
     "cli.studies": "cli/test_main.py, as a user meets it",
     "cli.tools": "cli/test_main.py, as a user meets it",
     "gallery.config": "settings; as of classifier.config",
-    "reports.appendix": "reports/test_html.py and test_browser.py",
     "reports.content": "reports/test_html.py, test_pdf.py and test_foreign.py",
     "reports.paper": "data; reports/test_html.py has Table 1 once more by hand",
     "reports.report": "reports/test_writing.py",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from helpers import text_of
 
 from mixlens.analysis.interface import Section
 from mixlens.analysis.store.record import read_record
@@ -71,7 +72,7 @@ def test_its_section_is_in_the_rows_and_in_the_report(study):
     page = (study / "report.html").read_text(encoding="utf-8")
     assert "How much of a classifier’s answer is in the parts of an image?" in page
     assert "Answer in the parts" in page, "its column on the front page"
-    assert "mixlens shuffle --name demo" in page, "its command"
+    assert "mixlens shuffle --name demo" in text_of(page), "its command"
     assert 'id="shuffle-curves"' in page
     assert (study / "report.pdf").read_bytes().startswith(b"%PDF")
 
@@ -178,4 +179,4 @@ def test_a_section_cannot_be_called_as_a_studys_setting(declared, failing):
 def test_the_page_shows_caveats_and_command_of_each_section(study):
     page = render_html(collect(read_record(study)))
     assert page.count("What these numbers do not say") == 1
-    assert "mixlens train --name demo --data photos" in page
+    assert "mixlens train --name demo --data photos" in text_of(page)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.interface import PaperValues, Printed
-from ..analysis.presentation.figures import FAINT, INK, drawing, name_lines, picture_grid
+from ..analysis.presentation.figures import FAINT, INK, drawing, log_axis, name_lines, over_epochs, picture_grid
 from ..analysis.presentation.names import colours, short
 from ..analysis.presentation.numbers import change, column, number, over_seeds
 from ..analysis.presentation.parts import About, Equation, Plot, Table
@@ -288,7 +288,7 @@ def _latents_plot(record: StudyRecord, trained: Sequence[Line]) -> Plot:
                 place = np.arange(1, len(falling) + 1)
                 axis.plot(place, falling, color=palette[line.arm], lw=1, label=None if count else line.name)
         axis.axhline(ACTIVE, color=INK, lw=0.8, ls=":")
-        axis.set_yscale("log")
+        log_axis(axis, "y")
         axis.set_xlabel("latents, the most telling first")
         axis.set_ylabel("rate of a latent (nats)")
         axis.grid(axis="y")
@@ -348,7 +348,6 @@ def _curves_plot(record: StudyRecord, rows: pd.DataFrame, trained: Sequence[Line
 
 
 def _curve(axis: Axes, history: pd.DataFrame, column: str, unit: str, colour: str, name: str | None) -> None:
-    axis.plot(history["epoch"], history[column], color=colour, lw=1.1, label=name)
-    axis.set_xlabel("epoch")
+    over_epochs(axis, history["epoch"], history[column], color=colour, label=name)
     axis.set_title(unit, color=INK)
     axis.grid(axis="y")

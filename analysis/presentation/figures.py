@@ -6,27 +6,92 @@ serves light and dark.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from textwrap import fill
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import MaxNLocator
 
-from .names import short
+from .names import LONGEST, short
 
 INK, FAINT = "#1b1f25", "#8a919b"  # text and lines; grids and what stands back
+
+
+LETTERS = 14  # of a name in an inch, at 9 pt
+MULTIPLES = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), tuple(np.arange(1, 10, 0.1).round(1)))
+SMALL = 8  # points, of the names of a grid's columns
 
 
 def name_lines(figure: Figure, axis: Axes) -> None:
     """A legend of the axis above all panels, of as many columns as its names leave room for."""
     handles, names = axis.get_legend_handles_labels()
-    names = [short(name) for name in names]
-    letters = 14 * figure.get_figwidth()  # at 9 pt; a line's sample takes the room of five
-    columns = int(letters / max((len(name) + 5 for name in names), default=letters))
+    add_legend(figure, handles, [short(name) for name in names], LETTERS * figure.get_figwidth())
+
+
+def add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], letters: float) -> None:
+    """A legend above all panels, which are so many letters wide."""
+    columns = int(letters / max((len(name) + 5 for name in names), default=letters))  # a sample takes the room of five
     figure.legend(handles, names, loc="outside upper center", ncols=min(max(columns, 1), 6))
+
+
+def over_epochs(axis: Axes, epochs: Sequence[float], values: Sequence[float], **style: Any) -> None:
+    """A line over epochs, which are whole numbers; a mark where there is but one."""
+    alone = len(epochs) == 1
+    axis.plot(epochs, values, **{"lw": 1.1, "marker": "o" if alone else "", "ms": 4} | style)
+    axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    if alone:
+        axis.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+
+
+def log_ticks(low: float, high: float, least: int = 3) -> list[float]:
+    """Few round numbers from low to high, powers of ten if there are enough of them."""
+    found: list[float] = []
+    for multiples in MULTIPLES:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        found = [float(f"{one * 10.0**k:.3g}") for k in decades for one in multiples]
+        found = [tick for tick in found if low <= tick <= high]
+        if len(found) >= least:
+            break
+    return found[:: max(1, -(-len(found) // 8))]
+
+
+def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, once everything is drawn: plain numbers at its ticks, two or more."""
+    one = axis.xaxis if which == "x" else axis.yaxis
+    (axis.set_xscale if which == "x" else axis.set_yscale)("log")
+    low, high = sorted(one.get_view_interval())
+    while len(ticks := log_ticks(low, high)) < 2:
+        low, high = low / 1.1, high * 1.1
+    one.set_view_interval(low, high, ignore=True)
+    one.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+
+
+def name_columns(figure: Figure, axes: Sequence[Axes], names: Sequence[str], size: float = SMALL) -> None:
+    """Names above the columns of a grid: broken between words, or slanted where a word is wider than its column."""
+    room = 72 * figure.get_figwidth() * axes[0].get_position().width  # points
+    broken = [
+        fill(short(name, LONGEST), max(4, int(room / _width("n", size))), break_long_words=False) for name in names
+    ]
+    slanted = any(_width(line, size) > room for name in broken for line in name.split("\n"))
+    for axis, name, lines in zip(axes, names, broken, strict=True):
+        style: dict[str, Any] = {"fontsize": size, "color": INK, "loc": "left" if slanted else "center"}
+        title = axis.set_title(short(name, LONGEST) if slanted else lines, **style)
+        if slanted:
+            title.set(rotation=35, rotation_mode="anchor")
+
+
+def _width(text: str, size: float) -> float:
+    """In points."""
+    return float(TextPath((0, 0), text, size=size).get_extents().width) if text.strip() else 0.0
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def figure_file(plot: Plot, suffix: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none", "pdf.fonttype": 42}), catch_warnings():
         filterwarnings("ignore", "Glyph")  # a letter that the font lacks, such as an emoji, is a box
-        plot.figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight", **options)
+        plot.figure.savefig(buffer, format=suffix, metadata=metadata, **{"bbox_inches": "tight"} | options)
     return buffer.getvalue()
 
 

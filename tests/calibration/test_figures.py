@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import headings_of
 from matplotlib.figure import Figure
 from terms import in_family
 
@@ -17,7 +18,7 @@ from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.calibration import figures
 from mixlens.calibration.config import SOFTNESS
-from mixlens.calibration.figures import measured, plots, tables
+from mixlens.calibration.figures import ENOUGH_IMAGES, measured, plots, tables
 from mixlens.reports import paper
 from mixlens.reports.report import write_report
 
@@ -30,8 +31,8 @@ SCALED = {"baseline": (0.30, 0.32, 0.34), "mixup": (0.32, 0.32, 0.32)}
 # scaled to people: as scaled, but MixUp's minus the baseline's is −0.10, −0.11, −0.12
 TO_PEOPLE = {"baseline": (0.30, 0.32, 0.34), "mixup": (0.20, 0.21, 0.22)}
 BINS = {
-    "as trained": ([np.nan, 0.3, 0.9], [np.nan, 0.5, 0.7], [0, 4, 6]),
-    "scaled": ([0.2, 0.5, 0.8], [0.25, 0.5, 0.75], [2, 4, 4]),
+    "as trained": ([np.nan, 0.3, 0.9], [np.nan, 0.5, 0.7], [0, 400, 600]),
+    "scaled": ([0.2, 0.5, 0.8], [0.25, 0.5, 0.75], [200, 400, 400]),
 }
 
 
@@ -214,7 +215,7 @@ def test_only_cifar10_has_the_papers_numbers_beside_it(study, tmp_path, data, sh
     page = write_report(study(data=data), tmp_path / "report.html").read_text(encoding="utf-8")
     assert ("0.716 ± 0.032" in page) == shown
     assert ("0.239 ± 0.005" in page) == shown
-    assert ('<th scope="col">paper</th>' in page) == shown
+    assert ("paper" in headings_of(page)) == shown
     assert "Divergence from people (the paper’s Table 6)" in page
 
 
@@ -468,6 +469,15 @@ def test_reliability_diagrams_are_the_stored_bins(study):
         assert (axis.get_xlim(), axis.get_ylim()) == ((0, 1), (0, 1))
         assert axis.get_xlabel() == "confidence"
     assert plot.figure.axes[0].get_ylabel() == "accuracy"
+
+
+def test_bins_of_few_images_are_hollow_and_no_line_leads_to_them(study, monkeypatch):
+    monkeypatch.setitem(BINS, "scaled", ([0.2, 0.5, 0.8], [0.25, 0.5, 0.75], [ENOUGH_IMAGES - 1, ENOUGH_IMAGES, 400]))
+    _, plot = plots(study(seeds=1), {})
+    line, few = plot.figure.axes[1].get_lines()[1:3]
+    assert line.get_xdata().tolist() == [0.5, 0.8]
+    assert (few.get_xdata().tolist(), few.get_linestyle(), few.get_markerfacecolor()) == ([0.2], "None", "none")
+    assert f"fewer than {ENOUGH_IMAGES} images" in plot.caption
 
 
 def test_each_augmentation_is_named_once_and_has_its_colour(study):

@@ -123,6 +123,83 @@ def test_it_fits_the_window_and_everyone_can_read_it(visit, pages, name, scheme,
     assert {ink for ink in inks if contrast(ink, background) < 4.5} == set()
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+@every_page
+def test_nothing_but_what_scrolls_by_itself_reaches_beyond_the_window(visit, pages, name, width):
+    beyond = """width => [...document.querySelectorAll("body *:not(svg *)")].filter(one =>
+        !one.closest(".scroll > *, pre > *") && one.getBoundingClientRect().right > width + 0.5)
+        .map(one => one.outerHTML)"""
+    assert visit(pages[name], width=width).evaluate(beyond, width) == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@every_page
+def test_no_flag_and_no_value_is_broken(visit, pages, name, width):
+    page = visit(pages[name], width=width)
+    broken = """all => all.filter(one => { const range = document.createRange(); range.selectNodeContents(one);
+        return new Set([...range.getClientRects()].map(box => Math.round(box.bottom))).size > 1 })
+        .map(one => one.textContent)"""
+    assert page.locator(".whole").count() > 5
+    assert page.eval_on_selector_all(".whole", broken) == []
+    lines = """all => all.flatMap(one => [...one.childNodes].filter(part => part.nodeType === 3 && part.length))
+        .filter(part => { const range = document.createRange(); range.selectNode(part);
+        return range.getClientRects().length > 1 }).map(part => part.textContent)"""
+    assert page.eval_on_selector_all("td.n", lines) == []
+
+
+def test_decimal_points_stand_below_each_other(visit, pages):
+    points = """table => [...table.tBodies[0].rows].map(row => [...row.cells].slice(1).map(cell => {
+        const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), text = walk.nextNode();
+        const point = text ? text.textContent.search(/[.]/) : -1;
+        if (point < 0) return null;
+        const range = document.createRange(); range.setStart(text, point); range.setEnd(text, point + 1);
+        return range.getBoundingClientRect().left }))"""
+    table = visit(pages["made"]).locator("table.sortable").first
+    by_column = [[x for x in column if x is not None] for column in zip(*table.evaluate(points), strict=True)]
+    several = [column for column in by_column if len(column) > 2]
+    assert len(several) > 2
+    assert all(max(column) - min(column) < 0.6 for column in several), several
+
+
+def test_the_answer_is_on_the_first_screen_and_the_contents_after_it(visit, pages):
+    page = visit(pages["made"])
+    tops = [
+        page.locator(what).first.bounding_box() for what in ("h1", ".facts", ".answers", "#summary-forest svg", "nav")
+    ]
+    assert [box["y"] for box in tops] == sorted(box["y"] for box in tops)
+    assert tops[3]["y"] + tops[3]["height"] <= 800
+
+
+def test_a_wide_box_says_that_it_scrolls_until_it_has(visit, pages):
+    page = visit(pages["made"], width=360)
+    wide, opacity = page.locator(".scroll:has(.sortable)").first, "one => getComputedStyle(one, '::before').opacity"
+    said = "one => getComputedStyle(one, '::before').content"
+    assert "scroll" in wide.evaluate(said)
+    assert wide.evaluate(opacity) == "1"
+    name = wide.locator("tbody th").first
+    before = name.bounding_box()["x"]
+    wide.evaluate("one => one.scrollLeft = one.scrollWidth")
+    page.wait_for_function("one => getComputedStyle(one, '::before').opacity === '0'", arg=wide.element_handle())
+    assert name.bounding_box()["x"] == before, "the first column stays"
+    assert name.bounding_box()["width"] < 200
+    fits = visit(pages["made"]).locator(".scroll:has(.sortable)").first
+    assert fits.evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert fits.evaluate("one => getComputedStyle(one, '::before').maxHeight") == "0px", (
+        "and says nothing where all is seen"
+    )
+
+
+def test_every_table_and_figure_leads_to_its_command(visit, pages):
+    page = visit(pages["made"])
+    targets = page.eval_on_selector_all("figure, .caption", "all => all.map(one => one.querySelector('a.again')?.hash)")
+    assert targets.count(None) == 3, "but the tables on what was run"
+    for target in set(targets) - {None}:
+        command = page.locator(f"{target} ~ pre.command").first
+        assert command.is_visible()
+        assert command.inner_text().startswith("mixlens ")
+        assert command.evaluate("one => getComputedStyle(one.firstChild).userSelect") == "all", "one press selects it"
+
+
 def contrast(*colours):
     """WCAG 2's contrast ratio of two colours ``rgb(r, g, b)``, from their relative luminance."""
     rgb = np.array([re.findall(r"\d+", colour)[:3] for colour in colours], float) / 255
@@ -138,7 +215,8 @@ def test_links_stay_in_the_page_and_reach_every_section(visit, pages, name):
     links = page.eval_on_selector_all("a", "all => all.map(one => one.getAttribute('href'))")
     assert set(links) <= {f"#{one}" for one in ids}
     sections = page.eval_on_selector_all("main > section", "all => all.map(one => one.id)")
-    assert links[: len(sections)] == [f"#{section}" for section in sections]
+    nav = page.eval_on_selector_all("nav a", "all => all.map(one => one.getAttribute('href'))")
+    assert nav == [f"#{section}" for section in sections]
     for section in sections:
         page.locator(f"nav a[href='#{section}']").click()
         assert page.locator(f"#{section} h2").bounding_box()["y"] < 800

@@ -18,7 +18,7 @@ from mixlens.reports.report import write_report
 from mixlens.robustness import figures
 from mixlens.robustness.comparisons import title
 from mixlens.robustness.curves import half
-from mixlens.robustness.figures import measured, plots, tables
+from mixlens.robustness.figures import _epsilon_axis, measured, plots, tables
 from mixlens.robustness.measures import SIGNIFICANT, WORST
 
 TEST_IMAGES = 48
@@ -241,7 +241,9 @@ def test_curves(full):
                 own = pick(accuracy, augmentation=augmentation, attack=attack)
                 mean = own.groupby("epsilon")["value"].mean()
                 assert np.allclose(found[name], np.column_stack([EPSILONS, mean[EPSILONS]]))
-            assert axis.get_ylim() == (0, 1)
+            assert axis.get_ylim() == axes[0].get_ylim()
+            assert axis.get_ylim()[0] == 0
+            assert axis.get_ylim()[1] >= max(points[:, 1].max() for points in found.values())
         assert "standard deviation over training seeds" in plot.caption
         assert all(title(attack) in plot.alt for attack in shown)
 
@@ -296,7 +298,30 @@ def test_every_column_has_an_epsilon_axis(study):
     attacks = ["L2PGD(steps=3)", "FGM", "L2DeepFoolAttack(steps=20,candidates=3)", "L2AdditiveUniformNoiseAttack"]
     (plot,) = curves_of(study(seeds=1, robustness={"attacks": attacks, "epsilons": [0.0, 0.2, 1.0]}))
     assert [axis.get_visible() for axis in plot.figure.axes] == [True] * 5 + [False]
-    assert [text.get_text() for text in plot.figure.axes[2].get_xticklabels()] == ["0", "1"]
+    assert [text.get_text() for text in plot.figure.axes[2].get_xticklabels()] == ["0", "0.3", "1"]
+    assert [axis.get_xlabel() for axis in plot.figure.axes[:5]] == ["ε"] * 5
+
+
+@pytest.mark.parametrize(
+    ("kept", "end"),
+    [
+        ([0.9, 0.5, 0.2, 0.005, 0], 0.1),
+        ([0.9, 0.5, 0.2, 0.1, 0.1], 1),
+        ([0.9, 0.5, 0, 0.02, 0], 1),
+        ([0.9, 0, 0, 0, 0], 0.1),
+    ],
+)
+def test_an_axis_ends_where_nothing_is_left(kept, end):
+    """The other augmentation has nothing left from the first ε on; a tick at ten times the first ε stays in sight."""
+    epsilons = [0, 0.01, 0.03, 0.1, 1]
+    rows = [("a", epsilon, value) for epsilon, value in zip(epsilons, kept, strict=True)]
+    rows += [("b", epsilon, 0.0) for epsilon in epsilons]
+    axis = Figure().subplots()
+    _epsilon_axis(axis, pd.DataFrame(rows, columns=["arm", "epsilon", "value"]))
+    assert axis.get_xlim()[1] == pytest.approx(1.15 * end)
+    ticks = [float(text.get_text()) for text in axis.get_xticklabels()]
+    assert ticks[0] == 0
+    assert sum(0 < tick <= axis.get_xlim()[1] for tick in ticks) >= 2
 
 
 # studies of other shapes

@@ -20,6 +20,7 @@ from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides
 from .tools import screen, write_reports
 
 if TYPE_CHECKING:
+    from ..analysis.store.record import StudyRecord
     from ..analysis.study.conduct import Prepared
 
 OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
@@ -71,7 +72,8 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
         sections
             Only these sections of it, e.g. vae,robustness.
         dry_run
-            Show the plan and stop: every task, what is done already, and how long the rest took in past runs.
+            Show the plan and stop: what is done already, and what the rest takes, by past runs or a few steps of each
+            network, for which the data need not be there.
         """
         chosen = {} if sections is None else {"sections": sections}
         overrides = given(asked) | chosen | given_of(settings)
@@ -102,7 +104,8 @@ def _section_command(
     config
         A preset (demo, cpu, gpu, paper, paper-core) or a YAML file to start from. Default: the paper's settings.
     dry_run
-        Show the plan and stop: every task, what is done already, and how long the rest took in past runs.
+        Show the plan and stop: what is done already, and what the rest takes, by past runs or a few steps of each
+        network, for which the data need not be there.
     """
     options = (_option("config", Annotated[str | None, Parameter(group=STUDY)]), DRY_RUN)
     return _with_flags(run, options, flags)
@@ -146,24 +149,34 @@ def _run(
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
         for study in studies:
-            _show(prepare(study, place, looking=True))
+            _show(prepare(study, place, looking=True, dataless=True))
         return 0
     from ..reports.content import has_content
 
     for study in studies[1:]:
         prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
-    records, folder = [], Path()
+    records, folder, logs = [], Path(), []
     for study in studies:
         prepared = prepare(study, place)
         records.append(record := prepared.run(command))
         folder = folder if records[1:] else prepared.folder
+        logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
         for task in record.tasks:
             if task.state != "done":
                 print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     whole = combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
-        write_reports(whole, folder, answer=not place.quiet)
+        write_reports(whole, folder, answer=not place.quiet, more=_places(place, records, logs))
     return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
+
+
+def _places(machine: Machine, records: Sequence[StudyRecord], logs: Sequence[Path]) -> dict[str, str]:
+    """What a study leaves beside its report."""
+    shown = " ".join(map(shlex.quote, map(str, logs)))
+    if machine.log == "tensorboard" and logs:
+        # One of several studies' folders is in all of them.
+        shown = f"tensorboard --logdir {shlex.quote(str(logs[0] if len(logs) == 1 else machine.out))}"
+    return ({"curves": shown} if logs else {}) | {"runs": str(records[0].runs)}
 
 
 def _show(prepared: Prepared) -> None:
@@ -176,7 +189,12 @@ def _show(prepared: Prepared) -> None:
 
     study = prepared.study
     print(f"{study.name}: {seeds_in_words(study.seeds)}, {len(prepared.tasks)} tasks")
-    screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store)))
+    if prepared.megabytes:
+        print(
+            f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). Images "
+            "of their shape stand in for them here, so that past runs cannot be looked up."
+        )
+    screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store, prepared.context)))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
     if needed:
         screen().print(power_words(needed, len(study.seeds)))

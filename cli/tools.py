@@ -155,7 +155,10 @@ def compare(first: str, second: str) -> int:
     from ..reports.compare import compare_studies
     from .tables import effect_table
 
-    screen().print(effect_table(compare_studies(first, second)))
+    comparison = compare_studies(first, second)
+    screen().print(effect_table(comparison.lines))
+    for line in comparison.left_out:
+        screen().print(f"Left out: {line}")
     return 0
 
 

@@ -191,8 +191,8 @@ def _show(prepared: Prepared) -> None:
     print(f"{study.name}: {seeds_in_words(study.seeds)}, {len(prepared.tasks)} tasks")
     if prepared.megabytes:
         print(
-            f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). Images "
-            "of their shape stand in for them here, so that past runs cannot be looked up."
+            f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). "
+            "Others of their shape stand in for them here, and past runs cannot be looked up."
         )
     screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store, prepared.context)))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []

@@ -121,7 +121,7 @@ def _tag(column: str) -> str:
 
 
 def _histories(tasks: Sequence[Task], store: Store) -> list[tuple[Task, History]]:
-    found = []
+    found: list[tuple[Task, History]] = []
     for task in in_order(tasks):
         run = store.find(task.name)
         if run is not None and (run / HISTORY).exists():

@@ -92,7 +92,7 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
     with store.claim(task.name, task.settings) as claimed:
         if claimed is None:
             return Done(store.find(task.name))
-        log = context.log and partial(context.log.epochs, task)
+        log = partial(context.log.epochs, task) if context.log else None
         context.reporter.begin(context.label or task.label, log)
         if task.data and task.data != context.dataset.checksum:
             raise InputError(

@@ -33,15 +33,13 @@ class _Bars(Progress):
 class Reporter:
     """Shows what is being worked on. Work that goes on at the same time has one `beside`.
 
-    A task is `begin`\\ ned and `end`\\ ed; within it a piece of work is `start`\\ ed and `advance`\\ d, and a training tells
-    of each `epoch`.
+    For each task `begin` and `end`; for a piece of work in it `start`, `advance` and `finish`, and for each epoch of a
+    training `epoch`.
     """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False, bar: Progress | None = None) -> None:
         # By the stream alone: in a log, FORCE_COLOR is no reason to draw.
-        self.console = console or Console(
-            stderr=True, highlight=False, emoji=False, force_terminal=sys.stderr.isatty()
-        )
+        self.console = console or Console(stderr=True, highlight=False, emoji=False, force_terminal=sys.stderr.isatty())
         self.quiet = quiet
         self._live = not quiet and self.console.is_terminal and not self.console.is_dumb_terminal
         self._bar = bar or _Bars(

@@ -48,4 +48,3 @@ def test_what_is_there_or_ones_own_has_none(tmp_path):
     assert not_there("my_code.data:load", tmp_path) is None
     with pytest.raises(InputError, match="cifar10"):
         not_there("cifar", tmp_path)
-

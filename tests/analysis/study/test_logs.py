@@ -2,7 +2,10 @@
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import jobs
 import pandas as pd
@@ -13,17 +16,18 @@ from mixlens.analysis.interface import Network
 from mixlens.analysis.store.runs import CONFIG, RESULT, Store
 from mixlens.analysis.study.logs import make_log
 
-HISTORY = [{"epoch": 1, "lr": 0.1, "train_loss": 3.0}, {"epoch": 2, "lr": 0.05, "train_loss": 2.0, "test_accuracy": 0.5}]
+HISTORY = [
+    {"epoch": 1, "lr": 0.1, "train_loss": 3.0},
+    {"epoch": 2, "lr": 0.05, "train_loss": 2.0, "test_accuracy": 0.5},
+]
 
 
 class Writer:
     """Of TensorBoard: leaves a file as that does, and keeps what it was told."""
 
-    every = []
+    every: ClassVar = []
 
     def __init__(self, folder):
-        from pathlib import Path
-
         self.folder, self.scalars, self.closed = Path(folder), [], False
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"events.out.tfevents.{len(self.every)}").touch()
@@ -50,8 +54,6 @@ def tensorboard(monkeypatch):
 
 
 def training(seed=0, augmentation="fmix"):
-    from dataclasses import replace
-
     task = jobs.task("train", seed=seed)
     return replace(task, label=f"train, {augmentation}, seed {seed}", network=Network(augmentation, seed, "net"))
 
@@ -128,7 +130,7 @@ def test_any_label_is_a_folder_of_its_own(tmp_path, tensorboard):
 
 def test_without_tensorboard_the_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match="pip install tensorboard.* --log csv needs nothing"):
+    with pytest.raises(InputError, match=r"pip install tensorboard.* --log csv needs nothing"):
         make_log("tensorboard", tmp_path)
 
 

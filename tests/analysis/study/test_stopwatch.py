@@ -68,7 +68,12 @@ def test_a_training_shorter_than_the_warm_up(asked, clock, monkeypatch):
 
 def test_another_precision(asked, monkeypatch):
     seen = []
-    monkeypatch.setattr(classifier, "train_classifier", lambda *_, backend, **__: iter(seen.append(backend.precision) or ()))
+
+    def none(*_, backend, **__):
+        seen.append(backend.precision)
+        yield from ()
+
+    monkeypatch.setattr(classifier, "train_classifier", none)
     task, context = asked
     assert time_training(task, context, "bf16") == "it has no steps"
     assert seen == ["bf16"]

@@ -22,6 +22,7 @@ from .tools import screen, write_reports
 if TYPE_CHECKING:
     from ..analysis.store.record import StudyRecord
     from ..analysis.study.conduct import Prepared
+    from ..analysis.study.forecast import Timed
 
 OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
 
@@ -148,8 +149,9 @@ def _run(
 
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
+        timed: Timed = {}
         for study in studies:
-            _show(prepare(study, place, looking=True, dataless=True))
+            _show(prepare(study, place, looking=True, dataless=True), timed)
         return 0
     from ..reports.content import has_content
 
@@ -179,7 +181,7 @@ def _places(machine: Machine, records: Sequence[StudyRecord], logs: Sequence[Pat
     return ({"curves": shown} if logs else {}) | {"runs": str(records[0].runs)}
 
 
-def _show(prepared: Prepared) -> None:
+def _show(prepared: Prepared, timed: Timed) -> None:
     """A study's plan, and of the paper's data how many seeds its claims need."""
     from ..analysis.study.conduct import seeds_in_words
     from ..analysis.study.forecast import forecast
@@ -194,7 +196,7 @@ def _show(prepared: Prepared) -> None:
             f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). "
             "Others of their shape stand in for them here, and past runs cannot be looked up."
         )
-    screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store, prepared.context)))
+    screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store, prepared.context, timed)))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
     if needed:
         screen().print(power_words(needed, len(study.seeds)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..interface import Task
@@ -16,7 +16,11 @@ from .stopwatch import Measured, time_training
 from .worker import Context
 
 REPLICATES = ("seed", "augmentation", "replicate")  # settings that do not change how long a task takes
+OF_ALL = ("data", "epochs", "learning_rate", "milestones", "schedule")  # nor do these a step: of images of one shape
 PAST, STEP, PASSES = "past runs", "measured step", "measured step × passes"
+
+
+Timed = dict[tuple[str, str], tuple[Measured, float] | str]  # a kind of training, and a precision → what was measured
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,17 @@ class Planned:
     memory: int | None = None  # bytes, of a measured step
 
 
-def forecast(tasks: Sequence[Task], store: Store, context: Context | None = None) -> list[Planned]:
+def forecast(
+    tasks: Sequence[Task], store: Store, context: Context | None = None, timed: Timed | None = None
+) -> list[Planned]:
     """Every task of the plan, in the order of execution.
 
     A task takes the median of whole runs that differ at most in seed and augmentation. Where there is none, a few steps
-    of its training are done with ``context``, once for each training that differs in more than that; what measures a
-    network takes so many passes of its images (`Task.images`).
+    of its training are done with ``context``, once for each network; what measures a network takes so many passes of
+    its images (`Task.images`). ``timed``: those of other studies of the same data, to which this one's are added.
     """
     past, ordered = _past_seconds(store), in_order(tasks)
-    watch = _Watch(context, ordered) if context else None
+    watch = _Watch(context, ordered, {} if timed is None else timed) if context else None
     planned = []
     for task in ordered:
         begun = "begun" if store.partial(task.name).path.is_dir() else "to do"
@@ -61,24 +67,26 @@ class _Watch:
 
     context: Context
     tasks: Sequence[Task]
-    timed: dict[tuple[str, str], Measured | str] = field(default_factory=dict)
+    timed: Timed
 
     def expected(self, task: Task) -> tuple[float | None, str, int | None]:
         training = task.inputs[0] if task.inputs else task
         if not task.images or not training.images or training.inputs:
             return None, "not estimated", None
         precision = task.precision or "fp32"
-        kind = _alike(training.settings), precision
+        kind = _alike(training.settings, OF_ALL), precision
         if kind not in self.timed:
             # The last such training: its augmentation costs something, where the first is the baseline.
-            example = [one for one in self.tasks if _alike(one.settings) == kind[0]][-1]
+            example = [one for one in self.tasks if _alike(one.settings, OF_ALL) == kind[0]][-1]
             self.context.reporter.say(f"timing the first steps: {example.label}, {precision}")
-            self.timed[kind] = time_training(example, self.context, precision)
-        measured = self.timed[kind]
-        if isinstance(measured, str):
-            return None, f"not estimated: {measured}", None
+            found = time_training(example, self.context, precision)
+            # A recipe may train for longer than the task says.
+            self.timed[kind] = found if isinstance(found, str) else (found, found.images / example.images)
+        if isinstance(known := self.timed[kind], str):
+            return None, f"not estimated: {known}", None
+        measured, longer = known
         if task is training:
-            return measured.seconds * measured.images, STEP, measured.memory
+            return measured.seconds * task.images * longer, STEP, measured.memory
         return measured.seconds * task.images, PASSES, None
 
 
@@ -95,8 +103,9 @@ def _past_seconds(store: Store) -> dict[str, list[float]]:
     return taken
 
 
-def _alike(config: Mapping[str, Any]) -> str:
-    shared = {name: value for name, value in config["config"].items() if name not in REPLICATES}
+def _alike(config: Mapping[str, Any], free: tuple[str, ...] = ()) -> str:
+    """What tasks have in common that differ in their replicate, and in what else is ``free``."""
+    shared = {name: value for name, value in config["config"].items() if name not in (*REPLICATES, *free)}
     return canonical({"kind": config["kind"], "version": config["version"], "config": shared})
 
 

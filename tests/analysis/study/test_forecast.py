@@ -113,12 +113,24 @@ CONTEXT = Mock()
 
 def test_a_step_of_each_kind_of_training_is_timed_once(store, timed):
     planned = forecast([trained(0), trained(1), trained(0, epochs=5)], store, CONTEXT)
-    assert timed == [("train 3 1", "bf16"), ("train 5 0", "bf16")], "the last of each kind: the first is the baseline"
+    assert timed == [("train 5 0", "bf16")], "the last: the first is the baseline"
     assert [(one.seconds, one.source, one.memory) for one in planned] == [
         (15.0, "measured step", 2_000_000_000),
         (15.0, "measured step", 2_000_000_000),
         (25.0, "measured step", 2_000_000_000),
     ]
+
+
+def test_variants_of_other_lengths_share_what_was_timed(store, timed):
+    known = {}
+    forecast([trained(0)], store, CONTEXT, known)
+    assert forecast([trained(0, epochs=5)], store, CONTEXT, known)[0].seconds == 25.0
+    assert len(timed) == 1
+
+
+def test_a_recipe_that_trains_for_longer_than_the_task_says(store, monkeypatch):
+    monkeypatch.setattr(module, "time_training", lambda task, *_: Measured(0.5, 2 * task.images, None))
+    assert forecast([trained(0)], store, CONTEXT)[0].seconds == 30.0
 
 
 def test_passes_of_what_measures_a_network_in_its_own_precision(store, timed):

@@ -228,7 +228,7 @@ def test_each_epoch_is_told_with_its_loss_and_what_its_evaluation_found(job, fol
         (f"epoch 3/4, {losses[2]}, −ELBO 322", [1, 2, 3]),
         (f"epoch 4/4, {losses[3]}", [1, 2, 3, 4]),
     ]
-    assert told.details[1] == f"epoch 2/4, {losses[1]}, accuracy 25.0%", "before it is evaluated anew: of the one before"
+    assert told.details[1] == f"epoch 2/4, {losses[1]}, accuracy 25.0%", "of the epoch before, until it is evaluated"
     assert told.images == 26 / 4, "a step"
 
 

@@ -15,6 +15,7 @@ from cyclopts.exceptions import CommandCollisionError
 
 from ..analysis.errors import InputError
 from ..analysis.interface import Machine, Section
+from ..analysis.presentation.numbers import duration
 from ..analysis.study.sections import with_used
 from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides_of
 from .tools import screen, write_reports
@@ -150,8 +151,9 @@ def _run(
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
         timed: Timed = {}
-        for study in studies:
-            _show(prepare(study, place, looking=True, dataless=True), timed)
+        seconds = [_show(prepare(study, place, looking=True, dataless=True), timed) for study in studies]
+        if studies[1:]:
+            print(f"All {len(studies)} studies: about {duration(sum(seconds))} for one worker.")
         return 0
     from ..reports.content import has_content
 
@@ -181,8 +183,8 @@ def _places(machine: Machine, records: Sequence[StudyRecord], logs: Sequence[Pat
     return ({"curves": shown} if logs else {}) | {"runs": str(records[0].runs)}
 
 
-def _show(prepared: Prepared, timed: Timed) -> None:
-    """A study's plan, and of the paper's data how many seeds its claims need."""
+def _show(prepared: Prepared, timed: Timed) -> float:
+    """A study's plan, and of the paper's data how many seeds its claims need. Returns the seconds that are left."""
     from ..analysis.study.conduct import seeds_in_words
     from ..analysis.study.forecast import forecast
     from ..reports import paper
@@ -196,7 +198,9 @@ def _show(prepared: Prepared, timed: Timed) -> None:
             f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). "
             "Others of their shape stand in for them here, and past runs cannot be looked up."
         )
-    screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store, prepared.context, timed)))
+    planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
+    screen().print(plan_table(study.name, planned))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
     if needed:
         screen().print(power_words(needed, len(study.seeds)))
+    return sum(task.seconds for task in planned if task.state != "done" and task.seconds is not None)

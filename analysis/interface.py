@@ -247,6 +247,9 @@ class Machine:
     deterministic: bool = setting(False, "Only deterministic algorithms, also on CUDA; slower there.")
     out: Path = setting(Path("mixlens-runs"), "Output folder: runs/ (shared by all studies) and one folder per study.")
     quiet: bool = setting(False, "Print only errors and where the report is.")
+    log: Literal["csv", "tensorboard"] | None = setting(
+        None, "Write trainings' curves for other tools too: csv (one table) or tensorboard (while they train)."
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -282,6 +285,9 @@ class Task:
     precision: str = ""  # that it computes in; empty: full, which no key mentions
     network: Network = Network()
     packages: tuple[str, ...] = ()  # whose versions are noted with its output, beside torch's
+    # About how many images it takes through a network and back, for estimates of its time alone; 0: unknown. A training
+    # that says so takes turns; of another task it is the network of its first input.
+    images: float = 0.0
 
     @cached_property
     def settings(self) -> dict[str, Any]:

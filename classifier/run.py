@@ -80,6 +80,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
             inputs=(task,),
             data=asked.dataset.checksum,
             network=task.network,
+            images=len(asked.dataset.test) / 3,  # not back, which takes twice as long
         )
         for task in networks
     ]
@@ -111,6 +112,7 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
             data=asked.dataset.checksum,
             precision=asked.backend.resolve(config.precision),
             network=Network(policy.text, seed, config.model),
+            images=settings.epochs * len(asked.dataset.train),
         )
         for seed in asked.study.seeds
         for policy in asked.policies

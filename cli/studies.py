@@ -15,6 +15,7 @@ from cyclopts.exceptions import CommandCollisionError
 
 from ..analysis.errors import InputError
 from ..analysis.interface import BASELINE, Machine, Section
+from ..analysis.presentation.numbers import duration
 from ..analysis.study.sections import with_used
 from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides_of
 from .tools import screen, write_reports
@@ -22,6 +23,7 @@ from .tools import screen, write_reports
 if TYPE_CHECKING:
     from ..analysis.store.record import StudyRecord
     from ..analysis.study.conduct import Prepared
+    from ..analysis.study.forecast import Timed
 
 OPTIONS = ("study", "config", "sections", "dry_run", "asked", "machine")  # of the commands themselves
 
@@ -72,7 +74,8 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
         sections
             Only these sections of it, e.g. vae,robustness.
         dry_run
-            Show the plan and stop: every task, what is done already, and how long the rest took in past runs.
+            Show the plan and stop: what is done already, and what the rest takes, by past runs or a few steps of each
+            network, for which the data need not be there.
         """
         chosen = {} if sections is None else {"sections": sections}
         overrides = given(asked) | chosen | given_of(settings)
@@ -103,7 +106,8 @@ def _section_command(
     config
         A preset (demo, cpu, gpu, paper, paper-core) or a YAML file to start from. Default: the paper's settings.
     dry_run
-        Show the plan and stop: every task, what is done already, and how long the rest took in past runs.
+        Show the plan and stop: what is done already, and what the rest takes, by past runs or a few steps of each
+        network, for which the data need not be there.
     """
     options = (_option("config", Annotated[str | None, Parameter(group=STUDY)]), DRY_RUN)
     return _with_flags(run, options, flags)
@@ -146,29 +150,32 @@ def _run(
 
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
-        for number, study in enumerate(studies):
-            _show(prepared := prepare(study, place, looking=True))
-            if not number:
-                _warn(prepared)
+        timed: Timed = {}
+        prepared = [prepare(study, place, looking=True, dataless=True) for study in studies]
+        seconds = [_show(each, timed) for each in prepared]
+        _warn(prepared[0])
+        if studies[1:]:
+            print(f"All {len(studies)} studies: about {duration(sum(seconds))} for one worker.")
         return 0
     from ..reports.content import has_content
 
     for study in studies[1:]:
         prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
     records: list[StudyRecord] = []
-    folder = Path()
+    folder, logs = Path(), []
     for study in studies:
         prepared = prepare(study, place)
         if not records:
             _warn(prepared)
         records.append(record := prepared.run(command))
         folder = folder if records[1:] else prepared.folder
+        logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
         for task in record.tasks:
             if task.state != "done":
                 print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     whole = combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
-        write_reports(whole, folder, answer=not place.quiet)
+        write_reports(whole, folder, answer=not place.quiet, more=_places(place, records, logs))
     return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
 
 
@@ -185,8 +192,17 @@ def _warn(prepared: Prepared) -> None:
         )
 
 
-def _show(prepared: Prepared) -> None:
-    """A study's plan, and of the paper's data how many seeds its claims need."""
+def _places(machine: Machine, records: Sequence[StudyRecord], logs: Sequence[Path]) -> dict[str, str]:
+    """What a study leaves beside its report."""
+    shown = " ".join(map(shlex.quote, map(str, logs)))
+    if machine.log == "tensorboard" and logs:
+        # One of several studies' folders is in all of them.
+        shown = f"tensorboard --logdir {shlex.quote(str(logs[0] if len(logs) == 1 else machine.out))}"
+    return ({"curves": shown} if logs else {}) | {"runs": str(records[0].runs)}
+
+
+def _show(prepared: Prepared, timed: Timed) -> float:
+    """A study's plan, and of the paper's data how many seeds its claims need. Returns the seconds that are left."""
     from ..analysis.study.conduct import seeds_in_words
     from ..analysis.study.forecast import forecast
     from ..reports import paper
@@ -195,7 +211,14 @@ def _show(prepared: Prepared) -> None:
 
     study = prepared.study
     print(f"{study.name}: {seeds_in_words(study.seeds)}, {len(prepared.tasks)} tasks")
-    screen().print(plan_table(study.name, forecast(prepared.tasks, prepared.store)))
+    if prepared.megabytes:
+        print(
+            f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). "
+            "Others of their shape stand in for them here, and past runs cannot be looked up."
+        )
+    planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
+    screen().print(plan_table(study.name, planned))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
     if needed:
         screen().print(power_words(needed, len(study.seeds)))
+    return sum(task.seconds for task in planned if task.state != "done" and task.seconds is not None)

@@ -83,18 +83,40 @@ def front_table(front: Front) -> Group:
 
 
 def plan_table(name: str, planned: Sequence[Planned]) -> Group:
-    """Every task with its state and the time that past runs of its kind took; below, the sum of what is left."""
-    table = _table("task", "state", "past runs took")
+    """Each kind of task: how many, how many are done, what one and all that are left take; below, the sum."""
+    table = _table("task", "number", "done", "begun", "each takes", "left", "known from", "memory")
+    kinds: dict[str, list[Planned]] = {}
     for task in planned:
-        table.add_row(task.label, task.state, "" if task.seconds is None else duration(task.seconds))
+        kinds.setdefault(task.kind, []).append(task)
+    for kind, tasks in kinds.items():
+        left = [task for task in tasks if task.state != "done"]
+        each = [task.seconds for task in tasks if task.seconds is not None]
+        rest = [task.seconds for task in left if task.seconds is not None]
+        memory = max((task.memory for task in tasks if task.memory is not None), default=None)
+        table.add_row(
+            kind,
+            str(len(tasks)),
+            str(len(tasks) - len(left)),
+            str(sum(task.state == "begun" for task in tasks)),
+            _between(each),
+            duration(sum(rest)) if rest else "",
+            "; ".join(dict.fromkeys(task.source for task in tasks if task.source)),
+            "" if memory is None else f"{memory / 1e9:.2g} GB" if memory < 1e10 else f"{memory / 1e9:.0f} GB",
+        )
     left = [task for task in planned if task.state != "done"]
     known = [task.seconds for task in left if task.seconds is not None]
     words = f"{name}: {len(planned)} tasks, {len(planned) - len(left)} done, {len(left)} left"
     if known:
         words += f"; about {duration(sum(known))} for one worker"
     if len(known) < len(left):
-        words += f"; no past run to go by for {len(left) - len(known)}"
+        words += f", without {len(left) - len(known)} of which no time is known" if known else "; no time is known"
     return Group(table, f"{words}.")
+
+
+def _between(seconds: Sequence[float]) -> str:
+    """One duration, or from which to which."""
+    ends = list(dict.fromkeys(duration(end) for end in (min(seconds), max(seconds)))) if seconds else []
+    return " to ".join(ends)
 
 
 def power_words(needed: Sequence[Needed], seeds: int) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 
 from ..analysis.errors import InputError
@@ -159,11 +160,20 @@ def compare(first: str, second: str) -> int:
     from ..reports.compare import compare_studies
     from .tables import effect_table
 
-    screen().print(effect_table(compare_studies(first, second)))
+    comparison = compare_studies(first, second)
+    screen().print(effect_table(comparison.lines))
+    for line in comparison.left_out:
+        screen().print(f"Left out: {line}")
     return 0
 
 
-def data(name: str | None = None, *, data_root: Path | None = None, fetch: bool = False) -> int:
+def data(
+    name: str | None = None,
+    *,
+    data_root: Path | None = None,
+    fetch: bool = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
     """Show what data can be had and what is there, verified by checksum; with --fetch, download what is missing.
 
     Parameters
@@ -174,9 +184,13 @@ def data(name: str | None = None, *, data_root: Path | None = None, fetch: bool 
         Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder.
     fetch
         Download the named one, and verify it.
+    dry_run
+        With --fetch: say what would be downloaded to where, and stop.
     """
     from ..analysis.data.load import find_source, source_names
 
+    if dry_run and not fetch:
+        raise InputError("--dry-run shows what --fetch would download; give both.")
     if name is None:
         if fetch:
             raise InputError(f"name what to fetch: {', '.join(source_names())}.")
@@ -185,6 +199,12 @@ def data(name: str | None = None, *, data_root: Path | None = None, fetch: bool 
             print(f"{_state(source.status(data_root)):8} {known:10} {source.ABOUT}")
         return 0
     source = find_source(name)
+    if fetch and dry_run:
+        missing = [file for file in source.status(data_root) if not file.ok]
+        print(f"{name}: {source.MEGABYTES if missing else 0:g} MB to download")
+        for file in missing:
+            print(f"{_state([file]):8} {file.path}")
+        return 0
     if fetch:
         source.fetch(data_root)
     files = source.status(data_root)
@@ -269,10 +289,12 @@ def screen() -> Console:
     return found if found.is_terminal else Console(**plain, width=200)
 
 
-def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False) -> int:
+def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False, more: Mapping[str, str] = {}) -> int:
     """Write the report as a page and a PDF, and print where they are; a PDF that cannot be made leaves the page.
 
-    ``answer``: print its first page's table and sentences before.
+    Args:
+        answer: print its first page's table and sentences before.
+        more: what else is to be found where, by its name.
     """
     from ..reports.content import collect
     from ..reports.pdf import NoPDFError
@@ -282,11 +304,18 @@ def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False) ->
     content, page = collect(record), folder / "report.html"
     if answer and content.front.columns:
         screen().print(front_table(content.front))
+    places = {"report": str(page), "PDF": str(page.with_suffix(".pdf")), "rows": str(page.with_name("rows.csv"))}
     try:
         write_content(content, page, pdf=True)
-        made = [page, page.with_suffix(".pdf")]
     except NoPDFError as error:
         print(f"mixlens: {error}", file=sys.stderr)
-        made = [page]
-    print(*made, sep="\n")
+        del places["PDF"]
+    print_places({**places, **more})
     return 0
+
+
+def print_places(places: Mapping[str, str]) -> None:
+    """What is to be found where: a line each, its name before."""
+    width = max(map(len, places))
+    for name, place in places.items():
+        print(f"{name:{width}}  {place}")

@@ -63,6 +63,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
                 inputs=classifier.inputs,
                 data=dataset.checksum,
                 network=network,
+                images=settings.images or len(dataset.test) if method.name == "gradcam" else 0,
             )
         )
     return measured

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ..analysis.errors import InputError, unknown
 from ..analysis.interface import Arm
@@ -28,8 +29,15 @@ class Compared:
     effect: Effect
 
 
-def compare_studies(first: str, second: str) -> list[Compared]:
+class Comparison(NamedTuple):
+    lines: list[Compared]
+    left_out: list[str]  # what cannot be compared, and why
+
+
+def compare_studies(first: str, second: str) -> Comparison:
     """Every quantity that both have, Holm-corrected over all lines. Arguments: FOLDER or FOLDER:AUGMENTATION.
+
+    The worst case of other attacks is another quantity, and is left out.
 
     Raises:
         InputError: no such study or augmentation, the same twice, other data, nothing measured in both.
@@ -52,19 +60,32 @@ def compare_studies(first: str, second: str) -> list[Compared]:
                 f"study {record.name!r} in {record.folder} has no finished measurement to compare yet. Run it."
             )
     there, here = measured(one), measured(two)
-    lines = []
+    lines, left_out = [], []
     for a, b in pairs:
         for section, quantities in there.items():
             for quantity, other in _alike(quantities, here.get(section, ())):
+                if quantity.over != other.over:
+                    left_out.append(_why(quantity, other))
+                    continue
                 change = effect(_both(quantity, one.arm(a), other, two.arm(b)), SECOND, FIRST)
                 if change is not None:
                     unit = f" ({'points' if quantity.unit == '%' else quantity.unit})" if quantity.unit else ""
                     words = label(a) if a == b else f"{label(b)} − {label(a)}"
                     lines.append(Compared(words, quantity.title + unit, change))
+    left_out = list(dict.fromkeys(left_out))
     if not lines:
-        raise InputError(f"{first} and {second} have no quantity that both measured on the same seed.")
+        why = "".join(f" Left out: {line}" for line in left_out)
+        raise InputError(f"{first} and {second} have no quantity that both measured on the same seed.{why}")
     corrected = holm([line.effect for line in lines])
-    return [replace(line, effect=change) for line, change in zip(lines, corrected, strict=True)]
+    return Comparison(
+        [replace(line, effect=change) for line, change in zip(lines, corrected, strict=True)],
+        left_out,
+    )
+
+
+def _why(one: Measured, other: Measured) -> str:
+    here, there = (", ".join(measured.over) for measured in (one, other))
+    return f"{one.title}: the worst of {here} in the first, of {there} in the second."
 
 
 def _alike(there: Sequence[Measured], here: Sequence[Measured]) -> Iterator[tuple[Measured, Measured]]:

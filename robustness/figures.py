@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,12 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
 
 def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: accuracy under each attack."""
-    return comparisons.measured(record, _rows(record))
+    rows = _rows(record)
+    attacks = [attack for attack in attacks_of(rows) if attack != WORST]
+    # Under nested-worst rows name no attack.
+    over = tuple(sorted(attacks or record.settings[SECTION.name]["attacks"]))
+    found = comparisons.measured(record, rows)
+    return [replace(one, over=over) if one.quantity.startswith(WORST) else one for one in found]
 
 
 def _rows(record: StudyRecord) -> pd.DataFrame:

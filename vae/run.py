@@ -113,6 +113,7 @@ def _training(asked: Asked, policy: Policy, seed: int, replicate: int) -> Task:
         data=asked.dataset.checksum,
         precision=asked.backend.resolve(asked.config.precision),
         network=Network(policy.text, seed, SECTION.name),
+        images=settings.epochs * len(asked.dataset.train),
     )
 
 

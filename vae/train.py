@@ -59,10 +59,8 @@ def train_vae(
     def evaluate() -> dict[str, float]:
         generator = backend.generator("vae", "evaluation", seed)
         coded = encode_all(model, held_out, dataset.mean, dataset.std, backend, generator=generator)
-        return {
-            "rate": coded.rate.mean().item(),
-            "mse": mean_squared_error(coded.x, coded.reconstruction).mean().item(),
-        }
+        rate, error = coded.rate.mean().item(), mean_squared_error(coded.x, coded.reconstruction).mean().item()
+        return {"rate": rate, "mse": error, "neg_elbo": rate + error * coded.x[0].numel() / 2}
 
     with blaming(mix):
         yield from fit(

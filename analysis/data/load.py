@@ -6,13 +6,14 @@ import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from ..errors import InputError, unknown
 from ..spec import call, load_object, read_spec
 from . import sources
 from .dataset import Dataset, Split
 from .files import DataFile
+from .shape import Shape
 
 KIND = "data set"
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
@@ -23,6 +24,8 @@ class Source(Protocol):
     """What a module of ``sources`` holds. Whatever is called as the module is known by that name everywhere."""
 
     ABOUT: str  # one line: what it is, and how large
+    MEGABYTES: float  # to download
+    SHAPE: Shape | None  # what it holds, so that a study of it can be planned before; None where that is not needed
 
     def status(self, root: str | Path | None = None) -> list[DataFile]: ...
 
@@ -44,6 +47,29 @@ def find_source(name: str) -> Source:
     if name not in source_names():
         raise unknown(KIND, name, source_names())
     return cast(Source, import_module(f"{sources.__name__}.{name}"))
+
+
+class NotThere(NamedTuple):
+    """A data set that is still to be fetched: one of its shape in its stead, and the download."""
+
+    stand_in: Dataset
+    megabytes: float
+
+
+def not_there(text: str, root: str | Path | None = None) -> NotThere | None:
+    """What can be known of a source whose files are missing; None of any other, and where files are damaged.
+
+    Raises:
+        InputError: unknown name.
+    """
+    spec = read_spec(text, KIND)
+    if spec.is_own:
+        return None
+    source = find_source(spec.use)
+    files = source.status(root)
+    if source.SHAPE is None or all(file.present for file in files) or any(file.present != file.ok for file in files):
+        return None
+    return NotThere(source.SHAPE.stand_in(spec.use), source.MEGABYTES)
 
 
 def load_dataset(text: str, root: str | Path | None = None) -> Dataset:

@@ -41,7 +41,7 @@ def _letters(lines: Sequence[Line]) -> int:
 def column(cells: Sequence[str], *, stacked: bool = False) -> Column:
     """Set one column. It is of numbers if all its cells begin with one or say that there is none.
 
-    What follows a semicolon in a cell of numbers stands on a line of its own; ``stacked``: also what stands in brackets.
+    What follows a semicolon in a cell of numbers stands on its own line; ``stacked``: also what stands in brackets.
     """
     told = [cell for cell in cells if cell not in EMPTY]
     if not told or not all(BEGINS.match(cell) for cell in told):

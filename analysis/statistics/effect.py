@@ -37,6 +37,7 @@ class Measured:
     front: str = ""  # what heads it on a report's front page; empty: it is not there
     figure: str = ""  # name of the `Plot` that draws it
     apart: bool = False  # for a claim about all such quantities (each ε) alone, not for a list of differences
+    over: tuple[str, ...] = ()  # what it is the worst of, such as attacks: of other ones it is another quantity
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..data.load import not_there
 from ..errors import InputError
 from ..interface import Machine, Study, Task
 from ..schema import from_user, plain
@@ -14,7 +15,8 @@ from ..store.record import RECORD, StudyRecord, TaskRecord, differing, read_reco
 from ..store.runs import Store
 from ..training.progress import Reporter
 from .executors.local import Outcome, execute, task_records
-from .plan import plan
+from .logs import make_log
+from .plan import cut, plan
 from .sections import installed_sections
 from .study import read_study
 from .worker import Context, make_context
@@ -33,6 +35,7 @@ class Prepared:
     folder: Path
     at_once: int = 1
     before: StudyRecord | None = None  # of the same study: its other sections stay in the record
+    megabytes: float = 0.0  # of data that are not there; others of their shape stand in for them, and it cannot be run
 
     def run(self, command: str = "") -> StudyRecord:
         """Do what is missing, and return the study's record, which holds the rows.
@@ -71,6 +74,8 @@ class Prepared:
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
             write_down()
+            if self.context.log:
+                self.context.log.finish(self.tasks, self.store)
         return read_record(self.folder)
 
     def _kept(self) -> list[TaskRecord]:
@@ -88,8 +93,12 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
     return f"{len(seeds)} replicate{'s' * (len(seeds) > 1)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
-def prepare(study: Study, machine: Machine | None = None, *, looking: bool = False) -> Prepared:
+def prepare(study: Study, machine: Machine | None = None, *, looking: bool = False, dataless: bool = False) -> Prepared:
     """Load a study's data and plan its tasks; when only ``looking``, without making any folder.
+
+    Args:
+        dataless: who only looks need not have the data: of what is to be fetched the shape is known. Its checksum is
+            not, and so no task is that of an earlier run.
 
     Raises:
         InputError: whatever of it cannot be: unknown names, data that are not there, settings that do not fit them.
@@ -102,12 +111,15 @@ def prepare(study: Study, machine: Machine | None = None, *, looking: bool = Fal
     study = read_study(None, sections, study.describe())  # with every setting that was not given, and all of them tried
     out = Path(machine.out)
     store = Store(out / "runs", looking=looking)
-    context = make_context(study, machine, Reporter(quiet=machine.quiet))
+    absent = not_there(study.data, machine.data_root) if looking and dataless else None
+    dataset = cut(absent.stand_in, study) if absent else None
+    context = make_context(study, machine, Reporter(quiet=machine.quiet), dataset)
+    context = replace(context, log=make_log(machine.log, out / study.name))
     tasks = plan(study, sections, context.dataset, context.backend, machine.data_root)
     folder = out / study.name
     before = _before(folder, study, {task.name for task in tasks})
     at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" else 1)
-    return Prepared(study, tasks, store, context, folder, at_once, before)
+    return Prepared(study, tasks, store, context, folder, at_once, before, absent.megabytes if absent else 0.0)
 
 
 def _before(folder: Path, study: Study, planned: set[str]) -> StudyRecord | None:

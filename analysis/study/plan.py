@@ -59,7 +59,11 @@ def plan(
 
 def load_data(study: Study, root: Path | None = None) -> Dataset:
     """The study's data, cut to its training size. Raises InputError."""
-    dataset = load_dataset(study.data, root)
+    return cut(load_dataset(study.data, root), study)
+
+
+def cut(dataset: Dataset, study: Study) -> Dataset:
+    """The data set, cut to the study's training size. Raises InputError."""
     return dataset if study.train_size is None else dataset.subset(study.train_size, study.subset_seed)
 
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -23,6 +24,7 @@ from ..training.backend import Backend, environment, make_backend
 from ..training.loop import DivergedError
 from ..training.progress import Reporter
 from ..training.turns import Turns, whole, within
+from .logs import Log
 from .plan import load_data
 
 Measured = Sequence[Measurement] | None
@@ -39,6 +41,7 @@ class Context:
     reporter: Reporter
     root: Path | None = None  # of the data; None: where they usually lie
     label: str = ""  # of the task at work
+    log: Log | None = None  # of trainings' curves, for other tools
 
 
 class FailedError(RuntimeError):
@@ -49,8 +52,8 @@ class NoMemoryError(FailedError):
     """The device's memory did not hold a task beside the others at work there; it may hold it alone."""
 
 
-def make_context(study: Study, machine: Machine, reporter: Reporter) -> Context:
-    """What this process does a study's tasks with: its data, loaded, and the machine's device.
+def make_context(study: Study, machine: Machine, reporter: Reporter, dataset: Dataset | None = None) -> Context:
+    """What this process does a study's tasks with: its data, loaded unless they are given, and the machine's device.
 
     Raises:
         InputError: data or a device that are not there.
@@ -58,7 +61,8 @@ def make_context(study: Study, machine: Machine, reporter: Reporter) -> Context:
     backend = make_backend(
         machine.device, threads=machine.threads, compile=machine.compile, deterministic=machine.deterministic
     )
-    return Context(study.name, load_data(study, machine.data_root), backend, reporter, machine.data_root)
+    dataset = load_data(study, machine.data_root) if dataset is None else dataset
+    return Context(study.name, dataset, backend, reporter, machine.data_root)
 
 
 class Done(NamedTuple):
@@ -88,7 +92,8 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
     with store.claim(task.name, task.settings) as claimed:
         if claimed is None:
             return Done(store.find(task.name))
-        context.reporter.say(context.label or task.label)
+        log = partial(context.log.epochs, task) if context.log else None
+        context.reporter.begin(context.label or task.label, log)
         if task.data and task.data != context.dataset.checksum:
             raise InputError(
                 f"{task.label}: data set {context.dataset.name!r} is not the one that this was planned for."
@@ -98,7 +103,7 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
         began = time.perf_counter()
         here = replace(context, backend=backend, label=task.label)
         try:
-            measured = yield from within(_worked(task, claimed, inputs, here), backend.session)
+            measured = yield from within(worked(task, claimed, inputs, here), backend.session)
             rows = [_stamped(measurement, task, context) for measurement in measured or ()]
         except (InputError, LeaseLostError, OSError):
             raise  # of the store, the data or the machine: the next task would meet it too
@@ -115,13 +120,17 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
                 ) from error
             kind = NoMemoryError if isinstance(error, torch.OutOfMemoryError) else FailedError
             raise kind(reason if ours else f"{reason} (traceback in {claimed / FAILED})") from error
+        finally:
+            if context.log:
+                context.log.ended(task)
         write_rows(claimed, rows, time.perf_counter() - began)
+        context.reporter.end()
         if backend.stream is not None:
             torch.cuda.empty_cache()  # what a stream has kept, no other can have
     return Done(store.find(task.name), fresh=True)
 
 
-def _worked(task: Task, run: Run, inputs: Sequence[Run], context: Context) -> Turns[Measured]:
+def worked(task: Task, run: Run, inputs: Sequence[Run], context: Context) -> Turns[Measured]:
     """What a task's work measured: in one turn, or where it is a generator in as many as that takes."""
     measured = _work_of(task)(task.config, run, inputs, context)
     return (yield from measured) if isinstance(measured, Generator) else measured

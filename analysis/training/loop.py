@@ -17,13 +17,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
+from ..data.loader import Batches
 from ..interface import Augmentation
 from ..masks.policies import OwnAugmentation
 from ..store.runs import CHECKPOINT, MODEL, Run
 from .backend import Backend
 from .checkpoint import Checkpoints, load_checkpoint, save_weights
 from .engine import Engine, Epochs, Step, make_engine
-from .progress import Reporter
+from .progress import History, Reporter
 from .turns import Turns
 
 CHECK_EVERY = 50
@@ -92,13 +93,14 @@ def fit(
         generators=generators,
         say=lambda text: reporter.say(f"{label}: {text}"),
     )
-    reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches))
+    images = len(batches.images) / len(batches) if isinstance(batches, Batches) else 0.0
+    reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches), images=images)
     checkpoints = Checkpoints(run / CHECKPOINT, run.check_lease)
     try:
         for epoch in range(len(history), epochs):
             began = time.perf_counter()
             model.train()
-            means = yield from _epoch(engine, len(batches), epoch, epochs, reporter)
+            means = yield from _epoch(engine, len(batches), f"epoch {epoch + 1}/{epochs}", history, reporter)
             model.eval()
             with torch.no_grad():
                 evaluated = evaluate()
@@ -114,6 +116,7 @@ def fit(
             history.append(record | {"seconds": round(time.perf_counter() - began, 3)})
             checkpoints.save(model=model, optimizer=optimizer, generators=generators, history=history)
             run.write_history(history)
+            reporter.epoch(f"epoch {epoch + 1}/{epochs}, loss {means['loss']:.4g}{_in_words(history)}", history)
     finally:
         checkpoints.wait()
     reporter.finish()
@@ -123,17 +126,25 @@ def fit(
     return history
 
 
-def _epoch(engine: Engine, count: int, epoch: int, epochs: int, reporter: Reporter) -> Turns[dict[str, float]]:
+def _epoch(engine: Engine, count: int, label: str, history: History, reporter: Reporter) -> Turns[dict[str, float]]:
     totals: Mapping[str, Tensor] = {}
-    for number, totals in enumerate(engine.epoch(epoch)):
+    for number, totals in enumerate(engine.epoch(len(history))):
         detail = ""
         waits = totals["loss"].device.type != "cpu"
         if number == count - 1 or (number % CHECK_EVERY == CHECK_EVERY - 1 and not waits):
-            mean = _finite(totals["loss"], number + 1, epoch)
-            detail = f"epoch {epoch + 1}/{epochs} loss {mean:.4g}"
+            mean = _finite(totals["loss"], number + 1, len(history))
+            detail = f"{label}, loss {mean:.4g}{_in_words(history)}"
         reporter.advance(detail)
         yield
     return {name: total.item() / count for name, total in totals.items()}
+
+
+def _in_words(history: History) -> str:
+    """What the last evaluation says of how good the network is."""
+    last = history[-1] if history else {}
+    if "test_accuracy" in last:
+        return f", accuracy {100 * last['test_accuracy']:.1f}%"
+    return f", −ELBO {last['test_neg_elbo']:.4g}" if "test_neg_elbo" in last else ""
 
 
 def _finite(total: Tensor, count: int, epoch: int) -> float:

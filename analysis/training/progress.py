@@ -1,28 +1,51 @@
-"""Progress on long work: a live bar on a terminal, plain lines elsewhere, silence when asked."""
+"""Progress on long work: a live bar on a terminal, plain lines with the time elsewhere, silence when asked."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-LINE_SECONDS = 30.0
+from ..presentation.numbers import duration
+
+EPOCH_SECONDS = 10.0  # at least, from one line of an epoch to the next
+LINE_SECONDS = 30.0  # the same of work that has no epochs, or long ones
+
+History = Sequence[Mapping[str, Any]]  # a training's epochs so far
+
+
+class _Bars(Progress):
+    """What is being worked on, and on the line below how far it is: both together are too long for most terminals."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            if task.visible:
+                yield Text(task.description, no_wrap=True, overflow="ellipsis")
+                yield self.make_tasks_table([task])
 
 
 class Reporter:
-    """Shows what is being worked on: `start` a piece of work, `advance` it, `finish` it; others have one `beside`."""
+    """Shows what is being worked on. Work that goes on at the same time has one `beside`.
+
+    For each task `begin` and `end`; for a piece of work in it `start`, `advance` and `finish`, and for each epoch of a
+    training `epoch`.
+    """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False, bar: Progress | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, emoji=False)
+        # By the stream alone: in a log, FORCE_COLOR is no reason to draw.
+        self.console = console or Console(stderr=True, highlight=False, emoji=False, force_terminal=sys.stderr.isatty())
         self.quiet = quiet
-        self._live = not quiet and self.console.is_terminal
-        self._bar = bar or Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
+        self._live = not quiet and self.console.is_terminal and not self.console.is_dumb_terminal
+        self._bar = bar or _Bars(
+            TextColumn(" "),
+            BarColumn(bar_width=8),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
             console=self.console,
@@ -30,10 +53,11 @@ class Reporter:
             disable=not self._live,
         )
         self._task = self._bar.add_task("", total=None, detail="", visible=False)
-        self._label = ""
-        self._total = 0
-        self._done = 0
-        self._spoken = 0.0
+        self._title = self._label = self._detail = ""
+        self._log: Callable[[History], None] | None = None
+        self._total = self._before = self._done = 0
+        self._images = 0.0
+        self._begun = self._started = self._spoken = time.monotonic()
 
     def __enter__(self) -> Reporter:
         self._bar.start()
@@ -49,21 +73,64 @@ class Reporter:
         return Reporter(self.console, quiet=self.quiet, bar=self._bar)
 
     def say(self, text: str) -> None:
-        """One line, kept on the screen."""
+        """One line, kept on the screen; with the time where it is no terminal."""
         if not self.quiet:
-            self.console.print(text, markup=False, soft_wrap=True)
+            at = "" if self._live else time.strftime("%H:%M:%S ")
+            self.console.print(f"{at}{text}", markup=False, soft_wrap=True)
 
-    def start(self, label: str, total: int, done: int = 0) -> None:
-        self._label, self._total, self._done, self._spoken = label, total, done, time.monotonic()
-        self._bar.reset(self._task, description=label, total=total, completed=done, detail="", visible=True)
+    def begin(self, title: str, log: Callable[[History], None] | None = None) -> None:
+        """A task. ``log`` is told its history after each epoch, if it is a training."""
+        self._title, self._detail, self._log, self._begun = title, "", log, time.monotonic()
+        self._bar.remove_task(self._task)  # a reset would keep its total
+        self._task = self._bar.add_task(title, total=None, detail="")
+        if not self._live:
+            self.say(title)
+
+    def end(self) -> None:
+        """The task is done: one line that stays."""
+        self.finish()
+        took = duration(time.monotonic() - self._begun)
+        self.say(f"{self._title}: done in {took}{', ' * bool(self._detail)}{self._detail}")
+
+    def start(self, label: str, total: int, done: int = 0, *, images: float = 0) -> None:
+        """Work of ``total`` steps, of which some may be done; ``images``: how many each takes, where that is known."""
+        self._label, self._total, self._before, self._done, self._images = label, total, done, done, images
+        self._detail, self._started = "", time.monotonic()
+        self._spoken = self._started
+        shown = self._title or label
+        self._bar.reset(self._task, description=shown, total=total, completed=done, detail="", visible=True)
 
     def advance(self, detail: str = "", steps: int = 1) -> None:
         self._done += steps
-        self._bar.update(self._task, advance=steps, **({"detail": detail} if detail else {}))  # type: ignore[arg-type]
-        now = time.monotonic()
-        if not self._live and now - self._spoken > LINE_SECONDS:
-            self._spoken = now
-            self.say(f"  {self._label}: {self._done}/{self._total} {detail}".rstrip())
+        if detail:
+            self._detail = self._with_speed(detail)
+        self._bar.update(self._task, advance=steps, **({"detail": self._detail} if detail else {}))  # type: ignore[arg-type]
+        self._speak(LINE_SECONDS)
+
+    def epoch(self, detail: str, history: History) -> None:
+        """A training has done another epoch, the last of its history."""
+        self._detail = self._with_speed(detail)
+        self._bar.update(self._task, detail=self._detail)
+        self._speak(EPOCH_SECONDS)
+        if self._log is not None:
+            self._log(history)
 
     def finish(self) -> None:
         self._bar.update(self._task, visible=False)
+
+    def _with_speed(self, detail: str) -> str:
+        seconds = time.monotonic() - self._started
+        if not self._images or seconds <= 0:
+            return detail
+        return f"{detail}, {self._images * (self._done - self._before) / seconds:,.0f} images/s"
+
+    def _speak(self, apart: float) -> None:
+        """A line where no bar is drawn, unless one was said a moment ago."""
+        now = time.monotonic()
+        if self._live or now - self._spoken <= apart:
+            return
+        self._spoken = now
+        line = f"  {self._label}: {self._done}/{self._total}{', ' * bool(self._detail)}{self._detail}"
+        if new := self._done - self._before:
+            line += f", {duration((now - self._started) / new * (self._total - self._done))} left"
+        self.say(line)

@@ -391,6 +391,66 @@ def test_every_section_shows_its_plan_and_makes_nothing(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["--seeds", "1", "--augmentations", "baseline", "--train-size", "200", "--out", str(tmp_path / "runs")]
-    assert main([command, "--data", "photos", *small, "--dry-run"]) == 0
-    assert "to do" in capsys.readouterr().out
+    assert main([command, "--config", "demo", *small, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "0 done" in shown
+    assert command == "gallery" or "measured step" in shown
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_before_the_data_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """CIFAR-10's shape is known; a step of each network is measured, nothing is written or downloaded."""
+    monkeypatch.setattr("socket.socket", None)
+    monkeypatch.setattr("mixlens.analysis.study.stopwatch.SECONDS", 0.1)
+    monkeypatch.setattr("mixlens.analysis.study.stopwatch.WARM_SECONDS", 0.1)
+    narrow = ["--model", "preact-resnet18(width=2)", "--sections", "classifier,gradcam", "--seeds", "2"]
+    command = ["run", "cpu", *narrow, "--out", str(tmp_path / "out"), "--data-root", str(tmp_path / "data")]
+    assert main([*command, "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert "170 MB to download (mixlens data cifar10 --fetch)" in shown.out
+    assert "past runs cannot be looked up" in shown.out
+    trained = next(line.split() for line in shown.out.splitlines() if "classifier-train" in line)
+    assert trained[1:4] == ["10", "0", "0"], "five augmentations, two seeds"
+    assert "measured step" in " ".join(trained)
+    assert "timing the first steps: train classifier, fmix-official, seed 1" in shown.err
+    assert not list(tmp_path.iterdir())
+    assert main(command) == 2, "it cannot be run"
+    assert "mixlens data cifar10 --fetch" in capsys.readouterr().err
+
+
+def test_what_a_download_would_be(tmp_path: Path, capsys: pytest.CaptureFixture[str], failing) -> None:
+    assert main(["data", "cifar10", "--fetch", "--dry-run", "--data-root", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cifar10: 170 MB to download"
+    assert lines[1] == f"missing  {tmp_path / 'cifar-10-batches-py' / 'data_batch_1'}"
+    assert len(lines) == 8
+    assert main(["data", "photos", "--fetch", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "photos: 0 MB to download\n"
+    assert not list(tmp_path.iterdir())
+    assert "--dry-run shows what --fetch would download" in failing("data", "photos", "--dry-run")
+
+
+def test_where_everything_is_ends_a_run(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(study), *TINY, "--log", "csv"]
+    assert main(asked) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"report  {study}/demo/report.html",
+        f"PDF     {study}/demo/report.pdf",
+        f"rows    {study}/demo/rows.csv",
+        f"curves  {study}/demo/history.csv",
+        f"runs    {study}/runs",
+    ]
+    curves = pd.read_csv(study / "demo" / "history.csv")
+    assert len(curves) == 6, "a reference and two others for each seed, of an epoch"
+    pixels = 3 * 32 * 32
+    assert np.allclose(curves["test_neg_elbo"], curves["test_rate"] + pixels / 2 * curves["test_mse"])
+
+
+def test_logs_that_cannot_be_are_known_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: Callable[..., str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    message = failing(*DEMO, "--out", str(tmp_path / "out"), *TINY, "--log", "tensorboard")
+    assert "pip install tensorboard" in message
+    assert not list(tmp_path.glob("out/runs/*"))
+    assert "--log" in failing(*DEMO, "--log", "tensorbord")

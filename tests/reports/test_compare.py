@@ -18,7 +18,7 @@ from mixlens.reports.report import write_report
 
 def test_two_augmentations_of_a_study(record):
     """MixUp's rates lie 10, 10.1 and 9.9 below the second baseline's, on every image alike."""
-    lines = compare_studies(f"{record.folder}:baseline", f"{record.folder}:mixup")
+    lines = compare_studies(f"{record.folder}:baseline", f"{record.folder}:mixup").lines
     assert [line.quantity for line in lines] == ["I(Z_A;X) (nats)", "I(Z_A;X̂) (nats)", "MSE"]
     rate = lines[0].effect
     assert lines[0].pair == "MixUp − Baseline"
@@ -31,15 +31,15 @@ def test_two_studies_augmentation_by_augmentation(make_record, rates, tmp_path):
     one = make_record(tmp_path / "a", rates)
     other = {pair: [value + 1 for value in values] for pair, values in rates.items() if pair[0] != "fmix"}
     two = make_record(tmp_path / "b", other, name="another")
-    lines = compare_studies(str(one.folder), str(two.folder))
+    lines = compare_studies(str(one.folder), str(two.folder)).lines
     assert {line.pair for line in lines} == {"Baseline", "MixUp"}
     assert all(line.effect.value == pytest.approx(1, abs=1e-4) for line in lines if "nats" in line.quantity)
 
 
 def test_an_augmentation_may_be_written_as_it_was_asked_for(record):
     """Rows know it by its canonical name."""
-    lines = compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix( alpha = 1 )")
-    assert lines == compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix")
+    found = compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix( alpha = 1 )")
+    assert found == compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix")
 
 
 def test_the_command_prints_them(record, capsys):

@@ -42,7 +42,11 @@ def test_every_name_comes_through(named, capsys):
     assert main(["report", str(named)]) == 0
     captured = capsys.readouterr()
     assert captured.err == "", "typst took every letter"
-    assert captured.out.splitlines() == [f"{named}/report.html", f"{named}/report.pdf"]
+    assert captured.out.splitlines() == [
+        f"report  {named}/report.html",
+        f"PDF     {named}/report.pdf",
+        f"rows    {named}/rows.csv",
+    ]
     page = (named / "report.html").read_text(encoding="utf-8")
     assert page.count("<script") == 2
     shown = re.sub(

@@ -52,5 +52,5 @@ def test_without_typst_the_page_is_there_and_the_reason_is_given(record, tmp_pat
 def test_the_command_without_typst_names_the_page_and_the_reason(record, capsys, without_typst):
     assert main(["report", str(record.folder)]) == 0
     captured = capsys.readouterr()
-    assert captured.out.splitlines() == [str(record.folder / "report.html")]
+    assert captured.out.splitlines() == [f"report  {record.folder}/report.html", f"rows    {record.folder}/rows.csv"]
     assert captured.err == "mixlens: no PDF without typst (No module named 'typst'): pip install typst.\n"

@@ -10,13 +10,18 @@ from torchvision.datasets.utils import check_integrity, download_and_extract_arc
 from ...errors import InputError
 from ..dataset import Dataset, Split
 from ..files import DataFile, data_root
+from ..shape import Shape
 
 ABOUT = "60,000 colour photographs of 32×32 pixels in ten classes; 170 MB"
+MEGABYTES = 170.0
 
 # The constants of the published FMix code. Its std is the average of the images' own deviations, which is smaller than
 # the deviation over all pixels (0.247, 0.243, 0.262).
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SHAPE = Shape(50_000, 10_000, (3, 32, 32), CLASSES, MEAN, STD)
 
 _FILES = {**dict(CIFAR10.train_list), **dict(CIFAR10.test_list), CIFAR10.meta["filename"]: CIFAR10.meta["md5"]}
 

@@ -15,6 +15,8 @@ from ...errors import InputError
 from ..files import DataFile, data_root
 
 ABOUT = "people's votes on CIFAR-10's test images, for the calibration section; 0.8 MB"
+MEGABYTES = 0.8
+SHAPE = None  # no images
 
 FOLDER, FILE = "cifar-10h", "cifar10h-counts.npy"
 URL = f"https://raw.githubusercontent.com/jcpeterson/cifar-10h/master/data/{FILE}"

@@ -17,6 +17,8 @@ from ..dataset import Dataset, Split
 from ..files import DataFile
 
 ABOUT = "6,000 patches of ten photographs that come with scikit-image and scikit-learn; nothing to fetch"
+MEGABYTES = 0.0
+SHAPE = None  # always there
 
 SIZE = 32  # pixels
 

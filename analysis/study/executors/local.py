@@ -112,6 +112,7 @@ def _try(task: Task, store: Store, context: Context, outcome: Outcome, beside: C
         context.reporter.finish()
         context.reporter.say(f"failed: {task.label}: {error}")
     except LeaseLostError as error:
+        context.reporter.finish()
         context.reporter.say(str(error))
     except OSError as error:  # a full disk, a folder that may not be written any more
         raise InputError(

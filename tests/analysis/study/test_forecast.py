@@ -1,12 +1,17 @@
 """The plan that --dry-run shows: what is done, what it took."""
 
 import json
+from dataclasses import replace
+from unittest.mock import Mock
 
 import jobs
 import pytest
+from rich.console import Console
 
 from mixlens.analysis.store.runs import CONFIG, RESULT, Store
+from mixlens.analysis.study import forecast as module
 from mixlens.analysis.study.forecast import forecast
+from mixlens.analysis.study.stopwatch import Measured
 from mixlens.cli.tables import plan_table
 
 
@@ -60,5 +65,95 @@ def test_the_table_adds_up_what_is_left(store):
     finish(store, task(seed=0), 90.0)
     table = plan_table("s", forecast([task(seed=0), task(seed=1), task(seed=2), task("other")], store))
     assert table.renderables[1] == (
-        "s: 4 tasks, 1 done, 3 left; about 3 min 00 s for one worker; no past run to go by for 1."
+        "s: 4 tasks, 1 done, 3 left; about 3 min 00 s for one worker, without 1 of which no time is known."
     )
+
+
+def lines(table):
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(table)
+    return [" ".join(line.split()) for line in capture.get().splitlines() if line.strip("─ ")]
+
+
+def test_a_line_for_each_kind_of_task(store):
+    finish(store, task(seed=0), 90.0)
+    (store.root / f"{task(seed=1).name}.partial").mkdir()
+    planned = forecast([task(seed=0), task(seed=1), task(seed=2), task("other")], store)
+    assert lines(plan_table("s", planned))[:3] == [
+        "task number done begun each takes left known from memory",
+        "train 3 1 1 1 min 30 s 3 min 00 s past runs",
+        "other 1 0 0",
+    ]
+
+
+# where no such run is there
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Every network takes half a second an image and 2 GB; which trainings were timed, in which precision."""
+    seen = []
+
+    def measured(asked, context, precision):
+        seen.append((asked.label, precision))
+        return Measured(0.5, asked.images, 2_000_000_000)
+
+    monkeypatch.setattr(module, "time_training", measured)
+    return seen
+
+
+def trained(seed=0, epochs=3, precision="bf16"):
+    asked = task(seed=seed, epochs=epochs)
+    return replace(asked, images=10.0 * epochs, precision=precision, label=f"train {epochs} {seed}")
+
+
+CONTEXT = Mock()
+
+
+def test_a_step_of_each_kind_of_training_is_timed_once(store, timed):
+    planned = forecast([trained(0), trained(1), trained(0, epochs=5)], store, CONTEXT)
+    assert timed == [("train 5 0", "bf16")], "the last: the first is the baseline"
+    assert [(one.seconds, one.source, one.memory) for one in planned] == [
+        (15.0, "measured step", 2_000_000_000),
+        (15.0, "measured step", 2_000_000_000),
+        (25.0, "measured step", 2_000_000_000),
+    ]
+
+
+def test_variants_of_other_lengths_share_what_was_timed(store, timed):
+    known = {}
+    forecast([trained(0)], store, CONTEXT, known)
+    assert forecast([trained(0, epochs=5)], store, CONTEXT, known)[0].seconds == 25.0
+    assert len(timed) == 1
+
+
+def test_a_recipe_that_trains_for_longer_than_the_task_says(store, monkeypatch):
+    monkeypatch.setattr(module, "time_training", lambda task, *_: Measured(0.5, 2 * task.images, None))
+    assert forecast([trained(0)], store, CONTEXT)[0].seconds == 30.0
+
+
+def test_passes_of_what_measures_a_network_in_its_own_precision(store, timed):
+    swept = replace(task("sweep", inputs=[trained()]), images=200.0)
+    table = replace(task("table", inputs=[swept]), images=5.0)
+    planned = {one.kind: one for one in forecast([swept, table, task("draw")], store, CONTEXT)}
+    assert timed == [("train 3 0", "bf16"), ("train 3 0", "fp32")]
+    assert (planned["sweep"].seconds, planned["sweep"].source) == (100.0, "measured step × passes")
+    assert planned["sweep"].memory is None, "of the training's step"
+    for kind in ("table", "draw"):  # measures no network; says nothing of images
+        assert (planned[kind].seconds, planned[kind].source) == (None, "not estimated")
+
+
+def test_past_runs_come_first_and_what_is_done_is_not_timed(store, timed):
+    finish(store, trained(0), 90.0)
+    swept = task("sweep", inputs=[trained(0)])
+    finish(store, swept, 1.0)
+    assert [one.source for one in forecast([swept, trained(1)], store, CONTEXT)] == ["past runs"] * 3
+    assert timed == []
+
+
+def test_why_a_training_cannot_be_timed_is_in_the_table(store, monkeypatch):
+    monkeypatch.setattr(module, "time_training", lambda *_: "the device's memory does not hold it")
+    shown = lines(plan_table("s", forecast([trained()], store, CONTEXT)))
+    assert shown[1] == "train 1 0 0 not estimated: the device's memory does not hold it"
+    assert shown[2] == "s: 1 tasks, 0 done, 1 left; no time is known."

@@ -200,6 +200,38 @@ def test_precisions_differ(job, folder):
     assert not torch.equal(load_file(first / MODEL)["0.weight"], load_file(second / MODEL)["0.weight"])
 
 
+class Told(Reporter):
+    """Keeps what a training says of itself."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.images, self.epochs, self.details = 0.0, [], []
+
+    def start(self, label, total, done=0, *, images=0):
+        self.images = images
+
+    def advance(self, detail="", steps=1):
+        self.details += [detail] * bool(detail)
+
+    def epoch(self, detail, history):
+        self.epochs.append((detail, [record["epoch"] for record in history]))
+
+
+def test_each_epoch_is_told_with_its_loss_and_what_its_evaluation_found(job, folder):
+    told = Told()
+    scores = iter([{"accuracy": 0.25}, {"accuracy": 0.5}, {"neg_elbo": 321.98}, {}])
+    history = job.train(folder("told"), reporter=told, on_evaluate=lambda result, model: next(scores) or {"other": 1.0})
+    losses = [f"loss {record['train_loss']:.4g}" for record in history]
+    assert told.epochs == [
+        (f"epoch 1/4, {losses[0]}, accuracy 25.0%", [1]),
+        (f"epoch 2/4, {losses[1]}, accuracy 50.0%", [1, 2]),
+        (f"epoch 3/4, {losses[2]}, −ELBO 322", [1, 2, 3]),
+        (f"epoch 4/4, {losses[3]}", [1, 2, 3, 4]),
+    ]
+    assert told.details[1] == f"epoch 2/4, {losses[1]}, accuracy 25.0%", "of the epoch before, until it is evaluated"
+    assert told.images == 26 / 4, "a step"
+
+
 class Mortal(Reporter):
     """Dies in the step after ``life`` steps."""
 
@@ -207,7 +239,7 @@ class Mortal(Reporter):
         super().__init__(quiet=True)
         self.life, self.starts = life, []
 
-    def start(self, label, total, done=0):
+    def start(self, label, total, done=0, *, images=0):
         self.starts.append((label, total, done))
 
     def advance(self, detail="", steps=1):

@@ -71,6 +71,10 @@ def test_the_real_data():
     assert means.tolist() == pytest.approx(data.mean, abs=1e-4)
     assert data.test.images[0, :, 0, 0].tolist() == [158, 112, 49]
     assert data.test.labels[:5].tolist() == [3, 8, 8, 0, 6]
+    declared = cifar10.SHAPE.stand_in("cifar10")
+    for split, stands_in in ((data.train, declared.train), (data.test, declared.test)):
+        assert split.images.shape == stands_in.images.shape
+    assert (declared.classes, declared.mean, declared.std) == (data.classes, data.mean, data.std)
 
 
 @needs_data

@@ -132,8 +132,9 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """Raises InputError when the file is missing, or no JSON as we write it (see `parse_json`)."""
+        content = self._read(name)
         try:
-            return parse_json(self._read(name))
+            return parse_json(content)
         except ValueError as error:
             raise self.damaged(name, error) from error
 
@@ -230,8 +231,9 @@ class Run:
 
     def read_history(self, *columns: str) -> list[dict[str, Any]]:
         """One record per epoch. Raises InputError: the file is missing or damaged, or no numbers are in the columns."""
+        content = self._read(HISTORY)
         try:
-            records = [parse_json(line) for line in self._read(HISTORY).splitlines()]
+            records = [parse_json(line) for line in content.splitlines()]
         except ValueError as error:
             raise self.damaged(HISTORY, error) from error
         if not (records and all(isinstance(record, dict) for record in records)):

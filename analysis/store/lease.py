@@ -82,8 +82,8 @@ class Lease:
         except (Timeout, NotImplementedError, OSError) as error:
             raise InputError(
                 f"{self.path.parent}: {self._lock.lock_file} cannot be locked ({error}). Workers share a folder by "
-                "file locks (flock), which its file system must have; on NFS they need a running lock service. Give another "
-                "folder with --out."
+                "file locks (flock), which its file system must have; on NFS they need a running lock service. Give "
+                "another folder with --out."
             ) from error
         try:
             yield

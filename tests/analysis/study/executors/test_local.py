@@ -217,8 +217,7 @@ def test_a_lost_lease_leaves_the_task_to_the_other_worker(store, monkeypatch):
 
     monkeypatch.setattr(jobs, "work", work)
     outcome = execute([task("a")], store, context())
-    assert (outcome.fresh, len(outcome.done)) == (0, 1)
-    assert len(tries) == 2
+    assert (outcome.fresh, len(outcome.done), len(tries)) == (0, 1, 1), "what it had left was whole"
 
 
 WORKERS = """

@@ -201,13 +201,14 @@ def _converted(expected: _Expected, value: Any, where: str) -> Any:
         items = value if isinstance(value, list | tuple) else [value]
         return tuple(_converted(expected.item, item, where) for item in items)
     if float in expected.types:
+        given = value
         if type(value) is int:
-            value = float(value)
+            value = float(value) if abs(value) <= sys.float_info.max else math.inf
         if isinstance(value, str):
             with contextlib.suppress(ValueError):
                 value = float(value)
         if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{where} must be a number, got {value!r}.")
+            raise InputError(f"{where} must be a number, got {shown(given)}.")
     if Path in expected.types and isinstance(value, str | Path):
         return at_home(Path(value))
     if type(value) is int and abs(value) > LARGEST_INTEGER:

@@ -185,7 +185,7 @@ def make_classifier(settings: NetworkSettings, dataset: Dataset) -> Classifier:
 def load_classifier(run: Run, settings: NetworkSettings, dataset: Dataset, backend: Backend) -> Classifier:
     """The run's network with its normalisation, frozen, on the device. Raises InputError for damaged weights."""
     model = make_classifier(settings, dataset)
-    load_weights(run / MODEL, model.network)
+    load_weights(run.checked(MODEL), model.network)
     return backend.prepare(model, to_unit(dataset.test.images[:2], backend))
 
 

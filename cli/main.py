@@ -1,17 +1,23 @@
 """The ``mixlens`` command: reads arguments, sets the exit status, and turns a user's mistake into one message.
 
-Exit status 0: done; 1: some tasks failed; 2: what was given cannot be used; 130: interrupted; 141: nobody reads on.
+Exit status 0: done; 1: some tasks failed; 2: what was given cannot be used; 70: an error of mixlens itself; 130:
+interrupted, 143 and 129: told to end (SIGTERM, SIGHUP), which ends alike; 141: nobody reads on.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from errno import ENOSPC
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
@@ -19,6 +25,7 @@ from rich.console import Console
 from ..analysis.errors import InputError
 from ..analysis.schema import at_home
 from ..analysis.study.sections import installed_sections
+from .store import clean, status, verify
 from .studies import add_commands
 from .tools import compare, data, information, masks, oracle, report
 
@@ -43,7 +50,7 @@ def application(typed: Sequence[str] = ()) -> App:
         version=_version,
         help_format="plaintext",
     )
-    for command in (report, compare, information, oracle, data, masks):
+    for command in (report, compare, status, verify, clean, information, oracle, data, masks):
         app.command(command)
     add_commands(app, installed_sections(), typed)
     return app
@@ -60,26 +67,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for argument in typed:
             if not argument.isascii() and argument != argument.encode(errors="ignore").decode():
                 raise InputError(f"{argument!r} is not UTF-8, so that no record could hold it; rename it.")
-        result = application(typed)(
-            [_at_home(argument) for argument in typed],
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        with _ended_by_signals():
+            result = application(typed)(
+                [_at_home(argument) for argument in typed],
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
         sys.stdout.flush()
     except (CycloptsError, InputError) as error:
         errors.print(f"mixlens: {error}".replace("\n", " "), markup=False, soft_wrap=True)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         errors.print("mixlens: interrupted. Run the same command again to go on where it stopped.", markup=False)
-        return 130
+        return 128 + (interrupt.number if isinstance(interrupt, _Ended) else signal.SIGINT)
     except BrokenPipeError:
         return _unread()
-    except OSError as error:
-        if error.errno != ENOSPC:
-            raise
-        return _unwritten(error, errors)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == ENOSPC:
+            return _unwritten(error, errors)
+        traceback.print_exc()
+        errors.print(
+            "mixlens: this is an error of mixlens itself; what is done stays. Please report it with the lines above.",
+            markup=False,
+        )
+        return 70
     return result if isinstance(result, int) else 0
+
+
+class _Ended(KeyboardInterrupt):
+    """Told to end by a signal."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end as Ctrl-C does: what was begun is left for the next time, nothing half-written."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Ended(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread has handlers
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # not all on Windows
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # nohup ignores one
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _at_home(argument: str) -> str:

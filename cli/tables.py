@@ -17,6 +17,7 @@ from ..analysis.presentation.numbers import change, duration, number
 if TYPE_CHECKING:
     from ..analysis.information.oracle import Comparison
     from ..analysis.study.forecast import Planned
+    from ..analysis.study.progress import Progress
     from ..reports.compare import Compared
     from ..reports.front import Front
     from ..reports.power import Needed
@@ -160,3 +161,22 @@ def _cells(estimate: Estimate) -> tuple[str, str, str, str]:
     elif estimate.interval is None:
         flags.append("no error known")
     return value, interval, DIRECTIONS[estimate.bound], "; ".join(flags)
+
+
+def progress_table(name: str, found: Progress) -> Table:
+    """One line a kind of task: how many are done, at work, failed and left."""
+    table = _table(name, "done", "at work", "failed", "left")
+    for kind in dict.fromkeys(one.task.kind for one in found.tasks):
+        counts = (found.count(state, kind) for state in ("done", "at work", "failed", "waiting"))
+        table.add_row(kind, *(f"{count:,}" for count in counts))
+    return table
+
+
+def progress_words(found: Progress) -> list[str]:
+    """What is at work and what failed, a line each; then how long the rest may take."""
+    lines = [f"{one.state}: {one.task.label}: {one.words}" for one in found.tasks if one.words]
+    if found.seconds_left is not None:
+        lines.append(f"about {duration(found.seconds_left)} left, by the tasks that are done")
+    elif found.count("waiting") and not found.count("at work"):
+        lines.append("nobody works on it; the command that began it goes on")
+    return lines

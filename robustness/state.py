@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..analysis.errors import InputError, first_line
+from ..analysis.store.tensors import read_tensors, write_tensors
 from .measures import NOT_RUN
 from .probe import Block, Probe
 
@@ -66,10 +65,8 @@ class State:
         if any(probe.attack.follows_gradient for probe in probes.values()):
             self.zero_gradient[rows] = block.zero_gradient()
         if self._path is not None:
-            aside = self._path.with_name(f"{self._path.name}.tmp")
             tensors = {name: torch.from_numpy(array) for name, array in self._arrays().items()}
-            save_file(tensors, aside, {"sweep": self._identity})
-            os.replace(aside, self._path)
+            write_tensors(self._path, tensors, {"sweep": self._identity})
 
     def result(self) -> Swept:
         return Swept(tuple(self.attacks), self.epsilons, self.bits, self.correct, self.zero_gradient, self.distance)
@@ -79,11 +76,11 @@ class State:
 
     def _restore(self, path: Path) -> None:
         try:
-            with safe_open(path, framework="np") as file:
-                if (file.metadata() or {}).get("sweep") != self._identity:
-                    raise ValueError("other attacks, ε, images, protocol, seed or weights")
-                found = {name: file.get_tensor(name) for name in self._arrays()}
-        except (SafetensorError, OSError, ValueError) as error:
+            tensors, metadata = read_tensors(path)
+            if metadata.get("sweep") != self._identity:
+                raise ValueError("other attacks, ε, images, protocol, seed or weights")
+            found = {name: tensors[name].numpy() for name in self._arrays()}
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(
                 f"{path} is no checkpoint of this sweep ({first_line(error)}). Delete it and start again."
             ) from error

@@ -126,7 +126,7 @@ def make_optimizer(settings: TrainingSettings, model: VAE, backend: Backend) -> 
 def load_vae(run: Run, latents: int, backend: Backend) -> VAE:
     """A trained VAE in eval mode, parameters frozen. Raises InputError when the weights are damaged."""
     model = VAE(latents)
-    load_weights(run / MODEL, model)
+    load_weights(run.checked(MODEL), model)
     return backend.prepare(model).eval().requires_grad_(False)
 
 

@@ -25,7 +25,7 @@ class Result:
 
 def write_rows(run: Run, rows: Sequence[Row], seconds: float) -> None:
     """Write ``result.json``: the rows a task measured and how long it took. Its presence makes a run whole."""
-    run.write_json(RESULT, {"rows": [asdict(row) for row in rows], "seconds": round(seconds, 3)})
+    run.write_result({"rows": [asdict(row) for row in rows], "seconds": round(seconds, 3)})
 
 
 def read_rows(run: Run) -> list[Row]:
@@ -35,7 +35,7 @@ def read_rows(run: Run) -> list[Row]:
 
 def read_result(run: Run) -> Result:
     """The rows and seconds of a run. Raises InputError as `read_rows`."""
-    content = run.read_json(RESULT)
+    content = run.read_result()
     try:
         return from_stored(Result, content)
     except ValueError as error:

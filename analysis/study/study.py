@@ -11,12 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import InputError, unknown
 from ..interface import Section, Study
 from ..schema import at_home, from_user
 from ..spec import expand, split_list
+from . import plain_yaml
 from .sections import with_used
 
 MOST_SEEDS = 1000  # as a count; a list may be longer
@@ -143,18 +142,6 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is given twice is a mistake; PyYAML keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge" and key.value in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            keys.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
 def _read(source: str) -> Mapping[str, Any]:
     path = at_home(Path(source))
     if path.suffix in (".yaml", ".yml") or path.is_file():
@@ -167,11 +154,9 @@ def _read(source: str) -> Mapping[str, Any]:
     else:
         raise InputError(f"{unknown('preset', source, PRESETS)} A study file's name ends in .yaml.")
     try:
-        values = yaml.load(text, _Loader)  # a safe one
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{source} is not valid YAML{at}: {getattr(error, 'problem', None) or error}.") from error
+        values = plain_yaml.load(text)
+    except ValueError as error:
+        raise InputError(f"{source} is not valid YAML {error}.") from error
     if not isinstance(values, Mapping):
         raise InputError(f"{source} must hold a mapping such as 'data: cifar10', got {type(values).__name__}.")
     return values

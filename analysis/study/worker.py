@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
@@ -81,14 +83,17 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
     Training yields after each step, so that other tasks may go on beside it.
 
     Raises:
-        FailedError: the work failed for its own reason.
-        InputError: a run directory or checkpoint is damaged or foreign; the data are not those of the plan; the device
-            has failed.
+        FailedError: the work failed for its own reason, or what it needs of the store is damaged or foreign.
+        InputError: the data are not those of the plan; the device has failed.
+        OSError: the disk is full, or the store cannot be written any more.
         LeaseLostError: another worker has taken the task over.
     """
-    if (run := store.find(task.name)) is not None:
-        return Done(run)
-    inputs = [_whole(store, parent) for parent in task.inputs]
+    try:
+        if (run := store.find(task.name)) is not None:
+            return Done(run)
+        inputs = [_whole(store, parent) for parent in task.inputs]
+    except InputError as error:  # a damaged run is the matter of those who need it
+        raise FailedError(str(error)) from error
     with store.claim(task.name, task.settings) as claimed:
         if claimed is None:
             return Done(store.find(task.name))
@@ -105,12 +110,16 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
         try:
             measured = yield from within(worked(task, claimed, inputs, here), backend.session)
             rows = [_stamped(measurement, task, context) for measurement in measured or ()]
-        except (InputError, LeaseLostError, OSError):
-            raise  # of the store, the data or the machine: the next task would meet it too
-        except Exception as error:  # the work's own: it diverged, or whatever a user's network or augmentation raises
-            ours = isinstance(error, DivergedError)
+        except LeaseLostError:
+            raise
+        except (Exception, SystemExit) as error:  # it diverged, or whatever a user's network or augmentation raises
+            if isinstance(error, OSError):
+                claimed.check_lease()  # another worker may have taken the folder away
+                if _of_the_machine(error, store):
+                    raise
+            ours = isinstance(error, DivergedError | InputError)
             reason = str(error) if ours else f"{type(error).__name__}: {first_line(error)}"
-            trace = "" if ours else "".join(traceback.format_exception(error))
+            trace = "".join(traceback.format_exception(error))
             claimed.write_json(FAILED, {"label": task.label, "reason": reason, "traceback": trace})
             if not _answers(backend.device):
                 raise InputError(
@@ -134,6 +143,13 @@ def worked(task: Task, run: Run, inputs: Sequence[Run], context: Context) -> Tur
     """What a task's work measured: in one turn, or where it is a generator in as many as that takes."""
     measured = _work_of(task)(task.config, run, inputs, context)
     return (yield from measured) if isinstance(measured, Generator) else measured
+
+
+def _of_the_machine(error: OSError, store: Store) -> bool:
+    """Whether the next task would meet it too: a full disk, or a store that may not be written any more."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, None):
+        return True
+    return error.filename is not None and store.root in Path(os.fsdecode(error.filename)).absolute().parents
 
 
 def _answers(device: torch.device) -> bool:

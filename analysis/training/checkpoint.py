@@ -7,22 +7,22 @@ epoch) as JSON in the file's own metadata, so that the file is replaced in one a
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import threading
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import InputError, first_line
+from ..store.tensors import read_tensors, write_tensors
 
 HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")  # of a state dict in a checkpoint
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it compiled
@@ -31,7 +31,7 @@ PREFIXES = (COMPILED, "module.", "model.", "net.", "network.")
 
 def save_weights(path: Path, model: nn.Module) -> None:
     """Weights and buffers, on the CPU."""
-    _replace(path, model.state_dict(), {})
+    write_tensors(path, model.state_dict(), {})
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -183,7 +183,7 @@ class Checkpoints:
             with torch.cuda.stream(torch.cuda.Stream()) if copied else nullcontext():
                 if copied:
                     copied.wait()
-                _replace(self.path, copies, {"mixlens": metadata}, self.check)
+                write_tensors(self.path, copies, {"mixlens": metadata}, self.check)
         except BaseException as error:
             self._error = error
 
@@ -197,9 +197,8 @@ def load_checkpoint(
 ) -> list[dict[str, Any]]:
     """Put everything back and return the history so far. Raises InputError for a damaged or foreign file."""
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})["mixlens"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no mapping
+        tensors, words = read_tensors(path)
+        metadata = json.loads(words["mixlens"])
         groups: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "generator": {}}
         for name, value in tensors.items():
             kind, _, rest = name.partition("/")
@@ -220,23 +219,6 @@ def load_checkpoint(
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
     return history
-
-
-def _replace(
-    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str], check: Callable[[], None] = lambda: None
-) -> None:
-    # Copies, since tied weights share memory, which the format does not hold.
-    tensors = {n: t.detach().to("cpu", memory_format=torch.contiguous_format, copy=True) for n, t in tensors.items()}
-    aside = path.with_name(f"{path.name}.tmp")
-    try:
-        save_file(tensors, aside, metadata)
-        check()
-        os.replace(aside, path)
-    except SafetensorError as error:  # such as a full disk
-        raise OSError(first_line(error)) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

@@ -331,7 +331,7 @@ def test_a_damaged_run_is_named_and_the_rest_is_kept(
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
     for measured in (copy / "runs").glob("vae-measure-*"):  # so that the weights are read again
         subprocess.run(["rm", "-r", str(measured)], check=True)
-    message = failing(*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY)
+    message = failing(*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY, status=1)
     assert str(victim.parent) in message
     assert len(list((copy / "runs").glob("vae-train-*"))) == len(list((study / "runs").glob("vae-train-*")))
 

@@ -1,6 +1,5 @@
 """Rows and arrays of the right types that no figure can be drawn from: one message that names section and runs."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Row
 from mixlens.analysis.store.record import TaskRecord, read_record, write_record
 from mixlens.analysis.store.results import read_rows, write_rows
-from mixlens.analysis.store.runs import ARRAYS, ENVIRONMENT, RESULT, Run
+from mixlens.analysis.store.runs import ARRAYS, ENVIRONMENT, Run
 from mixlens.cli.main import main
 from mixlens.reports.report import write_report
 
@@ -45,10 +44,10 @@ def attacked(tmp_path):
 
 def change(run, edit):
     """Edit every row of a run as JSON."""
-    content = run.read_json(RESULT)
+    content = run.read_result()
     for row in content["rows"]:
         edit(row)
-    run.write_json(RESULT, content)
+    run.write_result(content)
 
 
 @pytest.mark.parametrize("key", ["epsilon", "attack", "protocol", "norm"])
@@ -132,7 +131,8 @@ def test_pictures_of_another_shape_are_refused_at_once(record):
 @pytest.mark.parametrize("content", [[], 3, None, "cpu"])
 def test_an_environment_of_another_kind_is_refused(record, content):
     run = record.run("measure-mixup-independent-0")
-    (run / ENVIRONMENT).write_text(json.dumps(content), encoding="utf-8")
+    run.write_json(ENVIRONMENT, content)
+    run.write_result(run.read_result())
     with pytest.raises(InputError, match=rf"{run.path.name}/{ENVIRONMENT} is damaged.*must be an object"):
         write_report(record, record.folder / "report.html")
 

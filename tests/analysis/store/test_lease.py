@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mixlens.analysis.errors import InputError
 from mixlens.analysis.store import lease as module
 from mixlens.analysis.store.lease import STALE_SECONDS, Lease, LeaseLostError
 
@@ -34,7 +36,7 @@ def holder(tmp_path):
 
 
 def written(tmp_path, **holder):
-    (tmp_path / "task.lease").write_text(json.dumps({"token": "another", **holder}))
+    (tmp_path / "task.lease").write_text(json.dumps({"token": "another", "space": module._space(), **holder}))
     return tmp_path / "task.lease"
 
 
@@ -104,6 +106,39 @@ def test_a_process_on_another_host_is_judged_by_its_heartbeat_alone(tmp_path):
     os.utime(path, (0, 0))
     assert lease.acquire()
     lease.release()
+
+
+def test_a_container_of_the_same_host_name_is_judged_by_its_heartbeat_alone(tmp_path):
+    path = written(tmp_path, host=socket.gethostname(), pid=dead_pid(), space="pid:[1]")
+    lease = Lease(tmp_path, "task")
+    assert not lease.acquire(), "its process ids are others"
+    os.utime(path, (0, 0))
+    assert lease.acquire()
+    lease.release()
+
+
+def test_the_minute_is_by_the_clock_of_the_file_system(tmp_path, monkeypatch):
+    written(tmp_path, host="elsewhere", pid=1)
+    monkeypatch.setattr(time, "time", lambda: 4e9)  # this machine's own clock is years ahead
+    assert not Lease(tmp_path, "task").acquire()
+
+
+def test_a_lease_from_the_future_is_of_a_clock_that_was_set_back(tmp_path):
+    path = written(tmp_path, host="elsewhere", pid=1)
+    os.utime(path, (4e9, 4e9))
+    lease = Lease(tmp_path, "task")
+    assert lease.acquire(), "a living holder would have touched it since"
+    lease.release()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(InputError, match=r"\.leases\.lock cannot be locked .*--out"):
+        Lease(tmp_path, "task").acquire()
 
 
 @pytest.mark.parametrize("content", ["", '{"token": ', "[]", "3"])

@@ -9,7 +9,7 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Arm, Row
 from mixlens.analysis.store.record import TaskRecord, combine, read_record, write_record
 from mixlens.analysis.store.results import write_rows
-from mixlens.analysis.store.runs import RESULT, Run
+from mixlens.analysis.store.runs import Run
 
 SETTINGS = {
     "data": "photos",
@@ -128,9 +128,9 @@ def test_what_an_earlier_study_did_not_finish_is_taken_from_a_later_one(study):
 def test_rows_of_another_run_are_damage(study):
     record = study("one")
     run = record.run(record.tasks[1].name)
-    content = run.read_json(RESULT)
+    content = run.read_result()
     content["rows"][1]["run"] = "s-elsewhere"
-    run.write_json(RESULT, content)
+    run.write_result(content)
     with pytest.raises(InputError, match=r"result\.json is damaged .*rows, number 2: of the run 's-elsewhere'"):
         record.rows()
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,18 @@ from mixlens.analysis.store import runs
 from mixlens.analysis.store.lease import LeaseLostError
 from mixlens.analysis.store.record import write_record
 from mixlens.analysis.store.results import read_rows, write_rows
-from mixlens.analysis.store.runs import CHECKPOINT, CONFIG, FAILED, HISTORY, MODEL, RESULT, Run, Store, replace_files
+from mixlens.analysis.store.runs import (
+    ARRAYS,
+    CHECKPOINT,
+    CONFIG,
+    FAILED,
+    HISTORY,
+    MODEL,
+    RESULT,
+    Run,
+    Store,
+    replace_files,
+)
 from mixlens.analysis.training.checkpoint import save_weights
 
 TASK = {"kind": "thing", "version": 1, "config": {"seed": 0}, "inputs": []}
@@ -76,9 +88,8 @@ def test_a_block_without_a_result_stays_partial(store):
     assert (store.partial(NAME) / CHECKPOINT).read_bytes() == b"state"
 
 
-def test_a_block_that_raises_stays_partial_even_with_a_result_and_is_free_for_the_next(store):
+def test_a_block_that_raises_stays_partial_and_is_free_for_the_next(store):
     with pytest.raises(RuntimeError, match="killed"), store.claim(NAME, TASK) as run:  # noqa: PT012
-        write_rows(run, [], 1.0)
         (run / CHECKPOINT).write_bytes(b"state")
         raise RuntimeError("killed")
     assert store.find(NAME) is None
@@ -97,18 +108,105 @@ def test_the_next_try_clears_what_a_killed_one_claimed(store):
     assert store.find(NAME) is None, "a left-over result must not make the folder whole"
 
 
-# The checkpoint is unlinked before the rename: a kill between the two throws away the whole training, since the next
-# claim also unlinks the result. Rename first, then drop the checkpoint in the whole folder.
-def test_a_kill_at_the_rename_keeps_the_checkpoint(store, monkeypatch):
+def test_what_was_killed_at_the_rename_is_whole_for_the_next(store, monkeypatch):
     def killed(*args):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), store.claim(NAME, TASK) as run:  # noqa: PT012
         (run / CHECKPOINT).write_bytes(b"state")
+        run.write_arrays({"a": np.arange(3)})
         write_rows(run, [], 1.0)
         monkeypatch.setattr(runs.os, "replace", killed)
     monkeypatch.undo()
-    assert (store.partial(NAME) / CHECKPOINT).exists() or store.find(NAME) is not None
+    assert store.find(NAME) is None
+    with store.claim(NAME, TASK) as run:
+        assert run is None, "nothing is left to do"
+    whole = store.find(NAME)
+    assert whole.read_arrays()["a"].tolist() == [0, 1, 2]
+    assert not (whole / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("name", [ARRAYS, CONFIG, RESULT])
+def test_a_result_whose_files_are_not_all_whole_is_made_again(store, name):
+    with pytest.raises(RuntimeError), store.claim(NAME, TASK) as run:  # noqa: PT012
+        run.write_arrays({"a": np.arange(3)})
+        write_rows(run, [], 1.0)
+        path = run / name
+        path.write_bytes(path.read_bytes()[:-9])
+        raise RuntimeError
+    with store.claim(NAME, TASK) as run:
+        assert run is not None
+        assert not (run / RESULT).exists()
+
+
+@pytest.mark.parametrize("name", [".tmpA8xYz1", ".config.json-0f.tmp", "checkpoint.safetensors.tmp"])
+def test_what_a_killed_writer_had_aside_is_gone(store, name):
+    store.partial(NAME).path.mkdir()
+    (store.partial(NAME) / name).write_bytes(b"half")
+    finish(store)
+    assert not (store.find(NAME) / name).exists()
+
+
+# What a whole run holds is known by its checksums
+
+
+@pytest.fixture
+def whole(store):
+    with store.claim(NAME, TASK) as run:
+        run.write_arrays({"a": np.arange(100.0)})
+        run.write_history([{"epoch": 1, "loss": 0.5}])
+        (run / MODEL).write_bytes(bytes(range(256)))
+        write_rows(run, [], 1.0)
+    return store.find(NAME)
+
+
+READERS = {
+    ARRAYS: lambda run: run.read_arrays("a"),
+    HISTORY: lambda run: run.read_history("loss"),
+    MODEL: lambda run: run.checked(MODEL),
+    RESULT: lambda run: read_rows(run),
+    CONFIG: lambda run: run.check(),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_flipped_bit_is_noticed(whole, name):
+    content = (whole / name).read_bytes()
+    before = READERS[name](Run(whole.path))
+    for place in range(0, 8 * len(content), max(1, len(content) // 12)):
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        (whole / name).write_bytes(changed)
+        try:
+            found = READERS[name](Run(whole.path))
+        except InputError as error:
+            assert str(whole.path) in str(error)  # noqa: PT017
+            continue
+        assert (name, found) == (RESULT, before), "only a space between two words of JSON may be another"
+
+
+@pytest.mark.parametrize("name", [ARRAYS, HISTORY, MODEL])
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_a_run_whose_files_went_is_not_taken_for_done(store, whole, name, damage):
+    damage(whole / name)
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        store.find(NAME)
+
+
+def test_an_older_run_without_checksums_is_read(store, whole):
+    whole.write_json(RESULT, {"rows": [], "seconds": 1.0})
+    assert read_rows(store.find(NAME)) == []
+    assert store.find(NAME).read_arrays("a")["a"].sum() == 4950
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(whole, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(runs.Path, "read_bytes", refuse)
+    with pytest.raises(InputError, match=r"cannot be read: Permission denied") as caught:
+        Run(whole.path).read_json(CONFIG)
+    assert "Delete" not in str(caught.value)
 
 
 def test_a_finished_task_is_not_claimed_again(store):

@@ -3,6 +3,8 @@
 And what the worker adds to what its work returns, and what it refuses.
 """
 
+import errno
+import json
 import os
 import pickle
 import shutil
@@ -19,6 +21,7 @@ from helpers import BACKEND, checkerboards, context_of, stand_in, tiny_dataset, 
 from mixlens import Machine, Study
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Estimate, Interval, Measurement, Network
+from mixlens.analysis.store.lease import LeaseLostError
 from mixlens.analysis.store.results import read_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, FAILED, RESULT, Store
 from mixlens.analysis.study import worker
@@ -143,12 +146,39 @@ def test_work_that_raises_fails_alone_with_its_reason(store, context):
     assert not list(store.root.glob("*.lease"))
 
 
+@pytest.mark.parametrize("error", [InputError("NaN heatmaps"), SystemExit(0), FileNotFoundError(2, "gone", "my.csv")])
+def test_a_users_code_may_raise_what_it_will(store, context, error):
+    jobs.fails["a"] = error
+    with pytest.raises(FailedError):
+        do(jobs.task("a"), store, context)
+    assert "jobs.py" in store.partial(jobs.task("a").name).read_json(FAILED)["traceback"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_what_is_of_the_machine_is_no_tasks_failure(store, context, number):
+    jobs.fails["a"] = OSError(number, os.strerror(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        do(jobs.task("a"), store, context)
+
+
+def test_a_folder_taken_over_while_a_worker_slept_is_the_other_workers(store, context, monkeypatch):
+    def work(config, run, inputs, context):
+        (lease,) = store.root.glob("*.lease")
+        lease.write_text(json.dumps({"token": "another", "host": "elsewhere", "pid": 1}))
+        os.rename(run.path, store.root / "taken")
+        run.write_arrays({})
+
+    monkeypatch.setattr(jobs, "work", work)
+    with pytest.raises(LeaseLostError):
+        do(jobs.task("a"), store, context)
+
+
 # What it refuses
 
 
 def test_work_that_is_not_installed_is_named(store, context):
     for work in ("no_such_package.run:measure", "jobs:no_such_work"):
-        with pytest.raises(InputError, match=rf"work on a needs {work}, which is not installed here"):
+        with pytest.raises(FailedError, match=rf"work on a needs {work}, which is not installed here"):
             do(replace(jobs.task("a"), work=work), store, context)
     assert store.find(jobs.task("a").name) is None
 
@@ -160,7 +190,7 @@ def test_other_data_than_those_of_the_plan_are_refused(store, context):
 
 
 def test_an_input_that_is_not_there_is_named(store, context):
-    with pytest.raises(InputError, match="work on a: there is no finished run a-"):
+    with pytest.raises(FailedError, match="work on a: there is no finished run a-"):
         do(jobs.task("b", jobs.task("a")), store, context)
 
 

@@ -151,9 +151,9 @@ def _run(
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
     if dry_run:
         timed: Timed = {}
-        prepared = [prepare(study, place, looking=True, dataless=True) for study in studies]
-        seconds = [_show(each, timed) for each in prepared]
-        _warn(prepared[0])
+        plans = [prepare(study, place, looking=True, dataless=True) for study in studies]
+        seconds = [_show(each, timed) for each in plans]
+        _warn(plans[0])
         if studies[1:]:
             print(f"All {len(studies)} studies: about {duration(sum(seconds))} for one worker.")
         return 0

@@ -44,7 +44,11 @@ def overrides_of(
         convertible = not (several and as_text) and int in (hint, *get_args(hint))
         one = axes and takes_one(kind, field.name) and hint is not bool and not (as_text and hint is str)
         parameter = Parameter(
-            converter=partial(one_or_several, none=NoneType in get_args(hint)) if one else whole if convertible else None,
+            converter=partial(one_or_several, none=NoneType in get_args(hint))
+            if one
+            else whole
+            if convertible
+            else None,
             alias=field.metadata["flag"] or None,
             help=_help(field),
             show_default=False,
@@ -76,9 +80,7 @@ def one_or_several(kind: Any, tokens: Sequence[Token], *, none: bool) -> Any:
     parts = split_list(token.value)
     if "," not in token.value or parts == [token.value]:
         return whole(kind, tokens)
-    values = [
-        None if none and part == "none" else whole(kind, [token.evolve(value=part)]) for part in parts
-    ]
+    values = [None if none and part == "none" else whole(kind, [token.evolve(value=part)]) for part in parts]
     return values[0] if len(values) == 1 else values
 
 

@@ -13,15 +13,16 @@ from ..analysis.presentation.numbers import duration
 from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.presentation.svg import plain_svg
 from ..analysis.store.record import StudyRecord, TaskRecord
-from . import paper
+from . import by_scale, paper
 from .appendix import appendix
+from .axes import axis_plots
 from .claims import Answers, Judged, judge
 from .commands import commands_of
 from .facts import facts, heading, warning
 from .foreign import drawn_from
 from .forest import forest_plot
 from .front import Front, front_page
-from .sections import figures_of, measured, measured_by_size, not_installed
+from .sections import figures_of, measured, not_installed
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,13 @@ def collect(record: StudyRecord) -> Content:
         printed = paper.VALUES.get(name, {}) if papers_data else {}
         with drawn_from(record, name):
             tables, plots = figures.tables(record, printed), figures.plots(record, printed)
+            plots = [*plots, *axis_plots(record, name, answers[name], printed)]
         sections.append(SectionContent(name, figures.ABOUT, commands_of(record, name), tables, plots))
+    scales = by_scale.scales_of(record) if papers_data else []
+    if verdicts := by_scale.scale_tables(scales):
+        commands = record.command.splitlines()
+        drawn = by_scale.scale_plots(scales)
+        sections.insert(0, SectionContent(by_scale.NAME, by_scale.ABOUT, commands, verdicts, drawn))
     front = front_page(record, answers, papers_data=papers_data)
     return Content(
         record=record,
@@ -117,7 +124,7 @@ def collect(record: StudyRecord) -> Content:
         sections=sections,
         front=front,
         forest=forest_plot(front),
-        claims=judge(Answers(record.study, answers), measured_by_size(record)) if papers_data else [],
+        claims=judge(Answers(record.study, answers), by_scale.sizes_of(scales)) if papers_data else [],
         appendix=appendix(record),
         missing=not_installed(record),
     )

@@ -71,21 +71,17 @@ def check_aliases(names: Sequence[str]) -> None:
             raise InputError(f"an augmentation cannot be named {name!r}, which is another one; give it another name.")
 
 
-def colours(arms: Sequence[Arm]) -> dict[Arm, str]:
-    """A colour for each: one hue for each augmentation, known ones always theirs, others in order.
+def colours(arms: Sequence[Arm], among: Sequence[Arm] = ()) -> dict[Arm, str]:
+    """A colour for each: one hue for each augmentation, known ones always theirs, others in order (of ``among``).
 
     What is the same augmentation with other arguments, or in other studies, is lighter or darker: by the arguments'
     values, from small to large, then by the order of the studies. A known one of a single study without arguments has
     its own colour among them.
     """
     studies = list(dict.fromkeys(arm.study for arm in arms))
-    kinds: dict[str, list[Arm]] = {}
-    for arm in arms:
-        kinds.setdefault(mixing_of(arm.augmentation).use, []).append(arm)
-    rest = iter(_OTHERS * (len(kinds) // len(_OTHERS) + 1))
     palette = {}
-    for use, members in kinds.items():
-        hue = _PALETTE.get(use) or next(rest)
+    for use, hue in hues(among or arms).items():
+        members = [arm for arm in arms if mixing_of(arm.augmentation).use == use]
         ordered = sorted(dict.fromkeys(members), key=lambda arm: (*_place(arm, members), studies.index(arm.study)))
         own = [place for place, arm in enumerate(ordered) if arm.augmentation == use]
         keeps = len({arm.study for arm in members}) == 1 and use in _PALETTE and own
@@ -93,8 +89,17 @@ def colours(arms: Sequence[Arm]) -> dict[Arm, str]:
     return {arm: palette[arm] for arm in arms}
 
 
+def hues(arms: Sequence[Arm]) -> dict[str, str]:
+    """The hue of each augmentation, whatever its arguments."""
+    uses = dict.fromkeys(mixing_of(arm.augmentation).use for arm in arms)
+    rest = iter(_OTHERS * (len(uses) // len(_OTHERS) + 1))
+    return {use: _PALETTE.get(use) or next(rest) for use in uses}
+
+
 def _place(arm: Arm, members: Sequence[Arm]) -> tuple[tuple[float, str], ...]:
     """What an arm is ordered by among others of its augmentation: its arguments' values, numbers before text."""
     every = sorted({name for other in members for name in mixing_of(other.augmentation).arguments})
     values = (argument(mixing_of(arm.augmentation), name) for name in every)
-    return tuple((float(value), "") if isinstance(value, int | float) else (float("inf"), str(value)) for value in values)
+    return tuple(
+        (float(value), "") if isinstance(value, int | float) else (float("inf"), str(value)) for value in values
+    )

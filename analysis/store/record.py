@@ -85,7 +85,10 @@ class StudyRecord:
     def arms(self) -> list[Arm]:
         """Every augmentation that the studies list, in their order, and whatever else was measured."""
         listed = [
-            Arm(design, name) for design, parts in self.designs.items() for part in parts for name in part.settings["augmentations"]
+            Arm(design, name)
+            for design, parts in self.designs.items()
+            for part in parts
+            for name in part.settings["augmentations"]
         ]
         measured = [Arm(row.study, row.augmentation) for row in self._rows if row.augmentation]
         return list(dict.fromkeys([*listed, *measured]))
@@ -99,7 +102,7 @@ class StudyRecord:
 
     def label(self, arm: Arm) -> str:
         """An arm's name as people know it; of a sweep's point with its values, of another study with that study's."""
-        return label(self.alias(arm), self._told_apart.get(arm.study, arm.study))
+        return label(self.alias(arm), self.told_apart.get(arm.study, arm.study))
 
     def alias(self, arm: Arm) -> str:
         """The name that its study gave the augmentation, or the augmentation."""
@@ -107,7 +110,7 @@ class StudyRecord:
         return next((str(names[arm.augmentation]) for names in named if arm.augmentation in names), arm.augmentation)
 
     @cached_property
-    def _told_apart(self) -> dict[str, str]:
+    def told_apart(self) -> dict[str, str]:
         """What tells each design from the others: nothing, for the first; of a sweep's points their values."""
         settings = {name: parts[0].settings for name, parts in self.designs.items()}
         sweep = settings[self.study].get("sweep", "")

@@ -98,7 +98,9 @@ def _points_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> li
     axes = axes_of(values, sections)
     first = _study_of(points(values, axes)[0], sections)
     run = with_used(first.sections, sections)
-    varied = [axis if not axis.section or axis.section in run else axis._replace(values=axis.values[:1]) for axis in axes]
+    varied = [
+        axis if not axis.section or axis.section in run else axis._replace(values=axis.values[:1]) for axis in axes
+    ]
     combined = points(values, varied)
     return named([_study_of(laid, sections) for laid in combined]) if combined[1:] else [first]
 

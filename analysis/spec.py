@@ -99,7 +99,10 @@ def expand_named(text: str, kind: str) -> list[tuple[str, str]]:
             f"{kind} {text!r}: the name {name!r} before = is no plain one; it begins with a letter and has letters, "
             "digits, - and _ alone, as stripes=my_code.mixes:stripes(width=2)."
         )
-    return [(one, Spec(name, listed).text) for one, listed in _expanded(call_, kind)]
+    return [
+        (one, Spec(name, {key: _whole(value) for key, value in listed.items()}).text)
+        for one, listed in _expanded(call_, kind)
+    ]
 
 
 def _expanded(text: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
@@ -110,6 +113,11 @@ def _expanded(text: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
         return [(text, {})]
     chosen = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
     return [(Spec(spec.use, {**spec.arguments, **values}).text, values) for values in chosen]
+
+
+def _whole(value: Any) -> Any:
+    """2 for 2.0: in a name they are one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _each_once(values: list[Any], kind: str, text: str, key: str) -> list[Any]:

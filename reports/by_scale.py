@@ -16,7 +16,7 @@ from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.statistics.effect import Effect, effect
 from ..analysis.store.record import StudyRecord, combine
 from . import paper
-from .axes import tick, value_axis
+from .axes import places_of, tick, value_axis
 from .claims import CLAIMS, Answers, Claim, Comparison, judge
 from .scale import SIZE, Parameter, settings_varied
 from .sections import measured
@@ -27,7 +27,8 @@ ABOUT = About(
     question="Do the paper’s claims hold at every scale?",
     text=(
         "The studies of this report differ in a number. Each claim of which networks were measured at two of its "
-        "values or more is judged at each of them by itself, by the rule of the claims’ table.",
+        "values or more is judged at each of them by itself, by the rule of the claims’ table, which is of the first "
+        "of these studies alone.",
     ),
     caveats=(
         "A verdict that changes along the way is no trend by itself: intervals that overlap may be one value.",
@@ -169,43 +170,53 @@ def _plot(name: str, scale: Scale, claims: Sequence[Claim]) -> Plot:
 
 
 def _panel(axis: Axes, scale: Scale, claim: Claim) -> None:
-    lines = [(comparison, points_of(scale, comparison)) for comparison in claim.comparisons]
     value_axis(axis, scale.parameter)
-    places = [float(value) for value in scale.parameter.values]
-    low, high = min(places), max(places)
-    log = axis.get_xscale() == "log"
-    step = (high / low) ** 0.06 if log else 0.03 * (high - low)
-    end = high * step**4 if log else high + 6 * step
-    printed = [printed_of(comparison) for comparison, _ in lines]
-    palette = hues([Arm("", name) for comparison, _ in lines for name in _pair(comparison)])
+    stands = _Places(scale.parameter, axis.get_xscale() == "log")
     axis.axhline(0, color=FAINT, lw=1)
-    for count, ((comparison, points), known) in enumerate(zip(lines, printed, strict=True)):
+    palette = hues([Arm("", name) for comparison in claim.comparisons for name in _pair(comparison)])
+    printed = [printed_of(comparison) for comparison in claim.comparisons]
+    for count, (comparison, known) in enumerate(zip(claim.comparisons, printed, strict=True)):
         first, second = _pair(comparison)
-        shift = count - (len(lines) - 1) / 2
-        x = [_shifted(float(point.value), shift, step, log) for point in points]
-        style = {"color": palette[first], "ls": "-" if second == BASELINE else ("--", ":", "-.")[count % 3]}
-        axis.plot(
-            x,
-            [point.change.value for point in points],
-            lw=1.1,
-            marker="o",
-            ms=4,
-            label=f"{label(first)} − {label(second)}",
-            **style,
-        )
+        colour, points = palette[first], points_of(scale, comparison)
+        shift = 0.35 * (count - (len(printed) - 1) / 2)  # the intervals of several lines stand beside each other
+        x = [stands.at(point.value, shift) for point in points]
+        dashes = "-" if second == BASELINE else ("--", ":", "-.")[count % 3]
+        name = f"{label(first)} − {label(second)}"
+        axis.plot(x, [point.change.value for point in points], f"o{dashes}", color=colour, lw=1.1, ms=4, label=name)
         for place, point in zip(x, points, strict=True):
             if point.change.low is not None and point.change.high is not None:
-                axis.plot([place, place], [point.change.low, point.change.high], color=palette[first], lw=1.4)
+                axis.plot([place, place], [point.change.low, point.change.high], color=colour, lw=1.4)
         if known is not None:
-            axis.plot(_shifted(end, shift, step, log), known, "D", color=palette[first], mfc="none", ms=5)
+            axis.plot(stands.beyond(7 + shift), known, "D", color=colour, mfc="none", ms=5)
     if any(value is not None for value in printed):
-        axis.axvline(end / step**2 if log else end - 3 * step, color=FAINT, lw=0.6, ls=":")
-        axis.set_xticks([*places, end], [*map(tick, scale.parameter.values), "paper"])
+        axis.axvline(stands.beyond(3.5), color=FAINT, lw=0.6, ls=":")
+        there = [*map(stands.at, scale.parameter.values), stands.beyond(7)]
+        axis.set_xticks(there, [*map(tick, scale.parameter.values), "paper"])
+        axis.set_xlim(right=stands.beyond(9))
     axis.minorticks_off()
     axis.set_title(fill(claim.text, 56), color=INK, fontsize=8)
     axis.set_ylabel(_unit(scale, claim), fontsize=8)
     axis.legend(fontsize=6.5, handlelength=1.6)
     axis.grid(axis="y")
+
+
+class _Places(NamedTuple):
+    """Where values stand on an axis, in steps of a thirtieth of its length."""
+
+    parameter: Parameter
+    log: bool
+
+    def at(self, value: Any, steps: float = 0.0) -> float:
+        return self._moved(places_of(self.parameter)[value], steps)
+
+    def beyond(self, steps: float) -> float:
+        """A place at the right of all values."""
+        return self._moved(max(places_of(self.parameter).values()), steps)
+
+    def _moved(self, place: float, steps: float) -> float:
+        places = places_of(self.parameter).values()
+        low, high = min(places), max(places)
+        return place * (high / low) ** (steps / 30) if self.log else place + steps * (high - low) / 30
 
 
 def _unit(scale: Scale, claim: Claim) -> str:
@@ -214,8 +225,3 @@ def _unit(scale: Scale, claim: Claim) -> str:
     measured_ = (one for answers in scale.answers.values() for one in answers.quantities.get(section, ()))
     unit = next((one.unit for one in measured_ if one.quantity == quantity), "")
     return f"difference ({'points' if unit == '%' else unit})" if unit else "difference"
-
-
-def _shifted(place: float, shift: float, step: float, log: bool) -> float:
-    """Beside its place, so that the intervals of several lines stand beside each other."""
-    return place * step ** (0.35 * shift) if log else place + 0.35 * step * shift

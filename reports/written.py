@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..analysis.presentation.axes import mixing_of
-from ..analysis.spec import Spec
 
 
 def as_written(studies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -48,7 +47,12 @@ def _named(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _listed(texts: Sequence[str]) -> str:
+    """The call that stands for these, with lists: what varies slowest first, so that they follow each other alike."""
     mixings = [mixing_of(text) for text in texts]
     names = dict.fromkeys(name for mixing in mixings for name in mixing.arguments)
-    values = {name: list(dict.fromkeys(mixing.arguments.get(name) for mixing in mixings)) for name in names}
-    return Spec(mixings[0].use, {name: each if len(each) > 1 else each[0] for name, each in values.items()}).text
+    values = {name: [mixing.arguments.get(name) for mixing in mixings] for name in names}
+    changes = {name: [value != kept[0] for value in kept] for name, kept in values.items()}
+    slowest = sorted(values, key=lambda name: (*changes[name], True).index(True), reverse=True)
+    each = {name: list(dict.fromkeys(values[name])) for name in slowest}
+    words = ",".join(f"{name}={kept if len(kept) > 1 else kept[0]!r}" for name, kept in each.items())
+    return f"{mixings[0].use}({words})" if words else mixings[0].use

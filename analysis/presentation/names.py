@@ -79,7 +79,7 @@ def colours(arms: Sequence[Arm], among: Sequence[Arm] = ()) -> dict[Arm, str]:
     its own colour among them.
     """
     studies = list(dict.fromkeys(arm.study for arm in arms))
-    palette = {}
+    palette: dict[Arm, str] = {}
     for use, hue in hues(among or arms).items():
         members = [arm for arm in arms if mixing_of(arm.augmentation).use == use]
         ordered = sorted(dict.fromkeys(members), key=lambda arm: (*_place(arm, members), studies.index(arm.study)))

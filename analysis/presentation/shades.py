@@ -18,7 +18,7 @@ def shades(colour: str, count: int, own: int | None = None) -> list[str]:
     """
     if count == 1:
         return [colour]
-    even = np.linspace(*(end ** (1 / 3) for end in (LIGHTEST, DARKEST)), count)
+    even = np.linspace(LIGHTEST ** (1 / 3), DARKEST ** (1 / 3), count)
     lightness = even
     if own is not None:
         anchors = {0: even[0], count - 1: even[-1]} | {own: luminance(colour) ** (1 / 3)}

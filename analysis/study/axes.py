@@ -26,7 +26,7 @@ class Axis(NamedTuple):
 
 
 def axes_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> list[Axis]:
-    """Every setting that takes one value and is given a list: those of the study, then section by section.
+    """Every setting that takes one value and is given a list: those of the study, then section by section, as declared.
 
     A list inside of a text like ``name(key=[…])`` stands for several texts.
 
@@ -37,15 +37,13 @@ def axes_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> list[
     kinds |= {name: (section.config, values.get(name)) for name, section in sections.items()}
     axes = []
     for section, (kind, given) in kinds.items():
-        known = {field.name for field in fields(kind) if section or field.name not in FIXED}
-        for key, value in given.items() if isinstance(given, Mapping) else ():
-            name = str(key).replace("-", "_")
-            if name in known and takes_one(kind, name):
-                where = f"{section}.{name}" if section else name
-                listed = _listed(value, where)
-                if listed is not None:
-                    converted = [one_from_user(kind, name, one, where) for one in listed]
-                    axes.append(Axis(section, key, tuple(_each_once(converted, where))))
+        written = {str(key).replace("-", "_"): key for key in given} if isinstance(given, Mapping) else {}
+        for name in (field.name for field in fields(kind) if field.name in written and takes_one(kind, field.name)):
+            where = f"{section}.{name}" if section else name
+            listed = None if where in FIXED else _listed(given[written[name]], where)
+            if listed is not None:
+                converted = [one_from_user(kind, name, one, where) for one in listed]
+                axes.append(Axis(section, written[name], tuple(_each_once(converted, where))))
     return axes
 
 

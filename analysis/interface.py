@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Bound = Literal["upper", "lower", "none"]
 BASELINE = "baseline"  # the augmentation that is none
+# What an argument of a known augmentation is where its canonical text leaves it out.
+MIX_DEFAULTS: Mapping[str, float] = MappingProxyType({"alpha": 1.0, "decay_power": 3.0, "max_soft": 0.0, "p": 1.0})
 
 
 class MixedBatch(NamedTuple):
@@ -171,7 +173,7 @@ class Study:
     """
 
     # In which studies that stand side by side in one report may differ; the others make their design.
-    FREE: ClassVar[tuple[str, ...]] = ("name", "title", "augmentations", "seeds", "sections")
+    FREE: ClassVar[tuple[str, ...]] = ("name", "title", "augmentations", "seeds", "sections", "aliases", "sweep")
 
     name: str = setting("study", "Name of the study: its folder under --out.")
     title: str = setting("", "Title of its report. Default: what is compared, on what data, with how many seeds.")
@@ -188,6 +190,9 @@ class Study:
     )
     sections: tuple[str, ...] = setting(("vae",), "Sections to run, e.g. vae,robustness.")
     settings: Mapping[str, Any] = field(default_factory=dict)  # section name → its config, or a mapping of its settings
+    # What reading a study makes of it; nobody sets them.
+    aliases: Mapping[str, str] = field(default_factory=dict)  # augmentation → the name that people see instead
+    sweep: str = ""  # the study that this is one point of, where a setting has several values
 
     def __post_init__(self) -> None:
         for name in ("augmentations", "seeds", "sections"):
@@ -201,6 +206,10 @@ class Study:
         for name in ("augmentations", "sections"):
             if not all(isinstance(value, str) for value in getattr(self, name)):
                 raise InputError(f"{name} must be texts, got {list(getattr(self, name))}.")
+        if not isinstance(self.aliases, Mapping) or not all(isinstance(name, str) for name in self.aliases.values()):
+            raise InputError(f"aliases must map augmentations to names, got {self.aliases!r}.")
+        if not isinstance(self.sweep, str):
+            raise InputError(f"sweep must be a study's name, got {self.sweep!r}.")
         if not isinstance(self.settings, Mapping) or not all(
             isinstance(values, Mapping) or is_dataclass(values) for values in self.settings.values()
         ):

@@ -190,6 +190,17 @@ def from_user(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
         raise InputError(f"{where}: {error}") from error
 
 
+def takes_one(kind: type, name: str) -> bool:
+    """Whether a field takes one number, text or truth value, and not a list or a mapping."""
+    expected = _fields(kind)[0][name]
+    return expected.item is None and expected.record is None and expected.types <= {int, float, str, bool, NoneType}
+
+
+def one_from_user(kind: type, name: str, value: Any, where: str) -> Any:
+    """What `from_user` makes of one value of a field. Raises InputError for one of another type."""
+    return _converted(_fields(kind)[0][name], value, where)
+
+
 def _converted(expected: _Expected, value: Any, where: str) -> Any:
     if value is None and NoneType in expected.types:
         return None

@@ -2,7 +2,7 @@
 
 Augmentations, attacks, models, data sets and heatmap methods are all written in it. Values are plain literals. Where a
 study takes several of a kind, a list stands for each of its values: ``fmix(alpha=[0.2,1])`` is two augmentations (a
-value that is itself a sequence is written as a tuple).
+value that is itself a sequence is written as a tuple). Where results are named, ``name=…`` before it gives it another.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,22 +72,68 @@ def read_spec(text: str, kind: str) -> Spec:
 
 
 def expand(text: str, kind: str) -> list[str]:
-    """One text for each combination of the values that are listed in a call; the text itself where none is.
+    """One text for each combination of the values that are listed in a call, numbers ascending; the text itself where
+    none is listed.
 
     Raises:
-        InputError: what `read_spec` refuses; an empty list.
+        InputError: what `read_spec` refuses; an empty list, a value that is listed twice.
     """
-    spec = read_spec(text, kind)
-    listed = {key: value for key, value in spec.arguments.items() if isinstance(value, list)}
-    for key, value in listed.items():
-        if not value:
-            raise InputError(f"{kind} {text!r}: {key} is an empty list; give at least one value.")
-    if not listed:
-        return [text]
+    return [one for one, _ in _expanded(text, kind)]
+
+
+def expand_named(text: str, kind: str) -> list[tuple[str, str]]:
+    """`expand`, each with the name that ``name=`` before the call gives it, or none: (text, name).
+
+    Of a list, what is listed stands behind the name: ``stripes=my:make(width=[2,4])`` is ``stripes(width=2)`` and
+    ``stripes(width=4)``.
+
+    Raises:
+        InputError: as `expand`; a name that is not letters, digits, - and _.
+    """
+    before = text.partition("(")[0]
+    if "=" not in before:
+        return [(one, "") for one in expand(text, kind)]
+    name, _, call_ = (part.strip() for part in text.partition("="))
+    if not re.fullmatch(r"[^\W\d][\w-]*", name):
+        raise InputError(
+            f"{kind} {text!r}: the name {name!r} before = is no plain one; it begins with a letter and has letters, "
+            "digits, - and _ alone, as stripes=my_code.mixes:stripes(width=2)."
+        )
     return [
-        Spec(spec.use, {**spec.arguments, **dict(zip(listed, map(_one_value, values), strict=True))}).text
-        for values in product(*listed.values())
+        (one, Spec(name, {key: _whole(value) for key, value in listed.items()}).text)
+        for one, listed in _expanded(call_, kind)
     ]
+
+
+def _expanded(text: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """`expand`, each with the values that were listed."""
+    spec = read_spec(text, kind)
+    listed = {key: _each_once(value, kind, text, key) for key, value in spec.arguments.items() if type(value) is list}
+    if not listed:
+        return [(text, {})]
+    chosen = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
+    return [(Spec(spec.use, {**spec.arguments, **values}).text, values) for values in chosen]
+
+
+def _whole(value: Any) -> Any:
+    """2 for 2.0: in a name they are one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _each_once(values: list[Any], kind: str, text: str, key: str) -> list[Any]:
+    if not values:
+        raise InputError(f"{kind} {text!r}: {key} is an empty list; give at least one value.")
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise InputError(f"{kind} {text!r}: {key} lists {value!r} twice.")
+    return [_one_value(value) for value in ascending(values)]
+
+
+def ascending(values: list[Any]) -> list[Any]:
+    """Numbers in their order, and None, which stands for all or none, after them; anything else as it was listed."""
+    if all(value is None or type(value) in (int, float) for value in values):
+        return sorted(values, key=lambda value: (value is None, value or 0))
+    return values
 
 
 def _one_value(value: Any) -> Any:

@@ -5,23 +5,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
+from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter, Token, convert
 
 from ..analysis.interface import Machine, Study
-from ..analysis.schema import plain
+from ..analysis.schema import plain, takes_one
+from ..analysis.spec import split_list
 
 STUDY = Group("Study", sort_key=0)
 MACHINE = Group("Machine", sort_key=1)
 
 
-def overrides_of(kind: type, name: str, group: Group, *, leave_out: tuple[str, ...] = (), as_text: bool = False) -> Any:
+def overrides_of(
+    kind: type,
+    name: str,
+    group: Group,
+    *,
+    leave_out: tuple[str, ...] = (),
+    as_text: bool = False,
+    axes: bool = False,
+) -> Any:
     """Optional flags for the fields of a dataclass, for a command's argument: what is not given is None.
 
     Args:
         name: what a flag begins with (``--vae`` for ``--vae.epochs``), or "*" for nothing.
-        as_text: several values are one text with commas (``--seeds 0,1``), not several words.
+        as_text: several values are one text with commas (``--seeds 0,1``), not several words; and text is one value.
+        axes: what takes one value may be given several, with commas (``--vae.epochs 12,100``): a list of them.
     """
     hints = get_type_hints(kind)
     fields = []
@@ -29,9 +41,14 @@ def overrides_of(kind: type, name: str, group: Group, *, leave_out: tuple[str, .
         if field.name in leave_out:
             continue
         hint, several = hints[field.name], get_origin(hints[field.name]) is tuple
-        whole_only = not (several and as_text) and int in (hint, *get_args(hint))
+        convertible = not (several and as_text) and int in (hint, *get_args(hint))
+        one = axes and takes_one(kind, field.name) and hint is not bool and not (as_text and hint is str)
         parameter = Parameter(
-            converter=whole if whole_only else None,
+            converter=partial(one_or_several, none=NoneType in get_args(hint))
+            if one
+            else whole
+            if convertible
+            else None,
             alias=field.metadata["flag"] or None,
             help=_help(field),
             show_default=False,
@@ -48,13 +65,23 @@ def overrides_of(kind: type, name: str, group: Group, *, leave_out: tuple[str, .
 
 def whole(kind: Any, tokens: Sequence[Token]) -> Any:
     """A flag's whole number or numbers. Raises ValueError for 3.5, of which cyclopts makes 3."""
-    for token in tokens:
+    for token in tokens if int in (kind, *get_args(kind)) else ():
         part = 0.0
         with contextlib.suppress(ValueError):  # what is no number at all, cyclopts names
             part = float(token.value) % 1
         if part:
             raise ValueError(f"a whole number is expected, got {token.value}.")
     return convert(kind, tokens)
+
+
+def one_or_several(kind: Any, tokens: Sequence[Token], *, none: bool) -> Any:
+    """A flag's value, or the list of those between its commas, where ``none`` may stand for no value."""
+    (token,) = tokens
+    parts = split_list(token.value)
+    if "," not in token.value or parts == [token.value]:
+        return whole(kind, tokens)
+    values = [None if none and part == "none" else whole(kind, [token.evolve(value=part)]) for part in parts]
+    return values[0] if len(values) == 1 else values
 
 
 Whole = Annotated[int, Parameter(converter=whole)]
@@ -84,5 +111,7 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-STUDY_FLAGS = overrides_of(Study, "*", STUDY, leave_out=("sections", "settings"), as_text=True)
+STUDY_FLAGS = overrides_of(
+    Study, "*", STUDY, leave_out=("sections", "settings", "aliases", "sweep"), as_text=True, axes=True
+)
 MACHINE_FLAGS = overrides_of(Machine, "*", MACHINE)

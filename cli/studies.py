@@ -38,7 +38,7 @@ def add_commands(app: App, sections: Mapping[str, Section], typed: Sequence[str]
         if name in OPTIONS:
             raise InputError(f"a section cannot be called {name!r}, which is an option; uninstall its package.")
     flags = {
-        name: overrides_of(section.config, f"--{name}", Group(f"Settings of {name}", sort_key=place))
+        name: overrides_of(section.config, f"--{name}", Group(f"Settings of {name}", sort_key=place), axes=True)
         for place, (name, section) in enumerate(sections.items(), start=2)
     }
     command = shlex.join(["mixlens", *typed])
@@ -142,8 +142,9 @@ def _run(
 ) -> int:
     """Read the study, run what is missing, and write the report; or only show the plan.
 
-    Its variants are run after it, and stand beside it in its report.
+    Its variants, and the other points of settings with several values, are run after it and stand in the same report.
     """
+    from ..analysis.store.parts import write_parts
     from ..analysis.store.record import combine
     from ..analysis.study.conduct import prepare
     from ..analysis.study.study import read_studies
@@ -162,13 +163,15 @@ def _run(
     for study in studies[1:]:
         prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
     records: list[StudyRecord] = []
-    folder, logs = Path(), []
+    logs: list[Path] = []
+    folder, folders = place.out / (studies[0].sweep or studies[0].name), []
     for study in studies:
         prepared = prepare(study, place)
         if not records:
             _warn(prepared)
+        folders.append(prepared.folder)
+        write_parts(folder, folders)
         records.append(record := prepared.run(command))
-        folder = folder if records[1:] else prepared.folder
         logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
         for task in record.tasks:
             if task.state != "done":

@@ -117,7 +117,8 @@ def report(
     Parameters
     ----------
     folders
-        The studies' folders, such as mixlens-runs/demo.
+        The studies' folders, such as mixlens-runs/demo; of a study with variants or several values of a setting, the
+        one of its report stands for all.
     out
         Folder to write to. Default: the first study's.
     mixed
@@ -127,13 +128,14 @@ def report(
     width
         Of these files: of a paper's column (3.3 inches) or of its page (6.8). Default: page.
     """
-    from ..analysis.store.record import combine, read_record
+    from ..analysis.store.parts import read_records
+    from ..analysis.store.record import combine
 
     if not folders:
         raise InputError("name at least one study's folder, such as mixlens-runs/demo.")
     if width is not None and figures is None:
         raise InputError("--width is that of figures' files: add --figures pdf, svg or png.")
-    record = combine([read_record(folder) for folder in folders], mixed=mixed)
+    record = combine([part for folder in folders for part in read_records(folder)], mixed=mixed or len(folders) == 1)
     target = out or folders[0]
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -252,8 +254,9 @@ def masks(
         File to write: .svg, .png or .pdf. FMix's spectra go beside it, with -spectra in the name.
     """
     from ..analysis.data.load import load_dataset
-    from ..analysis.masks.policies import parse_policy
-    from ..analysis.spec import expand, split_list
+    from ..analysis.presentation.names import label
+    from ..analysis.spec import split_list
+    from ..analysis.study.study import read_augmentations
     from ..gallery.figures import mask_plot, spectrum_plot
     from ..gallery.measures import gallery, pictures, pixels, spectra
 
@@ -261,7 +264,7 @@ def masks(
         raise InputError(f"--out must end in .svg, .png or .pdf, got {out}.")
     if columns < 2:
         raise InputError(f"--columns must be at least 2, got {columns}.")
-    policies = [parse_policy(text) for each in split_list(augmentations) for text in expand(each, "augmentation")]
+    policies, aliases = read_augmentations(split_list(augmentations))
     dataset = load_dataset(data, data_root)
     if 2 * columns > len(dataset.test):
         raise InputError(f"--columns {columns} needs {2 * columns} test images; {data} has {len(dataset.test)}.")
@@ -270,7 +273,7 @@ def masks(
     if not arrays:
         raise InputError(f"none of {augmentations!r} mixes pairs of images; name one such as fmix.")
     pairs = {"images": pixels(first), "partners": pixels(second)}
-    figures = [mask_plot(pairs | arrays)]
+    figures = [mask_plot(pairs | arrays, lambda text: label(aliases.get(text, text)))]
     if any("fmix" in policy.spec.use for policy in policies):
         figures.append(spectrum_plot(spectra(dataset.image_size)))
     for plot, path in zip(figures, (out, out.with_stem(f"{out.stem}-spectra")), strict=False):

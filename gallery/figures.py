@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ def plots(record: StudyRecord, printed: PaperValues) -> Sequence[Plot]:
     """Masks and mixed images, and the spectra; of several studies, the first one's."""
     for task in record.done("gallery"):
         arrays = record.run(task.name).read_arrays()
-        masks = [mask_plot(arrays)] if any(key.startswith("mixed:") for key in arrays) else []
+        mixed = any(key.startswith("mixed:") for key in arrays)
+        masks = [mask_plot(arrays, lambda text: label(record.alias(record.arm(text))))] if mixed else []
         return [*masks, spectrum_plot(arrays)] if "spectrum:paper" in arrays else masks
     return []
 
@@ -40,19 +41,22 @@ def measured(record: StudyRecord) -> Sequence[Measured]:
     return []
 
 
-def mask_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
-    """Two rows of originals, then for each augmentation its masks and the images they mix: uint8 (N, H, W, 3)."""
+def mask_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = label) -> Plot:
+    """Two rows of originals, then for each augmentation its masks and the images they mix: uint8 (N, H, W, 3).
+
+    ``named`` gives each the name that people see.
+    """
     names = [key.removeprefix("mixed:") for key in arrays if key.startswith("mixed:")]
     strips = [("First image", arrays["images"]), ("Second image", arrays["partners"])]
     for name in names:
-        masks = [(f"{label(name)}, mask", arrays[f"mask:{name}"])] if f"mask:{name}" in arrays else []
-        strips += [*masks, (f"{label(name)}, mixed", arrays[f"mixed:{name}"])]
+        masks = [(f"{named(name)}, mask", arrays[f"mask:{name}"])] if f"mask:{name}" in arrays else []
+        strips += [*masks, (f"{named(name)}, mixed", arrays[f"mixed:{name}"])]
     return Plot(
         "masks",
         "Masks and mixed images",
         "Masks at the same λ and the images they mix. White takes the first image, black the second; grey is λ itself. "
         "Where there is no mask, an augmentation chose partners and shares itself.",
-        f"A grid of pictures: for each of {', '.join(map(label, names))}, a row of mixed images, under one of "
+        f"A grid of pictures: for each of {', '.join(map(named, names))}, a row of mixed images, under one of "
         "masks if it has them.",
         picture_grid(strips),
     )

@@ -12,24 +12,27 @@ from ..analysis.store.record import StudyRecord
 from ..analysis.study.sections import installed_sections
 from .sections import sections_of
 from .settings import changed
+from .written import as_written
 
 
 def commands_of(record: StudyRecord, section: str) -> list[str]:
     """One command for each study of the report that ran the section, or else for the first that uses it.
 
-    None relies on a preset or a file of settings.
+    Points of one study, where settings had several values, have one together. None relies on a preset or a file of
+    settings.
     """
     sections, parts = installed_sections(), record.parts or (record,)
     ran = [part for part in parts if section in part.settings["sections"]]
     studies = ran or [part for part in parts if section in sections_of(part)][:1]
-    return list(dict.fromkeys(_command(sections, sections[section], study.settings) for study in studies))
+    written = as_written([study.settings for study in studies])
+    return list(dict.fromkeys(_command(sections, sections[section], settings) for settings in written))
 
 
 def _command(sections: Mapping[str, Section], section: Section, settings: Mapping[str, Any]) -> str:
     words = ["mixlens", section.command or section.name]
     for field in dataclasses.fields(Study):
         value = settings.get(field.name)
-        if field.name not in ("sections", "settings") and value:
+        if field.name not in ("sections", "settings", "aliases", "sweep") and value:
             words += [f"--{field.name.replace('_', '-')}", _shown(value)]
     for name in (*section.uses, section.name):
         words += _flags(name, sections[name].config, settings.get(name, {}))

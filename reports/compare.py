@@ -14,7 +14,8 @@ from ..analysis.interface import Arm
 from ..analysis.presentation.names import label
 from ..analysis.statistics.effect import EACH, Effect, Measured, effect
 from ..analysis.statistics.holm import holm
-from ..analysis.store.record import RECORD, StudyRecord, read_record
+from ..analysis.store.parts import PARTS, one_record
+from ..analysis.store.record import RECORD, StudyRecord
 from .sections import measured
 
 FIRST, SECOND = Arm("", "first"), Arm("", "second")
@@ -70,7 +71,8 @@ def compare_studies(first: str, second: str) -> Comparison:
                 change = effect(_both(quantity, one.arm(a), other, two.arm(b)), SECOND, FIRST)
                 if change is not None:
                     unit = f" ({'points' if quantity.unit == '%' else quantity.unit})" if quantity.unit else ""
-                    words = label(a) if a == b else f"{label(b)} − {label(a)}"
+                    names = label(one.alias(one.arm(a))), label(two.alias(two.arm(b)))
+                    words = names[0] if a == b else f"{names[1]} − {names[0]}"
                     lines.append(Compared(words, quantity.title + unit, change))
     left_out = list(dict.fromkeys(left_out))
     if not lines:
@@ -108,9 +110,12 @@ def _family(one: Measured) -> str:
 def _read(text: str) -> tuple[StudyRecord, str]:
     """A study, and one of its augmentations if named; folder and augmentation may both hold colons."""
     starts = [text, *(text[:place] for place, letter in enumerate(text) if letter == ":")]
-    folder = next((start for start in starts if os.path.exists(os.path.join(start, RECORD))), text.partition(":")[0])
+    marks = [(start, name) for start in starts for name in (RECORD, PARTS)]
+    folder = next((start for start, name in marks if os.path.exists(os.path.join(start, name))), text.partition(":")[0])
     name = text[len(folder) + 1 :]
-    record = read_record(Path(folder))
+    record = one_record(Path(folder))
+    aliases = {record.alias(arm): arm.augmentation for arm in record.compared[0]}
+    name = aliases.get(name, name)
     if not name or name in _names(record):
         return record, name
     from ..analysis.masks.policies import parse_policy  # and its torch
@@ -118,7 +123,7 @@ def _read(text: str) -> tuple[StudyRecord, str]:
     with suppress(InputError):
         name = parse_policy(name).text  # fmix(alpha=5) is fmix(alpha=5.0)
     if name not in _names(record):
-        raise unknown("augmentation", name, _names(record))
+        raise unknown("augmentation", name, aliases)
     return record, name
 
 

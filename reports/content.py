@@ -15,15 +15,16 @@ from ..analysis.presentation.svg import plain_svg
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.family import family_of
 from ..analysis.store.record import StudyRecord
-from . import paper
+from . import by_scale, paper
 from .appendix import appendix
+from .axes import axis_plots
 from .claims import Answers, Judged, judge
 from .commands import commands_of
 from .facts import facts, heading, warning
 from .foreign import drawn_from
 from .forest import forest_plot
 from .front import Front, brought, front_page
-from .sections import figures_of, measured, measured_by_size, not_installed
+from .sections import figures_of, measured, not_installed
 
 NAMED = 4  # tasks that failed for one reason, in full
 
@@ -128,7 +129,13 @@ def collect(record: StudyRecord) -> Content:
         printed = paper.VALUES.get(name, {}) if papers_data else {}
         with drawn_from(record, name):
             tables, plots = figures.tables(record, printed), figures.plots(record, printed)
+            plots = [*plots, *axis_plots(record, name, answers[name], printed)]
         sections.append(SectionContent(name, figures.ABOUT, commands_of(record, name), tables, plots))
+    scales = by_scale.scales_of(record) if papers_data else []
+    if verdicts := by_scale.scale_tables(scales):
+        commands = record.command.splitlines()
+        drawn = by_scale.scale_plots(scales)
+        sections.insert(0, SectionContent(by_scale.NAME, by_scale.ABOUT, commands, verdicts, drawn))
     front = front_page(record, answers, papers_data=papers_data)
     return Content(
         record=record,
@@ -139,15 +146,17 @@ def collect(record: StudyRecord) -> Content:
         sections=sections,
         front=front,
         forest=forest_plot(front),
-        claims=_claims(record, answers) if papers_data and not given else [],
+        claims=_claims(record, answers, scales) if papers_data and not given else [],
         appendix=appendix(record),
         missing=not_installed(record),
     )
 
 
-def _claims(record: StudyRecord, answers: Mapping[str, Sequence[Measured]]) -> list[Judged]:
+def _claims(
+    record: StudyRecord, answers: Mapping[str, Sequence[Measured]], scales: Sequence[by_scale.Scale]
+) -> list[Judged]:
     """The verdicts; none where there are too few seeds for any."""
-    judged = judge(Answers(record.study, answers), measured_by_size(record), record.family)
+    judged = judge(Answers(record.study, answers), by_scale.sizes_of(scales), record.family)
     return judged if any(one.change.p is not None for each in judged for one in each.evidence) else []
 
 

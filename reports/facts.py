@@ -29,7 +29,7 @@ def heading(record: StudyRecord) -> str:
     if brought(record):
         count = sum(task.kind == "classifier-load" for task in record.tasks)
         return f"{count} network{'s' if count != 1 else ''} measured as given, on {record.settings['data']}"
-    mixed = list(dict.fromkeys(label(arm.augmentation) for arm in arms if not arm.is_baseline))
+    mixed = list(dict.fromkeys(label(record.alias(arm)) for arm in arms if not arm.is_baseline))
     what = listed(mixed) if 0 < len(mixed) <= 4 else f"{len(mixed)} augmentations" if mixed else "Baseline networks"
     return f"{what} on {record.settings['data']}, {len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
 

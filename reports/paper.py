@@ -7,6 +7,7 @@ import math
 from ..analysis.interface import Printed
 
 DATA_SET = "cifar10"  # of all sections reproduced so far
+TRAIN_IMAGES = 50_000
 _TABLE_1 = "Table 1"
 _SECTION_3 = "section 3"
 _SECTION_4 = "section 4"

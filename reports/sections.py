@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Protocol, cast
@@ -11,9 +10,8 @@ from ..analysis.errors import InputError
 from ..analysis.interface import PaperValues
 from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.statistics.effect import Measured
-from ..analysis.store.record import StudyRecord, combine
+from ..analysis.store.record import StudyRecord
 from ..analysis.study.sections import installed_sections, with_used
-from .claims import Answers
 from .foreign import check_terms, drawn_from
 
 
@@ -63,18 +61,6 @@ def not_installed(record: StudyRecord) -> list[str]:
     """Sections that the study measured and no installed package has: of them, a report shows the rows alone."""
     installed = installed_sections()
     return [name for name in record.settings["sections"] if name not in installed]
-
-
-def measured_by_size(record: StudyRecord) -> dict[int | None, Answers]:
-    """`measured` for each size of the training set, ascending, where there are several; else nothing."""
-    parts: dict[int | None, list[StudyRecord]] = {}
-    for part in record.parts:
-        parts.setdefault(part.settings["train_size"], []).append(part)
-    if len(parts) < 2:
-        return {}
-    ascending = sorted(parts, key=lambda size: math.inf if size is None else size)
-    alike = {size: combine(parts[size], mixed=True) for size in ascending}
-    return {size: Answers(part.study, measured(part)) for size, part in alike.items()}
 
 
 def measured(record: StudyRecord) -> Mapping[str, Sequence[Measured]]:

@@ -51,8 +51,11 @@ def with_information():
     return _with_information
 
 
-def _make_record(folder, values, name="a study"):
-    """A finished study with made-up rows: three quantities, a training history and pictures for every pair."""
+def _make_record(folder, values, name="a study", *, mark=""):
+    """A finished study with made-up rows: three quantities, a training history and pictures for every pair.
+
+    ``mark`` stands in its runs' names, where studies that stand side by side are to have runs of their own.
+    """
     runs, tasks = folder / "runs", []
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(1000)  # over images, shared by all networks
@@ -68,13 +71,13 @@ def _make_record(folder, values, name="a study"):
     for (augmentation, pair), by_seed in values.items():
         for seed, value in enumerate(by_seed):
             folder_name = quote(augmentation, safe="")[:60]
-            trained = f"train-{folder_name}-{pair}-{seed}"
+            trained = f"train-{mark}{folder_name}-{pair}-{seed}"
             history = [
                 {"epoch": e, "train_loss": 9.0 - e, "test_rate": 50.0 + e, "test_mse": 0.5 / e, "seconds": 1.0}
                 for e in (1, 2)
             ]
             run(trained, "vae-train").write_history(history)
-            measured = f"measure-{folder_name}-{pair}-{seed}"
+            measured = f"measure-{mark}{folder_name}-{pair}-{seed}"
             facts = (measured, "other", "vae", "cifar10", "test", augmentation, "vae", seed)
             row = Row(*facts, "rate", value, "nats", 1000, {"pair": pair}, 0.1, bound="upper")
             rows = [

@@ -153,13 +153,15 @@ def _rows(record: StudyRecord) -> pd.DataFrame:
 
 
 def _lines(record: StudyRecord, rows: pd.DataFrame) -> list[Line]:
-    """Each measured line of Table 1: the baselines first, paired with themselves and not, then the study's order."""
+    """Each measured line of Table 1, in the order of the rows; a baseline's as it is paired with itself and not."""
     measured = dict.fromkeys(zip(rows["arm"], rows["pair"], strict=True))
     pairs = {SELF: "paired with itself", INDEPENDENT: "second training"}
-    baselines = [arm for arm in dict.fromkeys(rows["arm"]) if arm.is_baseline]
-    first = [(arm, pair) for arm in baselines for pair in pairs if (arm, pair) in measured]
-    lines = [Line(arm, pair, f"{record.label(arm)}, {pairs[pair]}") for arm, pair in first]
-    return lines + [Line(arm, pair, record.label(arm)) for arm, pair in measured if not arm.is_baseline]
+    lines = []
+    for arm in dict.fromkeys(arm for arm, _ in measured):
+        for pair, words in pairs.items():
+            if (arm, pair) in measured:
+                lines.append(Line(arm, pair, f"{record.label(arm)}, {words}" if arm.is_baseline else record.label(arm)))
+    return lines
 
 
 def _table_1(rows: pd.DataFrame, lines: Sequence[Line], printed: PaperValues) -> Table:

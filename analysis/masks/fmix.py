@@ -24,6 +24,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import InputError, unknown
+from ..interface import MIX_DEFAULTS
 from ..schema import number
 from .threshold import EXACT, count_ones, soft_top, top_by_rank, top_by_salience, top_by_value
 from .transform import Mix, as_size, check_lam, floats, for_counts, readable, tensor_of
@@ -150,9 +151,9 @@ class FMix(Mix):
             salience, not of the area.
     """
 
-    decay_power: float = 3.0
+    decay_power: float = MIX_DEFAULTS["decay_power"]
     _: KW_ONLY
-    max_soft: float = 0.0
+    max_soft: float = MIX_DEFAULTS["max_soft"]
     variant: Variant = "paper"
     salience: Tensor | None = field(default=None, compare=False)
 

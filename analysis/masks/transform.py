@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.utils.data import default_collate
 
 from ..errors import InputError
-from ..interface import MixedBatch
+from ..interface import MIX_DEFAULTS, MixedBatch
 from ..schema import number
 from .threshold import EXACT
 
@@ -160,11 +160,11 @@ class Mix:
             inverse CDF (paper, appendix F.3). Computed with SciPy on the CPU; None leaves the weight at λ.
     """
 
-    alpha: float = 1.0
+    alpha: float = MIX_DEFAULTS["alpha"]
     _: KW_ONLY
     num_classes: int | None = None
     reformulate: bool = False
-    p: float = 1.0
+    p: float = MIX_DEFAULTS["p"]
     mode: Mode = "elem"
     lam: Labels = "realised"
     target_alpha: float | None = None

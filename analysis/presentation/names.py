@@ -6,7 +6,10 @@ import re
 from collections.abc import Sequence
 from textwrap import fill
 
+from ..errors import InputError
 from ..interface import Arm
+from .axes import argument, mixing_of
+from .shades import shades
 
 # Okabe and Ito (2008): told apart by colour-blind readers, on white and on black.
 _PALETTE = {
@@ -56,10 +59,47 @@ def short(name: str, line: int = LONGEST) -> str:
     return fill(name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}", line)
 
 
-def colours(arms: Sequence[Arm]) -> dict[Arm, str]:
-    """A colour for each: known augmentations of the first arm's study always have the same, others follow in order."""
-    rest = iter(_OTHERS * (len(arms) // len(_OTHERS) + 1))
-    return {
-        arm: _PALETTE[arm.augmentation] if arm.study == arms[0].study and arm.augmentation in _PALETTE else next(rest)
-        for arm in arms
-    }
+def check_aliases(names: Sequence[str]) -> None:
+    """Raises InputError for a name that two augmentations are given, or that a known one has."""
+    plain = [name.partition("(")[0] for name in names]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise InputError(f"two augmentations are named {name!r}; give each a name of its own.")
+    known = {each.lower() for pair in _NAMES.items() for each in pair}
+    for name in plain:
+        if name.lower() in known:
+            raise InputError(f"an augmentation cannot be named {name!r}, which is another one; give it another name.")
+
+
+def colours(arms: Sequence[Arm], among: Sequence[Arm] = ()) -> dict[Arm, str]:
+    """A colour for each: one hue for each augmentation, known ones always theirs, others in order (of ``among``).
+
+    What is the same augmentation with other arguments, or in other studies, is lighter or darker: by the arguments'
+    values, from small to large, then by the order of the studies. A known one of a single study without arguments has
+    its own colour among them.
+    """
+    studies = list(dict.fromkeys(arm.study for arm in arms))
+    palette: dict[Arm, str] = {}
+    for use, hue in hues(among or arms).items():
+        members = [arm for arm in arms if mixing_of(arm.augmentation).use == use]
+        ordered = sorted(dict.fromkeys(members), key=lambda arm: (*_place(arm, members), studies.index(arm.study)))
+        own = [place for place, arm in enumerate(ordered) if arm.augmentation == use]
+        keeps = len({arm.study for arm in members}) == 1 and use in _PALETTE and own
+        palette |= dict(zip(ordered, shades(hue, len(ordered), own[0] if keeps else None), strict=True))
+    return {arm: palette[arm] for arm in arms}
+
+
+def hues(arms: Sequence[Arm]) -> dict[str, str]:
+    """The hue of each augmentation, whatever its arguments."""
+    uses = dict.fromkeys(mixing_of(arm.augmentation).use for arm in arms)
+    rest = iter(_OTHERS * (len(uses) // len(_OTHERS) + 1))
+    return {use: _PALETTE.get(use) or next(rest) for use in uses}
+
+
+def _place(arm: Arm, members: Sequence[Arm]) -> tuple[tuple[float, str], ...]:
+    """What an arm is ordered by among others of its augmentation: its arguments' values, numbers before text."""
+    every = sorted({name for other in members for name in mixing_of(other.augmentation).arguments})
+    values = (argument(mixing_of(arm.augmentation), name) for name in every)
+    return tuple(
+        (float(value), "") if isinstance(value, int | float) else (float("inf"), str(value)) for value in values
+    )

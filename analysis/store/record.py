@@ -17,6 +17,8 @@ import pandas as pd
 
 from ..errors import InputError
 from ..interface import Arm, Row, Study
+from ..presentation.axes import differing as differing_names
+from ..presentation.axes import point_words, settings_of
 from ..presentation.names import label
 from ..schema import from_stored, shown
 from ..statistics.effect import Terms
@@ -61,6 +63,7 @@ class StudyRecord:
     studies: Mapping[str, str] = field(default_factory=dict)  # task → the study that it belongs to, if not the first
     parts: tuple[StudyRecord, ...] = ()  # the studies it was combined from
     family: Family = Family()  # the differences that its report shows; none before there is one
+    train_images: int | None = None  # in its training set; None where its record does not say
 
     @property
     def study(self) -> str:
@@ -71,12 +74,22 @@ class StudyRecord:
         """An augmentation of the first study."""
         return Arm(self.study, augmentation)
 
+    @cached_property
+    def designs(self) -> dict[str, list[StudyRecord]]:
+        """The studies it was combined from, those of one design together, under the name that their rows have."""
+        parts = self.parts or (self,)
+        designs: dict[str, list[StudyRecord]] = {}
+        for name, part in zip(_designs(parts), parts, strict=True):
+            designs.setdefault(name, []).append(part)
+        return designs
+
     @property
     def arms(self) -> list[Arm]:
         """Every augmentation that the studies list, in their order, and whatever else was measured."""
         listed = [
-            Arm(study, name)
-            for part, study in zip(self.parts or (self,), _designs(self.parts or (self,)), strict=True)
+            Arm(design, name)
+            for design, parts in self.designs.items()
+            for part in parts
             for name in part.settings["augmentations"]
         ]
         measured = [Arm(row.study, row.augmentation) for row in self._rows if row.augmentation]
@@ -90,8 +103,23 @@ class StudyRecord:
         return [arm for arm in self.arms if arm in arms] or self.arms, sorted(seeds) or list(self.settings["seeds"])
 
     def label(self, arm: Arm) -> str:
-        """An arm's name as people know it; of another study than the first, with that study's."""
-        return label(arm.augmentation, "" if arm.study == self.study else arm.study)
+        """An arm's name as people know it; of a sweep's point with its values, of another study with that study's."""
+        return label(self.alias(arm), self.told_apart.get(arm.study, arm.study))
+
+    def alias(self, arm: Arm) -> str:
+        """The name that its study gave the augmentation, or the augmentation."""
+        named = (part.settings.get("aliases", {}) for part in self.designs.get(arm.study, ()))
+        return next((str(names[arm.augmentation]) for names in named if arm.augmentation in names), arm.augmentation)
+
+    @cached_property
+    def told_apart(self) -> dict[str, str]:
+        """What tells each design from the others: nothing, for the first; of a sweep's points their values."""
+        settings = {name: parts[0].settings for name, parts in self.designs.items()}
+        sweep = settings[self.study].get("sweep", "")
+        designs = {name: settings_of(own) for name, own in settings.items() if sweep and own.get("sweep") == sweep}
+        names = differing_names(list(designs.values()))
+        points = {name: point_words(design, names) for name, design in designs.items()}
+        return {name: "" if name == self.study else name for name in settings} | points
 
     def run(self, name: str) -> Run:
         return Run(self.roots.get(name, self.runs) / name)
@@ -224,7 +252,7 @@ def _designs(records: Sequence[StudyRecord]) -> list[str]:
     for record in records:
         name = next((name for name, known in designs.items() if not _differing(known, record.settings)), "")
         if not name:
-            same = sum(other == record.name or other.startswith(f"{record.name} (") for other in designs)
+            same = sum(re.fullmatch(rf"{re.escape(record.name)}( \(\d+\))?", other) is not None for other in designs)
             name = f"{record.name} ({same + 1})" if same else record.name
         designs[name] = {**record.settings, **designs.get(name, {})}
         names.append(name)
@@ -260,6 +288,7 @@ def write_record(
     started: str,
     runs: Path,
     tasks: Sequence[TaskRecord],
+    train_images: int | None = None,
 ) -> None:
     """Write ``study.json``, with the way to the runs relative to it, so that both can be moved together.
 
@@ -273,6 +302,7 @@ def write_record(
         "started": started,
         "runs": os.path.relpath(runs, folder),
         "tasks": [vars(task) for task in tasks],
+        "train_images": train_images,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -318,3 +348,4 @@ class _Content:
     started: str
     runs: str
     tasks: tuple[TaskRecord, ...]
+    train_images: int | None = None

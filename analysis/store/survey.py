@@ -49,9 +49,8 @@ def survey(runs: Path) -> Iterator[Surveyed]:
         InputError: a study beside it has a record that cannot be read, so that what it lists is not known.
     """
     listed = _listed(runs)
-    folders, files = [], []
-    for path in sorted(runs.iterdir()):
-        (folders if path.is_dir() else files).append(path)
+    paths = sorted(runs.iterdir())
+    folders, files = [path for path in paths if path.is_dir()], [path for path in paths if not path.is_dir()]
     for path in folders:
         name = path.name.removesuffix(PARTIAL)
         if path.name == name:

@@ -11,14 +11,15 @@ from ..data.load import not_there
 from ..errors import InputError
 from ..interface import Machine, Study, Task
 from ..schema import from_user, plain
-from ..store.record import RECORD, StudyRecord, TaskRecord, differing, read_record, write_record
+from ..store.parts import write_parts
+from ..store.record import RECORD, StudyRecord, TaskRecord, combine, differing, read_record, write_record
 from ..store.runs import Store
 from ..training.progress import Reporter
 from .executors.local import Outcome, execute, task_records
 from .logs import make_log
 from .plan import cut, plan
 from .sections import installed_sections
-from .study import read_study
+from .study import read_studies, read_study
 from .worker import Context, make_context
 
 AT_ONCE = 8  # on a GPU: more gain nothing where one training's step takes a fraction of the device
@@ -63,6 +64,7 @@ class Prepared:
                 started=started,
                 runs=self.store.root,
                 tasks=[*kept, *task_records(self.tasks, self.store, outcome)],
+                train_images=len(self.context.dataset.train),
             )
 
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
@@ -147,7 +149,21 @@ def _before(folder: Path, study: Study, planned: set[str]) -> StudyRecord | None
 def conduct(study: Study, machine: Machine | None = None) -> StudyRecord:
     """Run a study, or go on with it, and return its record: ``conduct(study).table("vae")`` is a DataFrame of its rows.
 
+    With several values of a setting that takes one, such as ``train_size=[2500, 10000]``, each combination is a study;
+    they stand in one record.
+
     Raises:
         InputError: as `prepare` and `Prepared.run`.
     """
-    return prepare(study, machine).run()
+    if not isinstance(study, Study):
+        return prepare(study, machine).run()  # which refuses it
+    points = read_studies(None, installed_sections(), study.describe())
+    prepared = [prepare(point, machine, looking=len(points) > 1) for point in points]
+    if len(points) == 1:
+        return prepared[0].run()
+    folder = Path((machine or Machine()).out) / points[0].sweep
+    records = []
+    for place, point in enumerate(points, 1):  # what is wrong with any of them was known before the first has run
+        write_parts(folder, [each.folder for each in prepared[:place]])
+        records.append(prepare(point, machine).run())
+    return combine(records, mixed=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -54,7 +54,14 @@ def plan(
         asked = Asked(study, study.settings[name], dataset, backend, root, used)
         planned[name] = import_module(section.run).tasks(asked)
     every = [name for name in planned if sections[name].every_study]
-    return in_order([task for name in dict.fromkeys([*every, *study.sections]) for task in planned[name]])
+    ordered = in_order([task for name in dict.fromkeys([*every, *study.sections]) for task in planned[name]])
+    return [_with_its_name(task, study.aliases) for task in ordered]
+
+
+def _with_its_name(task: Task, aliases: Mapping[str, str]) -> Task:
+    """A task whose label has the name that people gave its augmentation."""
+    text = task.network.augmentation
+    return replace(task, label=task.label.replace(text, aliases[text])) if text in aliases else task
 
 
 def load_data(study: Study, root: Path | None = None) -> Dataset:

@@ -9,14 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, unknown
 from ..interface import Section, Study
+from ..presentation.names import check_aliases
 from ..schema import at_home, from_user
-from ..spec import expand, split_list
+from ..spec import expand_named, split_list
 from . import plain_yaml
+from .axes import axes_of, named, points
 from .sections import with_used
+
+if TYPE_CHECKING:
+    from ..masks.policies import Policy
 
 MOST_SEEDS = 1000  # as a count; a list may be longer
 PRESETS = ("demo", "cpu", "gpu", "paper", "paper-core")
@@ -30,7 +35,8 @@ def read_studies(
 
     A study file lists them by name, ``variants: {small: {train_size: 2500}}``; that one is called ``NAME-small``.
     Overrides are laid over all of them; of overriding sections a variant takes its own, and with none of them is left
-    out.
+    out. Each that lists several values of a setting, ``train_size: [2500, 10000]``, is a study for each of them
+    (`mixlens.analysis.study.axes`), called ``NAME (train_size=2500)``.
 
     Raises:
         InputError: as `read_study`; a variant that is no mapping, or has a name, data or variants of its own.
@@ -38,7 +44,9 @@ def read_studies(
     overrides = overrides or {}
     values = dict(_read(source)) if source is not None else {}
     variants = _mapping(values.pop(VARIANTS, None), VARIANTS)
-    studies = [_study_of(_laid_over(values, overrides, sections), sections)]
+    first = _laid_over(values, overrides, sections)
+    studies = _points_of(first, sections)
+    name, listed = studies[0].sweep or studies[0].name, studies[0].sections
     for suffix, changes in variants.items():
         changes = _mapping(changes, f"{VARIANTS}.{suffix}")
         for key in ("name", "data", VARIANTS):
@@ -46,15 +54,12 @@ def read_studies(
                 raise InputError(
                     f"{VARIANTS}.{suffix} has a {key!r}; a variant is called after its study and shares its data."
                 )
-        variant = _study_of(_laid_over(values, changes, sections), sections)
-        kept = tuple(name for name in variant.sections if name in studies[0].sections)
+        variant = _points_of(_laid_over(values, changes, sections), sections)[0]
+        kept = tuple(section for section in variant.sections if section in listed)
         if kept or "sections" not in overrides:
             laid = _laid_over(_laid_over(values, changes, sections), overrides, sections)
-            named = {
-                "name": f"{studies[0].name}-{suffix}",
-                "sections": kept if "sections" in overrides else variant.sections,
-            }
-            studies.append(_study_of(laid | named, sections))
+            own = {"name": f"{name}-{suffix}", "sections": kept if "sections" in overrides else variant.sections}
+            studies += _points_of(laid | own, sections)
     return studies
 
 
@@ -68,9 +73,13 @@ def read_study(
         overrides: the same shape as the YAML file; the last word on each setting.
 
     Raises:
-        InputError: no such preset or file, broken YAML, an unknown key, a value that is not allowed.
+        InputError: no such preset or file, broken YAML, an unknown key, a value that is not allowed, several values of
+            a setting that takes one.
     """
-    return read_studies(source, sections, overrides)[0]
+    study = read_studies(source, sections, overrides)[0]
+    if (overrides or {}).get("sweep", "") != study.sweep:
+        raise InputError(f"the study {study.sweep!r} lists several values of a setting, and is several studies.")
+    return study
 
 
 def _laid_over(
@@ -81,6 +90,18 @@ def _laid_over(
         merged = key in sections and isinstance(value, Mapping)
         laid[key] = {**_mapping(laid.get(key), key), **value} if merged else value
     return laid
+
+
+def _points_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> list[Study]:
+    """The study of these values, or one for each combination of those that are listed where one is due."""
+    axes = axes_of(values, sections)
+    first = _study_of(points(values, axes)[0], sections)
+    run = with_used(first.sections, sections)
+    varied = [
+        axis if not axis.section or axis.section in run else axis._replace(values=axis.values[:1]) for axis in axes
+    ]
+    combined = points(values, varied)
+    return named([_study_of(laid, sections) for laid in combined]) if combined[1:] else [first]
 
 
 def _study_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> Study:
@@ -95,8 +116,7 @@ def _study_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> Stu
     for name in study.sections:
         if name not in sections:
             raise unknown("section", name, sections)
-    augmentations = [text for listed in study.augmentations for text in expand(listed, "augmentation")]
-    study = replace(study, augmentations=_canonical(augmentations))
+    study = _with_names(study)
     given = {name: _mapping(values.get(name), name) for name in with_used(study.sections, sections)}
     for name in sections:  # a mistake in the settings of a section that is not asked for is one too
         if name not in given:
@@ -105,15 +125,32 @@ def _study_of(values: Mapping[str, Any], sections: Mapping[str, Section]) -> Stu
     return replace(study, settings=settings)
 
 
-def _canonical(augmentations: Sequence[str]) -> tuple[str, ...]:
-    """Augmentations as rows name them. Raises InputError for one that is unknown, misspelt, or listed twice."""
+def read_augmentations(texts: Sequence[str]) -> tuple[list[Policy], dict[str, str]]:
+    """Augmentations as they are written in a study, and the names that ``name=…`` gives some: by their canonical text.
+
+    Raises:
+        InputError: one that is unknown, misspelt, or listed twice; a name that is given twice or means another.
+    """
     from ..masks.policies import parse_policy  # and its torch
 
-    texts = [parse_policy(text).text for text in augmentations]
-    for place, text in enumerate(texts):
-        if text in texts[:place]:
-            raise InputError(f"augmentation {augmentations[place]!r} is listed twice.")
-    return tuple(texts)
+    listed = [pair for text in texts for pair in expand_named(text, "augmentation")]
+    policies = [parse_policy(text) for text, _ in listed]
+    canonical = [policy.text for policy in policies]
+    for place, text in enumerate(canonical):
+        if text in canonical[:place]:
+            raise InputError(f"augmentation {listed[place][0]!r} is listed twice.")
+    aliases = {text: name for text, (_, name) in zip(canonical, listed, strict=True) if name}
+    check_aliases(list(aliases.values()))
+    return policies, aliases
+
+
+def _with_names(study: Study) -> Study:
+    """Augmentations as rows name them, and the names that people see instead, also those that it had before."""
+    policies, aliases = read_augmentations(study.augmentations)
+    texts = tuple(policy.text for policy in policies)
+    aliases = {text: name for text, name in study.aliases.items() if text in texts} | aliases
+    check_aliases(list(aliases.values()))
+    return replace(study, augmentations=texts, aliases=aliases)
 
 
 def _spelt_out(key: str, value: Any) -> Any:

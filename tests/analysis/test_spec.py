@@ -4,7 +4,17 @@ from types import ModuleType
 import pytest
 
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.spec import Spec, call, expand, load_object, read_spec, source_of, split_list, without_defaults
+from mixlens.analysis.spec import (
+    Spec,
+    call,
+    expand,
+    expand_named,
+    load_object,
+    read_spec,
+    source_of,
+    split_list,
+    without_defaults,
+)
 
 
 def test_finds_an_installed_object():
@@ -170,6 +180,8 @@ def test_the_canonical_text_does_not_depend_on_the_order_of_arguments():
         ("f(a=[(1, 2), (3,)])", ["f(a=(1, 2))", "f(a=(3,))"]),
         ("f(a=(1, 2))", ["f(a=(1, 2))"]),
         ("f(a=[7])", ["f(a=7)"]),
+        ("f(a=[5, 0.2, None, 1])", ["f(a=0.2)", "f(a=1)", "f(a=5)", "f(a=None)"]),  # numbers ascend
+        ("f(a=['y', 'x'])", ["f(a='y')", "f(a='x')"]),
     ],
 )  # fmt: skip
 def test_a_list_is_one_text_for_each_of_its_values(text, texts):
@@ -179,6 +191,32 @@ def test_a_list_is_one_text_for_each_of_its_values(text, texts):
 def test_an_empty_list_is_refused():
     with pytest.raises(InputError, match=r"thing 'f\(a=\[\]\)': a is an empty list"):
         expand("f(a=[])", "thing")
+
+
+def test_a_value_that_is_listed_twice_is_refused():
+    with pytest.raises(InputError, match=r"thing 'f\(a=\[1,1.0\]\)': a lists 1.0 twice"):
+        expand("f(a=[1,1.0])", "thing")
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("fmix(alpha=1)", [("fmix(alpha=1)", "")]),  # the = within parentheses names nothing
+        ("soft=fmix(alpha=5)", [("fmix(alpha=5)", "soft")]),
+        (" soft = fmix ", [("fmix", "soft")]),
+        ("st=my.mod:make", [("my.mod:make", "st")]),
+        ("st=my:make(k='a=b',w=[4,2])", [("my:make(k='a=b',w=2)", "st(w=2)"), ("my:make(k='a=b',w=4)", "st(w=4)")]),
+        ("st=my:make(w=[2.0,0.5])", [("my:make(w=0.5)", "st(w=0.5)"), ("my:make(w=2.0)", "st(w=2)")]),
+    ],
+)
+def test_a_name_stands_before_what_it_names(text, pairs):
+    assert expand_named(text, "thing") == pairs
+
+
+@pytest.mark.parametrize("name", ["", "a b", "2nd", "a:b", "a.b", "'a'", "-a"])
+def test_a_name_that_is_no_plain_one_is_refused(name):
+    with pytest.raises(InputError, match="is no plain one"):
+        expand_named(f"{name}=fmix(alpha=5)", "thing")
 
 
 # factories

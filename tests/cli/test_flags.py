@@ -17,12 +17,13 @@ class Settings:
     flip: bool = setting(True, "Flips.")
     sizes: tuple[float, ...] = setting((0.5, 1.0), "Sizes.", flag="--sizes")
     limit: int | None = setting(None, "A limit.")
+    model: str = setting("net", "A network.")
     hidden: str = setting("x", "Not a flag.")
 
 
-def parse(*words, as_text=False):
+def parse(*words, as_text=False, axes=False):
     """What a command with these flags gets."""
-    flags = overrides_of(Settings, "--own", GROUP, leave_out=("hidden",), as_text=as_text)
+    flags = overrides_of(Settings, "--own", GROUP, leave_out=("hidden",), as_text=as_text, axes=axes)
     app = App(help_format="plaintext")
     got = []
 
@@ -52,6 +53,35 @@ def test_what_is_given_and_nothing_else(words, values):
 
 def test_several_values_can_be_one_text():
     assert parse("--own.sizes", "1,2", as_text=True) == {"sizes": "1,2"}
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["--own.epochs", "7"], {"epochs": 7}),
+        (["--own.epochs", "7,9"], {"epochs": [7, 9]}),
+        (["--own.epochs", "7,"], {"epochs": 7}),
+        (["--own.epochs", ","], {"epochs": []}),
+        (["--own.limit", "4,none"], {"limit": [4, None]}),
+        (["--own.model", "net(width=[2,4]),'a,b'"], {"model": ["net(width=[2,4])", "'a,b'"]}),
+        (["--own.model", "net(a=1,b=2)"], {"model": "net(a=1,b=2)"}),
+        (["--sizes", "1", "2"], {"sizes": [1.0, 2.0]}),
+    ],
+)
+def test_a_setting_that_takes_one_value_takes_several_with_commas(words, values):
+    assert parse(*words, axes=True) == values
+
+
+def test_in_a_study_text_is_one_value():
+    assert parse("--own.model", "a, b", as_text=True, axes=True) == {"model": "a, b"}
+
+
+@pytest.mark.parametrize("words", [["--own.epochs", "7,many"], ["--own.epochs", "7,1.5"], ["--own.epochs", "7,none"]])
+def test_one_bad_value_of_several_is_named(words):
+    with pytest.raises(Exception, match=f"{words[0]}.*{words[1][2:]}"):
+        parse(*words, axes=True)
+    with pytest.raises(Exception, match=words[0]):
+        parse(words[0], "7,9")  # where it is no axis
 
 
 @pytest.mark.parametrize("words", [["--own.hidden", "y"], ["--own.epochs", "many"], ["--own.no-epochs"]])

@@ -43,6 +43,53 @@ def test_variants_stand_beside_their_study(tmp_path: Path) -> None:
     assert not (tmp_path / "mine-plain" / "report.html").exists(), "one report for both"
 
 
+def test_several_values_of_a_setting_are_several_studies_in_one_report(
+    tmp_path: Path, failing: Callable[..., str], capsys: pytest.CaptureFixture[str], page_alone: None
+) -> None:
+    out, named = tmp_path / "out", "baseline,soft=mixup(alpha=[5,2])"
+    command = ["gallery", "--data", "photos", "--train-size", "200,100", "--augmentations", named, "--name", "mine"]
+    command += ["--out", str(out), "--seeds", "1"]
+    assert main([*command, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("mine (train_size=100): 1 replicate") < shown.index("mine (train_size=200): 1 replicate")
+    assert not out.exists()
+    assert main([*command, "--quiet"]) == 0
+    folders = [out / f"mine (train_size={size})" for size in (100, 200)]
+    kept = [json.loads((folder / "study.json").read_text(encoding="utf-8")) for folder in folders]
+    assert [(each["settings"]["train_size"], each["train_images"]) for each in kept] == [(100, 100), (200, 200)]
+    assert (out / "mine" / "rows.csv").is_file()
+    page = (out / "mine" / "report.html").read_text(encoding="utf-8")
+    assert "soft (alpha=2), mixed" in page
+    assert "mixup(alpha=2" not in page.partition('<section id="study"')[0]
+    capsys.readouterr()
+    assert main(command) == 0
+    assert capsys.readouterr().err.count("0 tasks run, 1 taken from") == 2
+    page = (out / "mine" / "report.html").read_text(encoding="utf-8")  # with another time
+    assert main(["report", str(out / "mine"), "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "report.html").read_text(encoding="utf-8") == page
+    message = failing("compare", str(out / "mine"), str(folders[0]))
+    assert "several studies; name one of them" in message
+    (out / "mine" / "parts.json").write_text("{")
+    assert "parts.json is damaged" in failing("report", str(out / "mine"))
+
+
+@pytest.mark.parametrize(
+    ("augmentations", "message"),
+    [
+        ("a=fmix,a=mixup", "two augmentations are named 'a'"),
+        ("fmix=mixup", "cannot be named 'fmix'"),
+        ("1a=mixup", "is no plain one"),
+        ("a=fmix,fmix", "augmentation 'fmix' is listed twice"),
+        ("a=", "augmentation ''"),
+    ],
+)
+def test_a_bad_name_of_an_augmentation_is_one_message(
+    augmentations: str, message: str, failing: Callable[..., str], tmp_path: Path
+) -> None:
+    for command in (["vae", "--data", "photos", "--out"], ["masks", "--out"]):
+        assert message in failing(*command, str(tmp_path / "x.svg"), "--augmentations", augmentations)
+
+
 def test_a_study_leaves_a_report_rows_and_a_record(study: Path) -> None:
     page = (study / "demo" / "report.html").read_text(encoding="utf-8")
     rows = pd.read_csv(study / "demo" / "rows.csv")

@@ -7,7 +7,7 @@ import pytest
 
 from mixlens.analysis.store.record import StudyRecord, combine
 from mixlens.analysis.study.sections import installed_sections
-from mixlens.analysis.study.study import read_study
+from mixlens.analysis.study.study import read_studies, read_study
 from mixlens.cli import studies
 from mixlens.cli.main import main
 from mixlens.reports.commands import commands_of
@@ -74,3 +74,19 @@ def test_a_report_of_several_studies_gives_the_command_of_each(tmp_path):
     heatmaps = [record_of(read_study("demo", installed, {"name": n, "sections": ["gradcam"]}), tmp_path) for n in "ab"]
     (command,) = commands_of(combine(heatmaps), "classifier")
     assert command.startswith("mixlens train --name a "), "none lists it: the first that uses it"
+
+
+def test_points_of_a_sweep_have_one_command_with_the_names_of_augmentations(monkeypatch, tmp_path):
+    installed, found = installed_sections(), []
+    overrides = {"name": "mine", "data": "photos", "seeds": 1, "sections": ["vae"], "train_size": [100, None]}
+    overrides |= {"augmentations": "baseline,soft=fmix(alpha=[2,5])", "vae": {"epochs": [1, 100]}}
+    points = read_studies(None, installed, overrides)
+
+    def again(installed, source, overrides, machine, command, dry_run=False):
+        return found.append(read_studies(source, installed, overrides)) or 0
+
+    monkeypatch.setattr(studies, "_run", again)
+    record = combine([record_of(point, tmp_path / point.name) for point in points], mixed=True)
+    (command,) = commands_of(record, "vae")
+    assert main(shlex.split(command)[1:]) == 0
+    assert found == [points], command

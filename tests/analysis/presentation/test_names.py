@@ -2,8 +2,10 @@ import re
 
 import pytest
 
+from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Arm
-from mixlens.analysis.presentation.names import LONGEST, colours, label, short, visible
+from mixlens.analysis.presentation.names import LONGEST, check_aliases, colours, label, short, visible
+from mixlens.analysis.presentation.shades import luminance
 
 
 def arms(*names, study="s"):
@@ -52,4 +54,43 @@ def test_several_arms_are_told_apart():
     assert len(set(colours(several).values())) == len(several)
     beside = [*arms("baseline", "fmix"), *arms("baseline", "fmix", study="other")]
     assert len(set(colours(beside).values())) == 4, "the same augmentations of another study have other colours"
-    assert colours(beside)[Arm("s", "fmix")] == colours(arms("fmix"))[Arm("s", "fmix")]
+
+
+def test_an_augmentation_has_one_hue_from_light_to_dark_in_order_of_its_values():
+    names = ["fmix(alpha=5.0)", "fmix(alpha=0.2)", "fmix", "fmix(alpha=2.0)", "baseline"]
+    palette = {arm.augmentation: colour for arm, colour in colours(arms(*names)).items()}
+    ascending = ["fmix(alpha=0.2)", "fmix", "fmix(alpha=2.0)", "fmix(alpha=5.0)"]
+    levels = [luminance(palette[name]) for name in ascending]
+    assert levels == sorted(levels, reverse=True)
+    assert palette["fmix"] == colours(arms("fmix"))[Arm("s", "fmix")], "the known one has its own colour among them"
+    assert palette["baseline"] == colours(arms("baseline"))[Arm("s", "baseline")]
+    own = colours(arms("my:a(width=8)", "my:a(width=16)", "my:b"))
+    assert luminance(own[Arm("s", "my:a(width=8)")]) > luminance(own[Arm("s", "my:a(width=16)")]), "numbers, not text"
+
+
+def test_an_augmentation_of_several_studies_goes_from_light_to_dark_in_their_order():
+    several = [Arm(study, name) for study in ("b", "a", "c") for name in ("baseline", "mixup")]
+    palette = colours(several)
+    levels = [luminance(palette[Arm(study, "mixup")]) for study in ("b", "a", "c")]
+    assert levels == sorted(levels, reverse=True)
+    assert len(set(palette.values())) == 6
+
+
+def test_colours_of_a_few_are_those_that_they_have_among_all():
+    every = arms("own:a", "own:b", "own:c")
+    assert colours(every[2:], among=every)[every[2]] == colours(every)[every[2]] != colours(every[2:])[every[2]]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "a"], "two augmentations are named 'a'"),
+        (["FMix"], "cannot be named 'FMix'"),
+        (["baseline"], "cannot be named 'baseline'"),
+        (["mixup(width=2)"], "cannot be named 'mixup'"),
+    ],
+)
+def test_a_name_that_means_another_is_refused(names, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_aliases(names)
+    check_aliases(["a", "b", "a(width=2)"])

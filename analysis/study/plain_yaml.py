@@ -85,8 +85,7 @@ def _check_depth(text: str) -> None:
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
-            mark = event.start_mark
-            raise ValueError(f"at line {mark.line + 1}, column {mark.column + 1}: more than {DEPTH} levels of brackets")
+            raise ValueError(f"of a study: more than {DEPTH} levels of brackets")
 
 
 def _check(node: Node, sizes: dict[int, int]) -> int:

@@ -127,7 +127,8 @@ def test_it_fits_the_window_and_everyone_can_read_it(visit, pages, name, scheme,
 @every_page
 def test_nothing_but_what_scrolls_by_itself_reaches_beyond_the_window(visit, pages, name, width):
     beyond = """width => [...document.querySelectorAll("body *:not(svg *)")].filter(one =>
-        !one.closest(".scroll > *, pre > *") && one.getBoundingClientRect().right > width + 0.5).map(one => one.outerHTML)"""
+        !one.closest(".scroll > *, pre > *") && one.getBoundingClientRect().right > width + 0.5)
+        .map(one => one.outerHTML)"""
     assert visit(pages[name], width=width).evaluate(beyond, width) == []
 
 

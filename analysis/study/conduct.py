@@ -76,9 +76,16 @@ class Prepared:
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
             write_down()
-            if self.context.log:
-                self.context.log.finish(self.tasks, self.store)
+            self._finish_log()
         return read_record(self.folder)
+
+    def _finish_log(self) -> None:
+        if (log := self.context.log) is None:
+            return
+        try:
+            log.finish(self.tasks, self.store)
+        except OSError as error:
+            raise InputError(f"cannot write {log.path}: {error.strerror or error}.") from error
 
     def _kept(self) -> list[TaskRecord]:
         """Tasks of sections that earlier commands ran under this name. This one may use them; it does not list them."""

@@ -138,9 +138,8 @@ def _run(
 
     Its variants, and the other points of settings with several values, are run after it and stand in the same report.
     """
-    from ..analysis.store.parts import write_parts
     from ..analysis.store.record import combine
-    from ..analysis.study.conduct import prepare
+    from ..analysis.study.conduct import prepare, report_folder, run_each
     from ..analysis.study.study import read_studies
 
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
@@ -150,20 +149,15 @@ def _run(
         return 0
     from ..reports.content import has_content
 
-    for study in studies[1:]:
-        prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
-    records, folder, folders = [], place.out / (studies[0].sweep or studies[0].name), []
-    for study in studies:
-        prepared = prepare(study, place)
-        folders.append(prepared.folder)
-        write_parts(folder, folders)
-        records.append(record := prepared.run(command))
+    records = []
+    for record in run_each(studies, place, command):
+        records.append(record)
         for task in record.tasks:
             if task.state != "done":
                 print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     whole = combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
-        write_reports(whole, folder, answer=not place.quiet)
+        write_reports(whole, report_folder(studies, place), answer=not place.quiet)
     return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
 
 

@@ -39,7 +39,7 @@ format: $(STAMP)  ## reformat the code
 	$(BIN)/ruff check --fix .
 
 docs: $(STAMP)  ## the documentation as a site: build/docs/index.html
-	$(BIN)/python -m sphinx -q -W --keep-going -E -b html docs build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -E -b html docs build/docs
 	$(BIN)/python scripts/check_site.py build/docs
 
 benchmarks: $(STAMP)  ## quick benchmarks, each against what one would use instead

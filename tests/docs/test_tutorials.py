@@ -38,7 +38,7 @@ def test_a_tutorial_does_what_it_shows(
             path.parent.mkdir(exist_ok=True)
             path.write_text(block, encoding="utf-8")
         elif language == "sh":
-            for line in block.splitlines():
+            for line in block.replace("\\\n", "").splitlines():
                 program, *arguments = shlex.split(line)
                 assert program == "mixlens"
                 assert main(arguments) == 0, line

@@ -70,4 +70,4 @@ def test_a_study_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_p
     assert last.wait() == 0
     pd.testing.assert_frame_equal(rows(disturbed), rows(quiet), check_exact=True)
     assert files(disturbed) == files(quiet)
-    print(f"{kills} kills; {len(finished(disturbed))} runs, {len(rows(disturbed))} rows identical, no file left over")
+    print(f"{kills} kills; {len(finished(disturbed))} runs, {len(rows(disturbed))} rows identical, no file left over")  # noqa: T201

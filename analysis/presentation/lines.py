@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+UNITS = "nats?|points?|pixels?|seeds?|epochs?|trials|images|%|h|min|s"
 BOUND = re.compile(
-    r" (?=[±†↑↓] ?)|(?<=\b\w) (?=[=≤≥<>~] )|(?<=[±=≤≥≈~]) |(?<=\d) (?=(?:nats?|points?|pixels?|seeds?|epochs?|trials|images|%|h|min|s)\b)"
-    r"|(?<=\d) (?=%)|(?<=[\d∞]) (?=\[[−+\d])|(?<=\[)([^\] ]+), (?=[−+\d][^\]]*\])"
+    r" (?=[±†↑↓] ?)|(?<=\b\w) (?=[=≤≥<>~] )|(?<=[±=≤≥≈~]) "  # before an arrow, around signs
+    rf"|(?<=\d) (?=(?:{UNITS})\b)|(?<=\d) (?=%)"
+    r"|(?<=[\d∞]) (?=\[[−+\d])|(?<=\[)([^\] ]+), (?=[−+\d][^\]]*\])"  # an interval
 )
 LONG = 24  # letters of a word from which it may break inside
 

@@ -32,7 +32,7 @@ class TrainingSettings(NetworkSettings):
     epochs: int = setting(200, "Passes over the training images.", "Table 8", minimum=1, most=10**6)
     batch_size: int = setting(128, "Images per step.", "Table 8", minimum=2, most=10**6)
     learning_rate: float = setting(
-        0.1, "SGD's learning rate; of one-cycle, the highest.", "Table 8", above=0, most=1000
+        0.1, "SGD's learning rate; of one-cycle, the highest.", "Table 8", above=0, most=1e30
     )
     schedule: Literal["step", "one-cycle"] = setting(
         "step", "step: times 0.1 at the milestones; one-cycle: up and down once.", "Table 8"

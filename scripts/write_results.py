@@ -108,8 +108,8 @@ class Kept:
 def page(folder: Path = RESULTS) -> str:
     """The README as its template and the rows make it."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((folder / "README.md.j2").read_text(encoding="utf-8"))
     environment.filters["time"] = in_words
+    template = environment.from_string((folder / "README.md.j2").read_text(encoding="utf-8"))
     return (
         template.render(
             kept=lambda name: Kept(read(folder / name / "rows")),
@@ -148,9 +148,8 @@ def against(records: list[dict[str, Any]]) -> str:
 
 def in_words(seconds: float) -> str:
     """``887 µs``, ``36.7 ms`` or ``11.9 s``."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            break
+    units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+    unit, size = next((each for each in units if seconds >= each[1]), units[-1])
     return f"{float(f'{seconds / size:.3g}'):g} {unit}"
 
 

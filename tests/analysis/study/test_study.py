@@ -388,7 +388,7 @@ def test_augmentations_are_named_as_rows_name_them():
         ({"seeds": [2**63]}, r"seeds must be at most 2\^63"),
         ({"seeds": [10**400]}, r"seeds must be at most 2\^63"),
         ({"vae": {"latents": 2**31}}, "latents must be at most 65,536, got 2147483648"),
-        ({"vae": {"learning_rate": 1e308}}, "learning_rate must be at most 1,000"),
+        ({"vae": {"learning_rate": 1e308}}, "learning_rate must be at most"),
         ({"vae": {"epochs": 10**12}}, "epochs must"),
         ({"classifier": {"crop": 2**31}}, "crop must be at most 1,024"),
         ({"calibration": {"resamples": 10**9}}, "resamples must be at most 100,000"),

@@ -51,7 +51,7 @@ def test_an_augmentation_is_compared_by_the_name_that_it_was_given(make_record, 
     path.write_text(json.dumps(content), encoding="utf-8")
     lines = compare_studies(f"{record.folder}:baseline", f"{record.folder}:blend")
     assert lines == compare_studies(f"{record.folder}:baseline", f"{record.folder}:mixup")
-    assert {line.pair for line in lines} == {"blend − Baseline"}
+    assert {line.pair for line in lines.lines} == {"blend − Baseline"}
     with pytest.raises(InputError, match="Did you mean 'blend'"):
         compare_studies(f"{record.folder}:baseline", f"{record.folder}:blnd")
 

@@ -113,11 +113,17 @@ class StudyRecord:
 
     @cached_property
     def told_apart(self) -> dict[str, str]:
-        """What tells each design from the others: nothing, for the first; of a sweep's points their values."""
+        """What tells each design from the others: its name, and nothing for the first; of a sweep's points their values.
+
+        Studies of which only one setting differs are a sweep, however they were run.
+        """
         settings = {name: parts[0].settings for name, parts in self.designs.items()}
         sweep = settings[self.study].get("sweep", "")
-        designs = {name: settings_of(own) for name, own in settings.items() if sweep and own.get("sweep") == sweep}
+        designs = {name: settings_of(own) for name, own in settings.items()}
         names = differing_names(list(designs.values()))
+        if len(names) != 1:
+            designs = {name: own for name, own in designs.items() if sweep and settings[name].get("sweep") == sweep}
+            names = differing_names(list(designs.values()))
         points = {name: point_words(design, names) for name, design in designs.items()}
         return {name: "" if name == self.study else name for name in settings} | points
 

@@ -70,7 +70,9 @@ class Prepared:
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
         try:
             with self.context.reporter as reporter:
-                reporter.say(f"{self.study.name}: {seeds_in_words(self.study.seeds)}, {len(self.tasks)} tasks")
+                planned = {task.network.seed for task in self.tasks}
+                seeds = sorted(seed for seed in planned if seed is not None) or self.study.seeds
+                reporter.say(f"{self.study.name}: {seeds_in_words(seeds)}, {len(self.tasks)} tasks")
                 execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
                 stored = len(outcome.done) - outcome.fresh
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")

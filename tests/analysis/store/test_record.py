@@ -182,7 +182,10 @@ def test_an_augmentation_has_the_name_that_its_study_gave_it(study):
     two = study("two", subset_seed=1, aliases={"mixup": "soft(a=2)"})
     record = combine([one, two], mixed=True)
     assert [record.label(arm) for arm in record.arms] == [
-        *(f"{name} [subset_seed={n}]" for n, name in [(0, "Baseline"), (0, "soft"), (1, "Baseline"), (1, "soft (a=2)")]),
+        *(
+            f"{name} [subset_seed={n}]"
+            for n, name in [(0, "Baseline"), (0, "soft"), (1, "Baseline"), (1, "soft (a=2)")]
+        ),
     ]
     assert record.alias(Arm("one", "cutmix")) == "cutmix"
     assert combine([one, study("three", seeds=(1,))]).label(Arm("one", "mixup")) == "soft", "names make no design"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from textwrap import fill
-from typing import Any, Literal
+from typing import Literal
 from warnings import catch_warnings, filterwarnings
 
 from matplotlib.axes import Axes

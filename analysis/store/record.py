@@ -64,6 +64,7 @@ class StudyRecord:
     parts: tuple[StudyRecord, ...] = ()  # the studies it was combined from
     family: Family = Family()  # the differences that its report shows; none before there is one
     train_images: int | None = None  # in its training set; None where its record does not say
+    classes: int | None = None  # of its data; likewise
 
     @property
     def study(self) -> str:
@@ -113,7 +114,7 @@ class StudyRecord:
 
     @cached_property
     def told_apart(self) -> dict[str, str]:
-        """What tells each design from the others: its name, and nothing for the first; of a sweep's points their values.
+        """What tells each design from the others: its name, none for the first; of a sweep its values.
 
         Studies of which only one setting differs are a sweep, however they were run.
         """
@@ -295,6 +296,7 @@ def write_record(
     runs: Path,
     tasks: Sequence[TaskRecord],
     train_images: int | None = None,
+    classes: int | None = None,
 ) -> None:
     """Write ``study.json``, with the way to the runs relative to it, so that both can be moved together.
 
@@ -309,6 +311,7 @@ def write_record(
         "runs": os.path.relpath(runs, folder),
         "tasks": [vars(task) for task in tasks],
         "train_images": train_images,
+        "classes": classes,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -355,3 +358,4 @@ class _Content:
     runs: str
     tasks: tuple[TaskRecord, ...]
     train_images: int | None = None
+    classes: int | None = None

@@ -65,6 +65,7 @@ class Prepared:
                 runs=self.store.root,
                 tasks=[*kept, *task_records(self.tasks, self.store, outcome)],
                 train_images=len(self.context.dataset.train),
+                classes=len(self.context.dataset.classes),
             )
 
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known

@@ -74,7 +74,7 @@ def test_networks_far_below_the_papers_are_warned_of(accuracies, data, warned):
     text = warning(study(*accuracies, data=data))
     assert bool(text) == warned
     if warned:
-        assert f"{100 * sum(accuracies) / len(accuracies):.1f}% where the paper's has 94.63%" in text
+        assert f"{100 * sum(accuracies) / len(accuracies):.2f}% where the paper's has 94.63%" in text
 
 
 @pytest.mark.parametrize(

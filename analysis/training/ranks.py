@@ -36,6 +36,7 @@ from .turns import Turns
 
 PATIENCE = 10.0  # seconds for the others to fail too, or to take note that this one has
 WAIT = timedelta(minutes=30)  # for one that neither comes nor says that it has gone
+MEETING = timedelta(minutes=5)  # for all to have started
 POLL = 0.05  # seconds between two looks
 INTERRUPTED = "interrupted"
 HOW = "Start the processes with torchrun --nproc_per_node N -m mixlens …"
@@ -302,7 +303,7 @@ def _join() -> Ranks:
     if on_cuda and not dist.is_nccl_available():
         raise InputError("this PyTorch was built without NCCL, by which GPUs share a training: run one alone.")
     try:
-        store, rank, size = next(rendezvous("env://", timeout=WAIT))
+        store, rank, size = next(rendezvous("env://", timeout=MEETING))
         backends = "cpu:gloo,cuda:nccl" if on_cuda else "gloo"
         dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=WAIT)
     except (RuntimeError, ValueError, OSError) as error:

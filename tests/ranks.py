@@ -61,17 +61,6 @@ def _enter(folder, rank, world, port, job, arguments):
 # Jobs
 
 
-def sums():
-    """1 + 2 + … of as many processes as there are."""
-    import torch
-
-    from mixlens.analysis.training.ranks import join
-
-    ranks = join()
-    ranks.agree("here")
-    return ranks.sum(torch.tensor([1.0 + ranks.rank])).item()
-
-
 def trainings(folder, cases, dataset):
     """Train each case (name, config, augmentation); the first process's runs are in the folder. How they failed."""
     from dataclasses import replace
@@ -101,10 +90,10 @@ def trainings(folder, cases, dataset):
     return failed
 
 
-def command(arguments, folder=""):
-    """The command line; ``folder`` holds a user's modules."""
-    from mixlens.cli.main import main
+def command(arguments, folder):
+    """The command line in this folder, without its reports."""
+    from mixlens.cli import main, studies
 
-    if folder:
-        os.chdir(folder)
-    return main(arguments)
+    studies.write_reports = lambda *arguments, **options: None
+    os.chdir(folder)
+    return main.main(arguments)

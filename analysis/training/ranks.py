@@ -163,9 +163,10 @@ class Ranks:
             self.send(torch.frombuffer(bytearray(content), dtype=torch.uint8).to(_place()))
 
     def end(self) -> None:
-        """The first process has no more trainings for the others."""
+        """The first process has no more trainings for the others, and has waited until they know."""
         self._trainings += 1
         self._store.set(f"training/{self._trainings}", "")
+        self._wait_for([f"noted/{self._trainings}/{rank}" for rank in range(1, self.world)])
 
     def next_training(self, checkpoint: Path) -> str:
         """The name of the next training to take part in, and its checkpoint; empty: there are no more.
@@ -180,6 +181,8 @@ class Ranks:
                 self._look_for_failures()
                 time.sleep(POLL)
             name, _, size = self._store.get(key).decode().partition(" ")
+            if not name:
+                self._store.set(f"noted/{self._trainings}/{self.rank}", "")
         checkpoint.unlink(missing_ok=True)
         if size not in ("", "0"):
             content = torch.empty(int(size), dtype=torch.uint8, device=_place())
@@ -239,12 +242,19 @@ class Ranks:
             self._store.set(f"left/{self.rank}", word)
             if dist.is_initialized():
                 dist.destroy_process_group()
-            everyone = [f"left/{rank}" for rank in range(self.world)]
-            until = time.monotonic() + PATIENCE
-            while not self._store.check(everyone) and time.monotonic() < until:
-                time.sleep(POLL)
-            known = self._store.check(["left/0"])
+            if self.rank:
+                known = self._wait_for(["left/0"])
+                self._store.set(f"noted/{self.rank}", "")
+            else:
+                self._wait_for([f"noted/{rank}" for rank in range(1, self.world)])
         return known
+
+    def _wait_for(self, keys: list[str]) -> bool:
+        """Whether they were there before patience was at its end."""
+        until = time.monotonic() + PATIENCE
+        while not (there := self._store.check(keys)) and time.monotonic() < until:
+            time.sleep(POLL)
+        return there
 
     def _look_for_failures(self) -> None:
         for rank in range(self.world):

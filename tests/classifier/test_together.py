@@ -41,7 +41,9 @@ def history(folder):
 def test_two_processes_train_as_one_does(shared, name):
     alone, together = (load_file(folder / MODEL) for folder in (shared[0] / name, shared[1] / f"{name}-0"))
     for key, value in alone.items():
-        torch.testing.assert_close(together[key], value, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key} {text}")
+        torch.testing.assert_close(
+            together[key], value, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key} {text}"
+        )
     for one, two in zip(history(shared[0] / name), history(shared[1] / f"{name}-0"), strict=True):
         assert one.keys() == two.keys()
         assert [two[key] for key in one if key != "seconds"] == pytest.approx(

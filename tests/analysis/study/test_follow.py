@@ -12,6 +12,7 @@ import ranks
 import torch
 from safetensors.torch import load_file
 
+from mixlens.analysis.store.record import read_record
 from mixlens.analysis.store.runs import CHECKPOINT, ENVIRONMENT, FAILED, HISTORY, MODEL
 from mixlens.cli.main import main
 
@@ -34,7 +35,7 @@ class Fails:
 
     def __call__(self, x, y, *, generator=None):
         global steps
-        steps += len(x) == 16
+        steps += len(x) == 18
         if steps > 5 and os.environ.get("RANK", "0") == str(self.rank if self.rank is not None else os.environ["RANK"]):
             raise ValueError("no more")
         return MixUp(mode="batch").pairs(x, y, generator=generator)
@@ -42,7 +43,7 @@ class Fails:
 
 class Slow:
     def __call__(self, x, y, *, generator=None):
-        if len(x) == 16:
+        if len(x) == 18:
             time.sleep(0.1)
         return MixUp(mode="batch").pairs(x, y, generator=generator)
 
@@ -54,12 +55,13 @@ def smooth(num_classes):
     )
 '''
 MODULE = "mixlens_tests_shared"
-STUDY = ["train", "--data", "patches:few", "--seeds", "1", "--threads", "1", "--classifier.batch-size", "16", "--quiet"]
+STUDY = ["train", "--data", "patches:few", "--seeds", "1", "--threads", "1", "--classifier.batch-size", "18", "--quiet"]
 STUDY += ["--model", f"{MODULE}:smooth", "--classifier.learning-rate", "0.05", "--classifier.precision", "fp32"]
 
 
 @pytest.fixture(autouse=True)
-def folder(here, page_alone):
+def folder(here, monkeypatch):
+    monkeypatch.setattr("mixlens.cli.studies.write_reports", lambda *arguments, **options: None)
     (here / f"{MODULE}.py").write_text(MINE, encoding="utf-8")
     return here
 
@@ -103,7 +105,7 @@ def test_a_study_leaves_what_one_process_leaves_and_is_found_again(shared):
     files = [sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) for out in (alone, together)]
     assert files[0] == files[1]
     assert_close(weights(alone), weights(together))
-    rows = [pd.read_csv(out / "study" / "rows.csv") for out in (alone, together)]
+    rows = [read_record(out / "study").table("classifier") for out in (alone, together)]
     pd.testing.assert_frame_equal(rows[0], rows[1], rtol=1e-3)
     noted = [json.loads(path.read_text()) for path in sorted(together.glob(f"runs/classifier-*/{ENVIRONMENT}"))]
     assert [one.get("processes") for one in noted] == [None, None, 2, 2]
@@ -160,16 +162,18 @@ def test_what_one_process_began_is_ended_by_two(shared, killed_after):
     assert_close(weights("alone"), weights("together"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_what_is_killed_ends_the_others(interrupted, rank):
     statuses, errors = interrupted(lambda processes: processes[rank].kill())
     assert statuses[rank] == -9
     assert statuses[1 - rank] == 2
     said = [line for line in errors[1 - rank].splitlines() if line.startswith("mixlens: ")]  # and PyTorch its own
-    assert len(said) == 1 and "another of the 2 processes has gone" in said[0], errors
+    assert len(said) == 1, errors
+    assert "another of the 2 processes has gone" in said[0]
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_an_error_in_one_process_ends_all_with_its_message(shared, rank):
     statuses, errors = shared("--classifier.epochs", "3", "--augmentations", f"baseline,{MODULE}:Fails(rank={rank})")
     assert statuses == [2, 2]
@@ -182,7 +186,10 @@ def test_an_error_in_one_process_ends_all_with_its_message(shared, rank):
 def test_a_training_that_fails_alike_in_all_fails_alone(shared):
     statuses, errors = shared("--classifier.epochs", "3", "--augmentations", f"baseline,{MODULE}:Fails,mixup")
     assert statuses == [1, 0], errors
-    assert "mixlens: failed: train classifier" in errors[0] and "no more" in errors[0] and "skipped" in errors[0]
+    failed, skipped = errors[0].splitlines()
+    assert failed.startswith("mixlens: failed: train classifier")
+    assert "no more" in failed
+    assert skipped.startswith("mixlens: skipped: ")
     assert errors[1] == ""
     assert len(weights("together")) == 2
     assert len(list(Path("together").glob(f"runs/*/{FAILED}"))) == 1
@@ -191,5 +198,6 @@ def test_a_training_that_fails_alike_in_all_fails_alone(shared):
 def test_a_mistake_is_one_message(shared):
     statuses, errors = shared("--classifier.epochs", "0")
     assert statuses == [2, 2]
-    assert errors[0].startswith("mixlens: ") and errors[0].count("\n") == 1
+    assert errors[0].startswith("mixlens: ")
+    assert errors[0].count("\n") == 1
     assert errors[1] == ""

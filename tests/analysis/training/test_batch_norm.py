@@ -42,8 +42,10 @@ def in_threads(work, sizes):
 def made(*shape):
     source = torch.Generator().manual_seed(0)
     x = 3 + 2 * torch.randn(*shape, generator=source, dtype=torch.float64)
-    return x, torch.rand(2, shape[1], generator=source, dtype=torch.float64), torch.randn(
-        *shape, generator=source, dtype=torch.float64
+    return (
+        x,
+        torch.rand(2, shape[1], generator=source, dtype=torch.float64),
+        torch.randn(*shape, generator=source, dtype=torch.float64),
     )
 
 

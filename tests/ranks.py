@@ -7,6 +7,8 @@ import sys
 from multiprocessing import get_context
 from pathlib import Path
 
+from torch import nn
+
 SERVER = get_context("forkserver")
 SERVER.set_forkserver_preload(["mixlens.cli.main", "mixlens.classifier.run", "mixlens.analysis.study.conduct"])
 SECONDS = 60  # that any of it may take
@@ -52,10 +54,25 @@ def _enter(folder, rank, world, port, job, arguments):
     from mixlens.analysis.training import ranks
 
     torch.set_num_threads(1)
-    ranks.PATIENCE = 1.5
+    ranks.PATIENCE = 1.0
     value = job(*arguments)
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(value))
     sys.exit(value if isinstance(value, int) else 0)
+
+
+# Networks
+
+
+def smooth(num_classes):
+    """Small, with a batch norm, and no kinks in which rounding grows."""
+    return nn.Sequential(nn.LazyConv2d(4, 3, 2), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+def apart(num_classes):
+    """One that each process makes otherwise, with dropout."""
+    network = nn.Sequential(smooth(num_classes), nn.Dropout(0.2))
+    nn.init.constant_(network[0][1].weight, 1 + float(os.environ["RANK"]))
+    return network
 
 
 # Jobs
@@ -87,6 +104,8 @@ def trainings(folder, cases, dataset):
             whole(ranks.together(work) if ranks else work)
         except Exception as error:
             failed[name] = str(error)
+    if ranks:  # the first process holds what they speak through until all are done
+        ranks.next_training(Path(folder) / "none") if ranks.rank else ranks.end()
     return failed
 
 

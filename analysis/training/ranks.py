@@ -66,7 +66,9 @@ class Ranks:
 
     # A step
 
-    def divided(self, metrics_of: Callable[[Mixed, Tensor], Metrics], mixed: Mixed, y: Tensor, seed: int) -> Metrics:
+    def divided(
+        self, metrics_of: Callable[[Mixed, Tensor], Metrics], mixed: Mixed, y: Tensor, seed: int
+    ) -> dict[str, Tensor]:
         """This process's part of the means over a batch, from its own rows; the sum over the processes is the means.
 
         Args:

@@ -39,6 +39,8 @@ WAIT = timedelta(minutes=30)  # for one that neither comes nor says that it has 
 MEETING = timedelta(minutes=5)  # for all to have started
 POLL = 0.05  # seconds between two looks
 INTERRUPTED = "interrupted"
+AGAIN = "What is done stays; run the same command again to go on."
+REMEDY = "they must have the same data, settings and versions, and see the same files."
 HOW = "Start the processes with torchrun --nproc_per_node N -m mixlens …"
 
 T = TypeVar("T")
@@ -162,7 +164,7 @@ class Ranks:
         self._trainings += 1
         self._store.set(f"training/{self._trainings}", f"{name} {len(content)}")
         if content:
-            self.send(torch.frombuffer(bytearray(content), dtype=torch.uint8).to(_place()))
+            self.send(torch.frombuffer(bytearray(content), dtype=torch.uint8))
 
     def end(self) -> None:
         """The first process has no more trainings for the others, and has waited until they know."""
@@ -187,9 +189,9 @@ class Ranks:
                 self._store.set(f"noted/{self._trainings}/{self.rank}", "")
         checkpoint.unlink(missing_ok=True)
         if size not in ("", "0"):
-            content = torch.empty(int(size), dtype=torch.uint8, device=_place())
+            content = torch.empty(int(size), dtype=torch.uint8)
             self.send(content)
-            checkpoint.write_bytes(content.cpu().numpy().tobytes())
+            checkpoint.write_bytes(content.numpy().tobytes())
         return name
 
     def together(self, work: Turns[T]) -> Turns[T]:
@@ -281,14 +283,6 @@ class Ranks:
 
     def _sentence(self, rank: int, word: str) -> str:
         return f"process {rank} of {self.world} stopped, and not the others: {word.rstrip('.')}. {AGAIN}"
-
-
-AGAIN = "What is done stays; run the same command again to go on."
-REMEDY = "they must have the same data, settings and versions, and see the same files."
-
-
-def _place() -> torch.device:
-    return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
 
 
 def join() -> Ranks | None:

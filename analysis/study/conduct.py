@@ -15,6 +15,7 @@ from ..store.parts import write_parts
 from ..store.record import RECORD, StudyRecord, TaskRecord, combine, differing, read_record, write_record
 from ..store.runs import Store
 from ..training.progress import Reporter
+from .executors.clusters import started, worker_count
 from .executors.local import Outcome, execute, task_records
 from .logs import make_log
 from .plan import cut, plan
@@ -37,6 +38,8 @@ class Prepared:
     at_once: int = 1
     before: StudyRecord | None = None  # of the same study: its other sections stay in the record
     megabytes: float = 0.0  # of data that are not there; others of their shape stand in for them, and it cannot be run
+    machine: Machine = Machine()  # noqa: RUF009  frozen
+    workers: int | None = 1  # processes; None: those of a running scheduler
 
     def run(self, command: str = "") -> StudyRecord:
         """Do what is missing, and return the study's record, which holds the rows.
@@ -71,7 +74,7 @@ class Prepared:
         try:
             with self.context.reporter as reporter:
                 reporter.say(f"{self.study.name}: {seeds_in_words(self.study.seeds)}, {len(self.tasks)} tasks")
-                execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
+                self._execute(outcome)
                 stored = len(outcome.done) - outcome.fresh
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
@@ -79,6 +82,16 @@ class Prepared:
             if self.context.log:
                 self.context.log.finish(self.tasks, self.store)
         return read_record(self.folder)
+
+    def _execute(self, outcome: Outcome) -> None:
+        if self.workers == 1 and self.machine.cluster is None:
+            execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
+            return
+        from .executors import dask  # of an extra
+
+        reporter = self.context.reporter
+        with started(self.machine, self.workers) as workers:
+            dask.execute(self.tasks, self.store, self.study, workers, reporter, outcome)
 
     def _kept(self) -> list[TaskRecord]:
         """Tasks of sections that earlier commands ran under this name. This one may use them; it does not list them."""
@@ -110,6 +123,7 @@ def prepare(study: Study, machine: Machine | None = None, *, looking: bool = Fal
         raise InputError(f"expected a mixlens.Study and perhaps a mixlens.Machine, got {type(wrong).__name__}.")
     given = {name: plain(value) for name, value in vars(machine or Machine()).items()}
     machine, sections = from_user(Machine, given, "Machine"), installed_sections()
+    workers = worker_count(machine)
     study = read_study(None, sections, study.describe())  # with every setting that was not given, and all of them tried
     out = Path(machine.out)
     store = Store(out / "runs", looking=looking)
@@ -121,7 +135,8 @@ def prepare(study: Study, machine: Machine | None = None, *, looking: bool = Fal
     folder = out / study.name
     before = _before(folder, study, {task.name for task in tasks})
     at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" else 1)
-    return Prepared(study, tasks, store, context, folder, at_once, before, absent.megabytes if absent else 0.0)
+    megabytes = absent.megabytes if absent else 0.0
+    return Prepared(study, tasks, store, context, folder, at_once, before, megabytes, machine, workers)
 
 
 def _before(folder: Path, study: Study, planned: set[str]) -> StudyRecord | None:

@@ -1,0 +1,159 @@
+"""Where worker processes come from: this machine, SLURM, or a Dask scheduler that runs already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from ...errors import InputError, first_line
+from ...interface import Machine
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+EXTRA = 'pip install "mixlens[cluster]"'
+CONNECT_SECONDS = 20.0
+
+
+class Workers(NamedTuple):
+    client: Client  # of their scheduler
+    machine: Machine  # as each of them is to see it
+
+
+
+def worker_count(machine: Machine) -> int | None:
+    """How many processes work on a study here; None: a running scheduler knows. One needs no cluster.
+
+    Raises:
+        InputError: what several need is not installed.
+    """
+    gpus = torch.cuda.device_count() if machine.device in ("auto", "cuda") else 0
+    there = find_spec("distributed") is not None
+    if machine.cluster is None and machine.workers is None:
+        return gpus if there and gpus > 1 and machine.at_once is None else 1
+    if machine.cluster is None and machine.workers == 1:
+        return 1
+    if not there or (machine.cluster == "slurm" and find_spec("dask_jobqueue") is None):
+        given = f"--cluster {machine.cluster}" if machine.cluster else f"--workers {machine.workers}"
+        raise InputError(f"{given} needs packages that are not installed: {EXTRA}.")
+    if machine.cluster == "slurm" and shutil.which("sbatch") is None:
+        raise InputError("--cluster slurm needs the command sbatch, which is not here; run it where jobs are submitted.")
+    return machine.workers
+
+
+@contextmanager
+def started(machine: Machine, count: int | None) -> Iterator[Workers]:
+    """The workers; those that were started here end with the context.
+
+    Raises:
+        InputError: they cannot be had.
+    """
+    if machine.cluster is None:
+        assert count is not None
+        starting = _here(machine, count)
+    else:
+        starting = _slurm(machine, count or 1) if machine.cluster == "slurm" else _running(machine, machine.cluster)
+    with starting as found:
+        yield found
+
+
+@contextmanager
+def _here(machine: Machine, count: int) -> Iterator[Workers]:
+    import dask
+    from distributed import Client, Nanny, Scheduler, SpecCluster
+
+    threads = machine.threads or max(1, cores() // count)
+    gpus = torch.cuda.device_count() if machine.device in ("auto", "cuda") else 0
+    numeric = {f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")}
+    quiet = {"silence_logs": logging.CRITICAL}
+    near = {"host": "127.0.0.1", "dashboard": False}  # nobody else is to reach them
+    with (
+        TemporaryDirectory(prefix="mixlens-workers-", ignore_cleanup_errors=True) as folder,
+        # Of a plan only as many tasks are sent as there are workers, so that a worker's death is put down to its own.
+        dask.config.set({"distributed.nanny.pre-spawn-environ": numeric, "distributed.scheduler.allowed-failures": 3}),
+    ):
+        common = {**near, **quiet, "nthreads": 1, "memory_limit": 0, "local_directory": folder}
+        workers = {
+            number: {"cls": Nanny, "options": {**common, "env": variables}}
+            for number, variables in enumerate(gpu_variables(count, gpus, os.environ.get("CUDA_VISIBLE_DEVICES")))
+        }
+        scheduler = {"cls": Scheduler, "options": {**near, "port": 0}}
+        with SpecCluster(workers, scheduler, **quiet) as cluster, Client(cluster) as client:
+            yield Workers(client, replace(machine, threads=threads))
+
+
+def gpu_variables(count: int, gpus: int, visible: str | None) -> list[dict[str, str]]:
+    """What each worker's environment has more: the GPUs are dealt out in turn, each worker sees its own alone."""
+    names: Sequence[Any] = visible.split(",")[:gpus] if visible else range(gpus)
+    return [{"CUDA_VISIBLE_DEVICES": str(names[number % gpus])} if gpus else {} for number in range(count)]
+
+
+@contextmanager
+def _slurm(machine: Machine, count: int) -> Iterator[Workers]:
+    import dask
+    from dask_jobqueue import SLURMCluster
+    from distributed import Client
+
+    def configured(name: str) -> Any:
+        return dask.config.get(f"jobqueue.slurm.{name}")
+
+    processes = configured("processes") or 1
+    try:
+        cluster = SLURMCluster(
+            processes=processes, worker_extra_args=[*configured("worker-extra-args"), "--nthreads", "1"]
+        )
+    except (ValueError, RuntimeError, OSError) as error:
+        raise InputError(
+            f"SLURM's jobs cannot be described: {first_line(error)} What a job asks for stands in jobqueue.yaml "
+            "(docs/cluster.md has a whole one)."
+        ) from error
+    threads = machine.threads or max(1, configured("cores") // processes)
+    with cluster, Client(cluster) as client:
+        cluster.adapt(minimum=count, maximum=count)  # jobs that end are replaced
+        yield Workers(client, replace(machine, threads=threads))
+
+
+@contextmanager
+def _running(machine: Machine, address: str) -> Iterator[Workers]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:  # its timeouts among them
+        raise InputError(
+            f"no Dask scheduler answers at {address} ({first_line(error)}). Start one with `dask scheduler`, its workers "
+            f"with `dask worker {address} --nthreads 1`, and give its address."
+        ) from error
+    with client:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if crowded := [worker["id"] for worker in workers if worker["nthreads"] > 1]:
+            raise InputError(
+                f"the worker {crowded[0]} of {address} takes several tasks at once, which one process cannot; start "
+                "workers with --nthreads 1, as many as there are to be."
+            )
+        if not workers:
+            raise InputError(f"{address} has no workers; start some with `dask worker {address} --nthreads 1`.")
+        try:
+            fewest = min(client.run(cores).values())
+        except Exception as error:  # whatever keeps them from loading this package
+            raise InputError(
+                f"the workers of {address} cannot load this mixlens ({first_line(error)}); install the same there."
+            ) from error
+        beside = max(Counter(worker["host"] for worker in workers).values())
+        yield Workers(client, replace(machine, threads=machine.threads or max(1, fewest // beside)))
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

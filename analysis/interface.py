@@ -273,7 +273,8 @@ class Machine:
         check_ranges(self)
         if self.cluster not in (None, "slurm") and not re.fullmatch(r"tcp://[^\s/]+:\d+", str(self.cluster)):
             raise InputError(
-                f"cluster must be slurm or the address of a running Dask scheduler, tcp://host:port; got {self.cluster!r}."
+                f"cluster must be slurm, or the address of a running Dask scheduler as tcp://host:port; "
+                f"got {self.cluster!r}."
             )
         if self.cluster == "slurm" and self.workers is None:
             raise InputError("--cluster slurm needs --workers: how many are asked of SLURM.")

@@ -38,7 +38,7 @@ class Prepared:
     at_once: int = 1
     before: StudyRecord | None = None  # of the same study: its other sections stay in the record
     megabytes: float = 0.0  # of data that are not there; others of their shape stand in for them, and it cannot be run
-    machine: Machine = Machine()  # noqa: RUF009  frozen
+    machine: Machine = Machine()
     workers: int | None = 1  # processes; None: those of a running scheduler
 
     def run(self, command: str = "") -> StudyRecord:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 
 EXTRA = 'pip install "mixlens[cluster]"'
 CONNECT_SECONDS = 20.0
+RETRIES = 3  # of a task whose worker died
 
 
 class Workers(NamedTuple):
     client: Client  # of their scheduler
     machine: Machine  # as each of them is to see it
-
 
 
 def worker_count(machine: Machine) -> int | None:
@@ -48,7 +47,9 @@ def worker_count(machine: Machine) -> int | None:
         given = f"--cluster {machine.cluster}" if machine.cluster else f"--workers {machine.workers}"
         raise InputError(f"{given} needs packages that are not installed: {EXTRA}.")
     if machine.cluster == "slurm" and shutil.which("sbatch") is None:
-        raise InputError("--cluster slurm needs the command sbatch, which is not here; run it where jobs are submitted.")
+        raise InputError(
+            "--cluster slurm needs the command sbatch, which is not here; run it where jobs are submitted."
+        )
     return machine.workers
 
 
@@ -80,15 +81,15 @@ def _here(machine: Machine, count: int) -> Iterator[Workers]:
     near = {"host": "127.0.0.1", "dashboard": False}  # nobody else is to reach them
     with (
         TemporaryDirectory(prefix="mixlens-workers-", ignore_cleanup_errors=True) as folder,
-        # Of a plan only as many tasks are sent as there are workers, so that a worker's death is put down to its own.
-        dask.config.set({"distributed.nanny.pre-spawn-environ": numeric, "distributed.scheduler.allowed-failures": 3}),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": numeric}),
+        dask.config.set({"distributed.scheduler.allowed-failures": RETRIES}),
     ):
         common = {**near, **quiet, "nthreads": 1, "memory_limit": 0, "local_directory": folder}
         workers = {
             number: {"cls": Nanny, "options": {**common, "env": variables}}
             for number, variables in enumerate(gpu_variables(count, gpus, os.environ.get("CUDA_VISIBLE_DEVICES")))
         }
-        scheduler = {"cls": Scheduler, "options": {**near, "port": 0}}
+        scheduler = {"cls": Scheduler, "options": {**near, "port": 0, "dashboard_address": "127.0.0.1:0"}}
         with SpecCluster(workers, scheduler, **quiet) as cluster, Client(cluster) as client:
             yield Workers(client, replace(machine, threads=threads))
 
@@ -132,8 +133,8 @@ def _running(machine: Machine, address: str) -> Iterator[Workers]:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:  # its timeouts among them
         raise InputError(
-            f"no Dask scheduler answers at {address} ({first_line(error)}). Start one with `dask scheduler`, its workers "
-            f"with `dask worker {address} --nthreads 1`, and give its address."
+            f"no Dask scheduler answers at {address} ({first_line(error)}). Start one with `dask scheduler`, its "
+            f"workers with `dask worker {address} --nthreads 1`, and give its address."
         ) from error
     with client:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()

@@ -2,7 +2,8 @@
 
 A task is sent when its inputs are whole and a worker is free, and what comes back is how it went: what it made travels
 by the store, which all of them share. So a scheduler holds no more tasks than there are workers, and one whose worker
-dies is sent to another; whose death that was is known, and after the fourth it fails.
+dies is sent to another; whose death that was is known, and after the fourth (``allowed-failures`` of the scheduler) it
+fails.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, get_worker
+from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 from rich.console import Console
 
 from ...errors import InputError, first_line
@@ -256,8 +257,8 @@ class _Plan:
         except KilledWorker as error:
             return Word(
                 "failed",
-                f"its worker died, four times: the last on {error.last_worker.address}. A process that needs more memory "
-                "than there is, is killed by the system.",
+                f"{error.allowed_failures + 1} workers died of it, the last on {error.last_worker.address}. The system "
+                "kills a process that needs more memory than there is.",
             )
         except Exception as error:  # the worker cannot load what the task needs; or the scheduler has gone
             raise InputError(

@@ -1,0 +1,174 @@
+"""Where workers come from, and what is said where they cannot be had."""
+
+import os
+import re
+import socket
+import sys
+import time
+from importlib import util
+
+import pytest
+from jobs import deed, deeds
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.interface import Machine, Study
+from mixlens.analysis.study.executors import clusters
+from mixlens.analysis.study.executors.clusters import gpu_variables, started, worker_count
+
+needs_extra = pytest.mark.skipif(util.find_spec("distributed") is None, reason="needs the extra [cluster]")
+
+
+@pytest.mark.parametrize("text", ["slrum", "tcp://", "tcp://host", "host:8786", "tcp://host:port", "http://host:1"])
+def test_another_cluster_is_refused_with_the_forms(text):
+    with pytest.raises(InputError, match=r"cluster must be slurm, or .*tcp://host:port; got " + re.escape(repr(text))):
+        Machine(cluster=text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cluster": "slurm"}, "needs --workers"),
+        ({"cluster": "tcp://host:1", "workers": 2}, "leave --workers out"),
+        ({"workers": 2, "at_once": 2}, "--at-once is for one process alone"),
+        ({"cluster": "tcp://host:1", "at_once": 2}, "--at-once is for one process alone"),
+        ({"workers": 0}, "workers must be at least 1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Machine(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"workers": 2}, {"cluster": "tcp://host:1"}, {"cluster": "slurm", "workers": 1}])
+def test_without_the_extra_it_is_named(settings, monkeypatch):
+    monkeypatch.setattr(clusters, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=re.escape('pip install "mixlens[cluster]"')):
+        worker_count(Machine(**settings))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "extra", "settings", "count"),
+    [
+        (0, True, {}, 1),
+        (1, True, {}, 1),
+        (4, True, {}, 4),
+        (4, False, {}, 1),  # the plain loop
+        (4, True, {"device": "cpu"}, 1),
+        (4, True, {"device": "cuda:1"}, 1),
+        (4, True, {"at_once": 8}, 1),
+        (4, True, {"workers": 1}, 1),
+        (4, True, {"workers": 3}, 3),
+        (0, True, {"workers": 3}, 3),
+    ],
+)
+def test_by_default_there_is_a_worker_for_each_gpu(gpus, extra, settings, count, monkeypatch):
+    monkeypatch.setattr(clusters, "find_spec", lambda name: extra or None)
+    monkeypatch.setattr(clusters.torch.cuda, "device_count", lambda: gpus)
+    assert worker_count(Machine(**settings)) == count
+
+
+def test_gpus_are_dealt_out_in_turn_and_each_worker_sees_one():
+    def seen(*given):
+        return [variables.get("CUDA_VISIBLE_DEVICES") for variables in gpu_variables(*given)]
+
+    assert seen(4, 2, None) == ["0", "1", "0", "1"]
+    assert seen(2, 2, "5,7") == ["5", "7"]
+    assert seen(2, 1, "GPU-abc") == ["GPU-abc", "GPU-abc"]
+    assert seen(3, 0, None) == [None] * 3
+
+
+def test_slurm_needs_its_commands(monkeypatch):
+    monkeypatch.setattr(clusters, "find_spec", lambda name: True)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError, match="needs the command sbatch"):
+        worker_count(Machine(cluster="slurm", workers=2))
+
+
+@needs_extra
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr(clusters, "CONNECT_SECONDS", 0.5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with (
+        pytest.raises(InputError, match=f"no Dask scheduler answers at {address}.*dask worker {address} --nthreads 1"),
+        started(Machine(cluster=address), None),
+    ):
+        pass
+
+
+@needs_extra
+@pytest.mark.parametrize(("count", "threads", "message"), [(0, 1, "has no workers"), (1, 2, "several tasks at once")])
+def test_a_running_scheduler_needs_workers_of_one_thread(count, threads, message):
+    from distributed import LocalCluster
+
+    local = LocalCluster(
+        n_workers=count, threads_per_worker=threads, processes=False, dashboard_address=":0", protocol="tcp"
+    )
+    with (
+        local as cluster,
+        pytest.raises(InputError, match=message),
+        started(Machine(cluster=cluster.scheduler_address), None),
+    ):
+        pass
+
+
+SBATCH = """#!/bin/sh
+# A SLURM that starts a job at once: the batch script in the background.
+cp "$1" "{folder}/script.$$"
+setsid sh "$1" > "{folder}/job.$$" 2>&1 &
+echo $! >> "{folder}/pids"
+echo "Submitted batch job $!"
+"""
+
+
+@needs_extra
+def test_jobs_of_slurm_work_on_a_study(tmp_path, monkeypatch):
+    """With stand-ins of sbatch and scancel: what is asked for, the work, and that the jobs end with the study."""
+    pytest.importorskip("dask_jobqueue")
+    import dask
+
+    from mixlens.analysis.store.runs import Store
+    from mixlens.analysis.study.executors.dask import execute
+    from mixlens.analysis.study.executors.local import Outcome
+    from mixlens.analysis.training.progress import Reporter
+
+    for name, text in (("sbatch", SBATCH.format(folder=tmp_path)), ("scancel", '#!/bin/sh\nkill -- "-$1"\n')):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    slurm = {"cores": 6, "memory": "2GB", "processes": None, "queue": "gpus", "walltime": "04:00:00"}
+    slurm |= {"job-extra-directives": ["--gres=gpu:1"], "local-directory": str(tmp_path), "interface": "lo"}
+    machine = Machine(cluster="slurm", workers=1, device="cpu")
+    assert worker_count(machine) == 1
+    log, store = tmp_path / "log", Store(tmp_path / "out")
+    with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in slurm.items()}):
+        with started(machine, 1) as workers:
+            assert workers.machine.threads == 6
+            study = Study(name="study", data="jobs:data")
+            outcome = execute([deed("a", log)], store, study, workers, Reporter(quiet=True), Outcome())
+        assert (outcome.fresh, deeds(log)) == (1, ["a"])
+    script = next(tmp_path.glob("script.*")).read_text()
+    for asked in ("-p gpus", "--cpus-per-task=6", "--gres=gpu:1", "-t 04:00:00", "--nthreads 1"):
+        assert asked in script
+    pid = int((tmp_path / "pids").read_text().split()[0])
+    until = time.monotonic() + 10
+    while _runs(pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not _runs(pid)
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@needs_extra
+def test_slurm_without_a_description_of_its_jobs_says_where_that_stands():
+    pytest.importorskip("dask_jobqueue")
+    with pytest.raises(InputError, match=r"jobqueue\.yaml"), started(Machine(cluster="slurm", workers=1), 1):
+        pass

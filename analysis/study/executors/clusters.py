@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -110,10 +111,10 @@ def _slurm(machine: Machine, count: int) -> Iterator[Workers]:
         return dask.config.get(f"jobqueue.slurm.{name}")
 
     processes = configured("processes") or 1
+    # Of what is said twice the last holds. SLURM keeps a job within its memory; Dask would let workers wait for some.
+    ours = ["--nthreads", "1", "--memory-limit", "0"]
     try:
-        cluster = SLURMCluster(
-            processes=processes, worker_extra_args=[*configured("worker-extra-args"), "--nthreads", "1"]
-        )
+        cluster = SLURMCluster(processes=processes, worker_extra_args=[*configured("worker-extra-args"), *ours])
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(
             f"SLURM's jobs cannot be described: {first_line(error)} What a job asks for stands in jobqueue.yaml "
@@ -121,6 +122,11 @@ def _slurm(machine: Machine, count: int) -> Iterator[Workers]:
         ) from error
     threads = machine.threads or max(1, configured("cores") // processes)
     with cluster, Client(cluster) as client:
+        tried = subprocess.run(
+            ["sbatch", "--test-only", "/dev/stdin"], input=cluster.job_script(), capture_output=True, text=True
+        )
+        if tried.returncode != 0:  # or workers would be waited for in vain
+            raise InputError(f"SLURM would not take a worker's job ({tried.stderr.strip()}); mend jobqueue.yaml.")
         cluster.adapt(minimum=count, maximum=count)  # jobs that end are replaced
         yield Workers(client, replace(machine, threads=threads))
 

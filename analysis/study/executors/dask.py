@@ -175,7 +175,7 @@ class _Plan:
         self.flying: dict[str, Future] = {}
         self.landed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.settled = 0
-        self.room, self.looked = 0, -POLL_SECONDS
+        self.room, self.looked = -1, -POLL_SECONDS
         self.name = f"mixlens-{secrets.token_hex(4)}"
         self.bench = Bench(self.name, study, workers.machine, store.root.absolute())
 
@@ -211,7 +211,7 @@ class _Plan:
         self.looked = time.monotonic()
         before, self.room = self.room, sum(self.client.nthreads().values())
         if before != self.room:
-            self.reporter.say(f"{self.room} workers")
+            self.reporter.say(f"{self.room} workers" if self.room else "waiting for workers")
         free = [name for name in self.held if not Lease(self.store.root, name).holder()]
         self.held = [name for name in self.held if name not in free]
         self.ready.extendleft(free)

@@ -114,43 +114,58 @@ def test_a_running_scheduler_needs_workers_of_one_thread(count, threads, message
 
 
 SBATCH = """#!/bin/sh
-# A SLURM that starts a job at once: the batch script in the background.
+# A SLURM that starts a job at once: the batch script in the background. One queue alone is there.
+if [ "$1" = --test-only ]; then
+    grep -q -- "-p gpus" "$2" && exit 0
+    echo "sbatch: error: invalid partition specified" >&2
+    exit 1
+fi
 cp "$1" "{folder}/script.$$"
-setsid sh "$1" > "{folder}/job.$$" 2>&1 &
+setsid sh "{folder}/script.$$" > "{folder}/job.$$" 2>&1 &
 echo $! >> "{folder}/pids"
 echo "Submitted batch job $!"
 """
 
 
-@needs_extra
-def test_jobs_of_slurm_work_on_a_study(tmp_path, monkeypatch):
-    """With stand-ins of sbatch and scancel: what is asked for, the work, and that the jobs end with the study."""
-    pytest.importorskip("dask_jobqueue")
-    import dask
-
-    from mixlens.analysis.store.runs import Store
-    from mixlens.analysis.study.executors.dask import execute
-    from mixlens.analysis.study.executors.local import Outcome
-    from mixlens.analysis.training.progress import Reporter
-
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Stand-ins of sbatch and scancel."""
     for name, text in (("sbatch", SBATCH.format(folder=tmp_path)), ("scancel", '#!/bin/sh\nkill -- "-$1"\n')):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-    slurm = {"cores": 6, "memory": "2GB", "processes": None, "queue": "gpus", "walltime": "04:00:00"}
-    slurm |= {"job-extra-directives": ["--gres=gpu:1"], "local-directory": str(tmp_path), "interface": "lo"}
+
+
+def described(**settings):
+    """Of jobs, as jobqueue.yaml does."""
+    import dask
+    import dask_jobqueue  # noqa: F401  has defaults
+
+    return dask.config.set({f"jobqueue.slurm.{name.replace('_', '-')}": value for name, value in settings.items()})
+
+
+@needs_extra
+def test_jobs_of_slurm_work_on_a_study(tmp_path, slurm):
+    """What is asked for, the work, and that the jobs end with the study."""
+    from mixlens.analysis.store.runs import Store
+    from mixlens.analysis.study.executors.dask import execute
+    from mixlens.analysis.study.executors.local import Outcome
+    from mixlens.analysis.training.progress import Reporter
+
+    jobs = {"cores": 6, "memory": "2GB", "queue": "gpus", "walltime": "04:00:00", "local_directory": str(tmp_path)}
+    jobs |= {"job_extra_directives": ["--gres=gpu:1"], "interface": "lo"}
     machine = Machine(cluster="slurm", workers=1, device="cpu")
     assert worker_count(machine) == 1
     log, store = tmp_path / "log", Store(tmp_path / "out")
-    with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in slurm.items()}):
+    with described(**jobs):
         with started(machine, 1) as workers:
             assert workers.machine.threads == 6
             study = Study(name="study", data="jobs:data")
             outcome = execute([deed("a", log)], store, study, workers, Reporter(quiet=True), Outcome())
         assert (outcome.fresh, deeds(log)) == (1, ["a"])
     script = next(tmp_path.glob("script.*")).read_text()
-    for asked in ("-p gpus", "--cpus-per-task=6", "--gres=gpu:1", "-t 04:00:00", "--nthreads 1"):
+    for asked in ("-p gpus", "--cpus-per-task=6", "--gres=gpu:1", "-t 04:00:00", "--nthreads 1", "--memory-limit 0"):
         assert asked in script
     pid = int((tmp_path / "pids").read_text().split()[0])
     until = time.monotonic() + 10
@@ -169,6 +184,16 @@ def _runs(pid):
 
 @needs_extra
 def test_slurm_without_a_description_of_its_jobs_says_where_that_stands():
-    pytest.importorskip("dask_jobqueue")
-    with pytest.raises(InputError, match=r"jobqueue\.yaml"), started(Machine(cluster="slurm", workers=1), 1):
+    with (
+        described(),
+        pytest.raises(InputError, match=r"cores and memory.* jobqueue\.yaml"),
+        started(Machine(cluster="slurm", workers=1), 1),
+    ):
+        pass
+
+
+@needs_extra
+def test_jobs_that_slurm_would_not_take_are_not_waited_for(slurm):
+    refused = pytest.raises(InputError, match=r"invalid partition specified\); mend jobqueue\.yaml")
+    with described(cores=1, memory="1GB", queue="gpsu"), refused, started(Machine(cluster="slurm", workers=1), 1):
         pass

@@ -14,7 +14,7 @@ from mixlens.analysis.interface import Machine, Study
 from mixlens.analysis.store.results import read_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Store
 from mixlens.analysis.study.executors import local
-from mixlens.analysis.study.executors.clusters import started
+from mixlens.analysis.study.executors.clusters import cores, started
 from mixlens.analysis.study.executors.local import Outcome
 from mixlens.analysis.study.plan import load_data
 from mixlens.analysis.study.worker import Context
@@ -216,3 +216,13 @@ def test_a_worker_without_the_tasks_code_stops_the_study(store, log, workers, mo
     object.__setattr__(task, "network", Here())
     with pytest.raises(InputError, match=r"workers cannot go on \(AttributeError: .*Here.*same mixlens and packages"):
         execute([task], store, workers)
+
+
+def test_a_running_scheduler_is_used_by_its_address_and_left_running(store, log, workers):
+    place = Machine(cluster=workers.client.scheduler.address, device="cpu")
+    with started(place, None) as there:
+        assert there.machine.threads == max(1, cores() // 2), "its two workers share their machine"
+        assert execute([deed("a", log)], store, there).fresh == 1
+    assert execute([deed("b", log)], store, workers).fresh == 1
+    plugins = workers.client.run(lambda dask_worker: [name for name in dask_worker.plugins if "mixlens" in name])
+    assert not any(plugins.values()), "nothing is left behind"

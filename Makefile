@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format benchmarks clean
+.PHONY: help demo test test-slow lint format docs benchmarks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ lint: $(STAMP)  ## ruff and mypy
 format: $(STAMP)  ## reformat the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)  ## the documentation as a site: build/docs/index.html
+	$(BIN)/sphinx-build -q -W --keep-going -E -b html docs build/docs
+	$(BIN)/python scripts/check_site.py build/docs
 
 benchmarks: $(STAMP)  ## quick benchmarks, each against what one would use instead
 	$(BIN)/python benchmarks/masks.py --quick

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Bound = Literal["upper", "lower", "none"]
 BASELINE = "baseline"  # the augmentation that is none
+MOST_SEED = 2**63 - 1  # what generators take and a table of rows holds
 # What an argument of a known augmentation is where its canonical text leaves it out.
 MIX_DEFAULTS: Mapping[str, float] = MappingProxyType({"alpha": 1.0, "decay_power": 3.0, "max_soft": 0.0, "p": 1.0})
 
@@ -231,6 +232,8 @@ class Study:
             raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")
+        if max(self.seeds) > MOST_SEED:
+            raise InputError(f"seeds must be at most 2^63 − 1, got {max(self.seeds):.3g}.")
         if not self.sections:
             raise InputError("a study needs at least one section, such as vae.")
         if not self.augmentations:

@@ -68,6 +68,7 @@ def setting(
     above: float | None = None,
     maximum: float | None = None,
     below: float | None = None,
+    most: float = math.inf,
 ) -> Any:
     """A dataclass field that a user may set.
 
@@ -77,8 +78,9 @@ def setting(
         keyed: whether it changes the output of what it is a setting of, and so belongs to a task's key.
         flag: a second flag for it on the command line, such as ``--model``.
         minimum, above, maximum, below: its range, held by `check_ranges`; of a tuple, that of every item.
+        most: beyond which no machine could run it, so that a plan says so before anything is trained.
     """
-    metadata = {"help": help, "source": source, "keyed": keyed, "flag": flag}
+    metadata = {"help": help, "source": source, "keyed": keyed, "flag": flag, "most": most}
     return dataclasses.field(default=default, metadata=metadata | {"range": Range(minimum, above, maximum, below)})
 
 
@@ -86,11 +88,14 @@ def check_ranges(config: Any) -> None:
     """Raises InputError for the first setting of a dataclass that lies outside its range."""
     for field in dataclasses.fields(config):
         where, value = field.metadata.get("range"), getattr(config, field.name)
-        if where is None or where == Range() or value is None:
+        most = field.metadata.get("most", math.inf)
+        if where is None or value is None or (where == Range() and most == math.inf):
             continue
         for item in value if isinstance(value, tuple) else (value,):
-            if item not in where:
-                raise InputError(f"{field.name} must {where}, got {item}.")
+            if where != Range() and item not in where:
+                raise InputError(f"{field.name} must {where}, got {shown(item)}.")
+            if math.inf > item > most:
+                raise InputError(f"{field.name} must be at most {most:,}, got {shown(item)}.")
 
 
 def changed(config: Any) -> dict[str, Any]:

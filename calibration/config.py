@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..analysis.errors import InputError
-from ..analysis.interface import Section
+from ..analysis.interface import MOST_SEED, Section
 from ..analysis.schema import check_ranges, setting
 
 # Param "temperature" of rows: with which softness the logits are measured.
@@ -21,10 +21,16 @@ class MeasuringSettings:
         "ours",
         above=0,
     )
-    bins: int = setting(15, "Bins of the reliability diagram and of ECE.", "Guo et al. 2017", minimum=1)
-    resamples: int = setting(1000, "Bootstrap resamples of the test images, for intervals.", "ours", minimum=100)
+    bins: int = setting(15, "Bins of the reliability diagram and of ECE.", "Guo et al. 2017", minimum=1, most=10_000)
+    resamples: int = setting(
+        1000, "Bootstrap resamples of the test images, for intervals.", "ours", minimum=100, most=100_000
+    )
     seed: int = setting(
-        0, "Of resamples, halves of votes and of the split on which temperatures are fitted.", "ours", minimum=0
+        0,
+        "Of resamples, halves of votes and of the split on which temperatures are fitted.",
+        "ours",
+        minimum=0,
+        most=MOST_SEED,
     )
 
 

@@ -19,7 +19,7 @@ class NetworkSettings:
         flag="--model",
     )
     size: int | None = setting(
-        None, "Side to which the model resizes its images; none: the data's own size.", minimum=1
+        None, "Side to which the model resizes its images; none: the data's own size.", minimum=1, most=4096
     )
     mean: tuple[float, ...] = setting((), "Mean per channel that the model subtracts; none: the data set's.")
     std: tuple[float, ...] = setting((), "Standard deviation that it divides by; none: the data set's.", above=0)
@@ -29,9 +29,11 @@ class NetworkSettings:
 class TrainingSettings(NetworkSettings):
     """And its training (Table 8, appendix D)."""
 
-    epochs: int = setting(200, "Passes over the training images.", "Table 8", minimum=1)
-    batch_size: int = setting(128, "Images per step.", "Table 8", minimum=2)
-    learning_rate: float = setting(0.1, "SGD's learning rate; of one-cycle, the highest.", "Table 8", above=0)
+    epochs: int = setting(200, "Passes over the training images.", "Table 8", minimum=1, most=10**6)
+    batch_size: int = setting(128, "Images per step.", "Table 8", minimum=2, most=10**6)
+    learning_rate: float = setting(
+        0.1, "SGD's learning rate; of one-cycle, the highest.", "Table 8", above=0, most=1e30
+    )
     schedule: Literal["step", "one-cycle"] = setting(
         "step", "step: times 0.1 at the milestones; one-cycle: up and down once.", "Table 8"
     )
@@ -43,9 +45,11 @@ class TrainingSettings(NetworkSettings):
         maximum=1,
     )
     momentum: float = setting(0.9, "SGD's momentum.", "appendix D", minimum=0, below=1)
-    weight_decay: float = setting(1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0)
+    weight_decay: float = setting(
+        1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0, most=1000
+    )
     flip: bool = setting(True, "Random horizontal flips.", "appendix D")
-    crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0)
+    crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0, most=1024)
     mix_mode: Literal["published", "elem", "batch", "batch-mask"] = setting(
         "published",
         "elem: a λ and a mask for each image; batch: one λ a batch; batch-mask: one λ and mask a batch; published: as "

@@ -144,9 +144,8 @@ def _run(
 
     Its variants, and the other points of settings with several values, are run after it and stand in the same report.
     """
-    from ..analysis.store.parts import write_parts
     from ..analysis.store.record import combine
-    from ..analysis.study.conduct import prepare
+    from ..analysis.study.conduct import prepare, prepare_each, report_folder
     from ..analysis.study.study import read_studies
 
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
@@ -160,17 +159,11 @@ def _run(
         return 0
     from ..reports.content import has_content
 
-    for study in studies[1:]:
-        prepare(study, place, looking=True)  # what is wrong with any is known before the first has run
     records: list[StudyRecord] = []
     logs: list[Path] = []
-    folder, folders = place.out / (studies[0].sweep or studies[0].name), []
-    for study in studies:
-        prepared = prepare(study, place)
+    for prepared in prepare_each(studies, place):
         if not records:
             _warn(prepared)
-        folders.append(prepared.folder)
-        write_parts(folder, folders)
         records.append(record := prepared.run(command))
         logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
         for task in record.tasks:
@@ -178,6 +171,7 @@ def _run(
                 print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     whole = combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
+        folder = report_folder(studies, place)
         write_reports(whole, folder, answer=not place.quiet, more=_places(place, records, logs))
     return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
 

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
-from ..analysis.interface import Section
+from ..analysis.interface import MOST_SEED, Section
 from ..analysis.schema import check_ranges, setting
 
 
 @dataclass(frozen=True)
 class GalleryConfig:
-    columns: int = setting(8, "Pairs of test images that are mixed, or as many as there are.", "ours", minimum=2)
+    columns: int = setting(
+        8, "Pairs of test images that are mixed, or as many as there are.", "ours", minimum=2, most=100
+    )
     lam: float = setting(0.5, "λ asked of every mask.", "Fig. 2", minimum=0, maximum=1)
-    seed: int = setting(0, "Of the masks and the choice of images.", "ours", minimum=0)
+    seed: int = setting(0, "Of the masks and the choice of images.", "ours", minimum=0, most=MOST_SEED)
 
     def __post_init__(self) -> None:
         check_ranges(self)

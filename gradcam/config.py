@@ -29,7 +29,9 @@ class HeatmapSettings:
     images: int | None = setting(
         None, "Measure so many test images, evenly spaced; none: all.", "section 3: all", minimum=2
     )
-    shown: int = setting(6, "Images whose maps are kept for the report, evenly spaced over those measured.", minimum=1)
+    shown: int = setting(
+        6, "Images whose maps are kept for the report, evenly spaced over those measured.", minimum=1, most=100
+    )
 
 
 @dataclass(frozen=True)

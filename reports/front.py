@@ -75,7 +75,7 @@ class Front:
         if not any(change.p is not None for change in self.changes):
             return [
                 f"One cannot tell what augmentations do: that takes {ENOUGH_SEEDS} seeds or more. The differences "
-                "below are between these networks, and their intervals over images alone."
+                "here are between these networks, and their intervals over images alone."
             ]
         compared = [column for column in self.columns if any(cell.change is not None for cell in column.cells)]
         told = [column for column in compared if any(cell.change and cell.change.direction for cell in column.cells)]

@@ -23,6 +23,7 @@ from .content import Content
 from .facts import scale
 from .front import front_table
 
+NO_BREAK = "\u00a0"
 ENDLESS = 32  # letters of a part that has to break on a phone
 
 
@@ -82,6 +83,8 @@ def words(text: str, *, head: bool = False) -> Markup:
 
 
 def _word(word: str, most: int) -> Markup:
+    if NO_BREAK in word:
+        return Markup(NO_BREAK).join(_word(part, most) for part in word.split(NO_BREAK))
     if not word.startswith("--") and len(word) < LONG and not ("(" in word and "=" in word):
         return escape(word)
     whole = Markup('<span class="whole">{}</span>')

@@ -12,6 +12,7 @@ from ..analysis.schema import plain
 from ..analysis.store.record import StudyRecord
 from ..analysis.study.sections import installed_sections
 
+HIDDEN = ("settings", "aliases", "sweep")  # what they say stands in other lines, and in names
 ASKED = ("data", "augmentations", "seeds", "sections")  # shown though they be the default
 
 
@@ -39,12 +40,12 @@ def settings_table(record: StudyRecord) -> Table:
 
 
 def _lines(sections: Mapping[str, Section], settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    defaults = {field.name: plain(field.default) for field in dataclasses.fields(Study) if field.name != "settings"}
+    defaults = {field.name: plain(field.default) for field in dataclasses.fields(Study) if field.name not in HIDDEN}
     for name, default in defaults.items():
         if name in settings and (name in ASKED or settings[name] != default):
             yield name, _shown(settings[name])
     for name, values in settings.items():
-        if name in defaults or not isinstance(values, Mapping):
+        if name in defaults or name in HIDDEN or not isinstance(values, Mapping):
             continue
         known = changed(sections[name].config, values) if name in sections else values.items()
         yield from ((f"{name}.{key}", _shown(value)) for key, value in known)

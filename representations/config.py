@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..analysis.errors import InputError
-from ..analysis.interface import Section
+from ..analysis.interface import MOST_SEED, Section
 from ..analysis.schema import check_ranges, setting
 
 MOST_IMAGES, MOST_TRAINING_IMAGES = 2000, 10_000  # where no number is given
@@ -24,7 +24,7 @@ class InformationSettings:
     dimensions: int = setting(
         64, "How many principal components of a layer's pooled channels are kept, at most.", "ours", minimum=1
     )
-    seed: int = setting(0, "Of the noise and of the mixing.", "ours", minimum=0)
+    seed: int = setting(0, "Of the noise and of the mixing.", "ours", minimum=0, most=MOST_SEED)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class RepresentationsConfig(InformationSettings):
         "ours",
     )
     draws: int = setting(
-        10, "How often the images are mixed anew for affinity and diversity, which are means over it.", minimum=1
+        10,
+        "How often the images are mixed anew for affinity and diversity, which are means over it.",
+        minimum=1,
+        most=10_000,
     )
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 from ..analysis.errors import InputError
-from ..analysis.interface import Section
+from ..analysis.interface import MOST_SEED, Section
 from ..analysis.schema import check_ranges, setting
 
 ATTACKS = ("fgsm", "pgd", "bim", "uniform-noise", "deepfool")
@@ -21,7 +21,7 @@ class SweepSettings:
     """What determines a sweep, beside its attacks."""
 
     epsilons: tuple[float, ...] = setting(
-        EPSILONS, "Largest perturbations, ascending, of images in [0, 1].", "published code"
+        EPSILONS, "Largest perturbations, ascending, of images in [0, 1].", "published code", most=10_000
     )
     protocol: ProtocolName = setting(
         "paper",
@@ -32,7 +32,7 @@ class SweepSettings:
     images: int | None = setting(
         None, "Attack so many test images, evenly spaced; none: all.", "all: published code", minimum=2
     )
-    seed: int = setting(0, "Of random starts and noise, drawn for each image by itself.", minimum=0)
+    seed: int = setting(0, "Of random starts and noise, drawn for each image by itself.", minimum=0, most=MOST_SEED)
     precision: Literal["fp32", "tf32"] = setting(
         "fp32",
         "Of the passes under attack: fp32, or on a recent NVIDIA GPU tf32, several times faster and what PyTorch's "

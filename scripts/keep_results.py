@@ -1,11 +1,12 @@
 """Keep the results of finished studies in the repository: their rows in a compact form, and one report.
 
-    python scripts/keep_results.py [--mixed] [--rows-alone] [--out docs/results] STUDY_FOLDER…
+    python scripts/keep_results.py STUDY_FOLDER… [--mixed] [--rows-alone] [--tables NAME…] [--out docs/results]
 
-writes ``report.pdf`` (but for ``--rows-alone``), and of each section ``rows/<section>.csv`` without what repeats
-itself: a column that holds one value throughout the section stands in ``rows/sections.json``, one that follows from
-the quantity (such as unit, bound and note) in ``rows/quantities.csv``. `read` puts them together again, exactly but
-for the names of the runs' folders and columns that are empty throughout; a text of no letters is read as none.
+writes ``report.pdf`` (but for ``--rows-alone``), of the report's tables those named, as ``tables/<name>.csv``, and of
+each section ``rows/<section>.csv`` without what repeats itself: a column that holds one value throughout the section
+stands in ``rows/sections.json``, one that follows from the quantity (such as unit, bound and note) in
+``rows/quantities.csv``. `read` puts them together again, exactly but for the names of the runs' folders and columns
+that are empty throughout; a text of no letters is read as none.
 """
 
 from __future__ import annotations
@@ -77,11 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mixed", action="store_true", help="studies of other settings too, as mixlens report --mixed")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--rows-alone", action="store_true", help="no report.pdf")
+    parser.add_argument("--tables", nargs="+", default=[], help="of the report, by name, such as calibration-orders")
     given = parser.parse_args(arguments)
     record = combine([read_record(folder) for folder in given.studies], mixed=given.mixed)
     write(table(record.rows()), given.out / "rows")
+    content = collect(record)
+    tables = {each.name: each for section in content.sections for each in section.tables}
+    for name in given.tables:
+        path = given.out / "tables" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        pd.DataFrame(tables[name].rows, columns=tables[name].header).to_csv(path, index=False)
     if not given.rows_alone:
-        (given.out / "report.pdf").write_bytes(render_pdf(collect(record)))
+        (given.out / "report.pdf").write_bytes(render_pdf(content))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
     python scripts/write_results.py
 
 ``README.md.j2`` is a Jinja template: ``kept("table1-protocol")`` are the rows that `keep_results` left in that folder,
-with the functions of `Kept`, so that what the page says of them is not typed. A test holds that the page is what this
-would write.
+with the functions of `Kept`, so that what the page says of them is not typed; ``table("classifiers-25000",
+"calibration-orders")`` is a table of its report, and ``timed("masks")`` what a benchmark wrote with ``--json``. A test
+holds that the page is what this would write.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,8 +108,49 @@ class Kept:
 def page(folder: Path = RESULTS) -> str:
     """The README as its template and the rows make it."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["time"] = in_words
     template = environment.from_string((folder / "README.md.j2").read_text(encoding="utf-8"))
-    return template.render(kept=lambda name="": Kept(read(folder / name / "rows"))).rstrip() + "\n"
+    return (
+        template.render(
+            kept=lambda name: Kept(read(folder / name / "rows")),
+            table=lambda name, table: markdown(pd.read_csv(folder / name / "tables" / f"{table}.csv", dtype=str)),
+            timed=lambda name: json.loads((folder / "benchmarks" / f"{name}.json").read_text(encoding="utf-8")),
+            against=against,
+        ).rstrip()
+        + "\n"
+    )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.fillna("").values.tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def against(records: list[dict[str, Any]]) -> str:
+    """A benchmark's records as a table: medians with their interquartile ranges, and what they are to each other."""
+    body = [
+        {
+            "case": record["case"],
+            "n": str(record["n"]),
+            "peer": record["peer"],
+            **{
+                title: f"{in_words(record[side])} ±{record['spread'][side]:.0%}"
+                for title, side in (("ours", "ours"), ("theirs", "theirs"), ("floor", "floor"))
+            },
+            "theirs / ours": f"{record['ratio']:.2f}",
+            "ours / floor": f"{record['floor_ratio']:.2f}",
+        }
+        for record in records
+        if "peer" in record
+    ]
+    return markdown(pd.DataFrame(body))
+
+
+def in_words(seconds: float) -> str:
+    """``887 µs``, ``36.7 ms`` or ``11.9 s``."""
+    units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+    unit, size = next((each for each in units if seconds >= each[1]), units[-1])
+    return f"{float(f'{seconds / size:.3g}'):g} {unit}"
 
 
 def main() -> None:

@@ -121,10 +121,10 @@ def _with_information(record):
                         ceiling=9.21 if quantity == "infonce" else None,
                     )
                 )
-            write_rows(run, rows, 12.0)
             arrays = run.read_arrays()
             terms = {name: INFORMATION[name] * arrays["rate"] for name in ("rate_gaussian", "rate_mixture")}
             run.write_arrays({**arrays, **terms})
+            write_rows(run, rows, 12.0)
     made = Run(record.runs / "vae-oracle-0")
     made.path.mkdir()
     made.write_json(ENVIRONMENT, {"torch": "2.0", "commit": None, "device": "cpu"})

@@ -14,11 +14,13 @@ ACTIVE = 0.1  # nats: a latent that carries less, on average, has died
 class TrainingSettings:
     """What determines a VAE."""
 
-    latents: int = setting(64, "Dimensions of the latent space.", "published code", minimum=1)
-    epochs: int = setting(100, "Passes over the training images.", "published code", minimum=1)
-    batch_size: int = setting(128, "Images per step.", "published code", minimum=2)
+    latents: int = setting(64, "Dimensions of the latent space.", "published code", minimum=1, most=65_536)
+    epochs: int = setting(100, "Passes over the training images.", "published code", minimum=1, most=10**6)
+    batch_size: int = setting(128, "Images per step.", "published code", minimum=2, most=10**6)
     # The published 5e-2 trains far worse (docs/results/README.md).
-    learning_rate: float = setting(3e-3, "Adam's learning rate. The published 5e-2 trains far worse.", "ours", above=0)
+    learning_rate: float = setting(
+        3e-3, "Adam's learning rate. The published 5e-2 trains far worse.", "ours", above=0, most=1e30
+    )
     milestones: tuple[float, ...] = setting(
         (0.4, 0.8),
         "Fractions of training after which the rate drops tenfold.",
@@ -47,9 +49,14 @@ class MeasuringSettings:
         "Noise added to reconstructions before they are re-encoded; the published script adds 0.1.",
         "ours",
         minimum=0,
+        most=10**6,
     )
     critic_steps: int = setting(
-        600, "Training steps of each neural critic, when measuring and where the truth is known.", "ours", minimum=1
+        600,
+        "Training steps of each neural critic, when measuring and where the truth is known.",
+        "ours",
+        minimum=1,
+        most=10**7,
     )
 
 
@@ -57,7 +64,10 @@ class MeasuringSettings:
 class VAEConfig(MeasuringSettings, TrainingSettings):
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Training precision; measuring is always fp32.")
     oracle_samples: int = setting(
-        2000, "Samples on which the estimators are tried where the truth is known; 0 leaves that out.", "ours"
+        2000,
+        "Samples on which the estimators are tried where the truth is known; 0 leaves that out.",
+        "ours",
+        most=10**6,
     )
 
     def __post_init__(self) -> None:

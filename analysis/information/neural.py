@@ -72,11 +72,11 @@ def evaluate_critic(
 ) -> Estimate:
     """An estimate of I(X; Y) in nats from N pairs x (N, d_x), y (N, d_y) that the critic f had no part in.
 
-    infonce  E f(x_i, y_i) − log 1/N Σ_j exp f(x_i, y_j): **lower** bound, at most log N (van den Oord et al. 2018)
-    nwj      E_p f − E_p⊗p exp(f − 1): **lower** bound, no ceiling, large variance (Nguyen et al. 2010)
-    mine     E_p f − log E_p⊗p exp f: **no bound**. Donsker and Varadhan's form is one in the limit, but the log of a
-             finite mean lies below the log of the expectation, so the estimate lies above (McAllester and Stratos 2020)
-    smile    the same with exp f clipped to e^±clip: **no bound**, less variance, more bias (Song and Ermon 2020)
+    * infonce: E f(x_i, y_i) − log 1/N Σ_j exp f(x_i, y_j): **lower** bound, at most log N (van den Oord et al. 2018)
+    * nwj: E_p f − E_p⊗p exp(f − 1): **lower** bound, no ceiling, large variance (Nguyen et al. 2010)
+    * mine: E_p f − log E_p⊗p exp f: **no bound**. Donsker and Varadhan's form is one in the limit, but the log of a
+      finite mean lies below the log of the expectation, so the estimate lies above (McAllester and Stratos 2020)
+    * smile: the same with exp f clipped to e^±clip: **no bound**, less variance, more bias (Song and Ermon 2020)
 
     All N (N − 1) pairs of different samples stand for p⊗p. Any critic gives these directions; a poor one gives a low
     value. Errors are those of U-statistics, from the influence of each pair.

@@ -145,7 +145,9 @@ def gaussian_salience(size: int | Sequence[int], sigma: float = 0.25) -> Tensor:
 class FMix(Mix):
     """FMix: λ ~ Beta(alpha, alpha) of x₁ under a low-frequency binary mask, the rest from x₂.
 
-    Args, beyond those of `Mix`:
+    Beyond those of `Mix`:
+
+    Args:
         decay_power: δ of eq. 1.
         max_soft, variant, salience: as for `fmix_mask`. With ``salience`` the label weight is the realised share of the
             salience, not of the area.

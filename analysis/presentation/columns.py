@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NUMBER = re.compile(r"([−+]?)(\d+(?:,\d{3})*|∞)(\.\d+)?")
-BEGINS = re.compile(r"[^\w(]{0,2}[\d∞]")  # a number, after a sign or ≥ at most
+BEGINS = re.compile(r"[^\w(\[]{0,2}[\d∞]")  # a number, after a sign or ≥ at most
 EMPTY = ("", "—", "not measured", "not known", "none fits", "no baseline")
 SPREAD, INTERVAL = " ± ", " ["
-WIDE = 105  # letters of a line that a page has room for; in wider tables intervals stand below their values
+WIDE = 155  # letters of a line that a page has room for; in wider tables intervals stand below their values
+HEAD = 18  # letters of a line's head that need not be broken
 Line = list[str]  # shown, unseen, shown, …
 
 
@@ -30,7 +31,8 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Column
     """Set a table's columns; where they would be too wide together, with intervals and remarks below their values."""
     cells = list(zip(*rows, strict=True)) or [()] * len(header)
     plain = [column(each) for each in cells]
-    wide = sum(3 + max((_letters(lines) for lines in each.cells), default=0) for each in plain)
+    letters = [max((_letters(lines) for lines in each.cells), default=0) for each in plain]
+    wide = min(HEAD, letters[0]) + sum(letters[1:]) + 3 * len(letters)  # with what is between them
     return plain if wide <= WIDE else [column(each, stacked=True) for each in cells]
 
 
@@ -41,7 +43,7 @@ def _letters(lines: Sequence[Line]) -> int:
 def column(cells: Sequence[str], *, stacked: bool = False) -> Column:
     """Set one column. It is of numbers if all its cells begin with one or say that there is none.
 
-    What follows a semicolon in a cell of numbers stands on its own line; ``stacked``: also what stands in brackets.
+    What follows a semicolon in a cell of numbers stands on a line of its own; ``stacked``: what is in brackets too.
     """
     told = [cell for cell in cells if cell not in EMPTY]
     if not told or not all(BEGINS.match(cell) for cell in told):

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from .names import LONGEST, short
 
@@ -41,14 +42,15 @@ def add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], let
     figure.legend(handles, names, loc="outside upper center", ncols=min(max(columns, 1), 6))
 
 
-def over_epochs(axis: Axes, epochs: Sequence[float], values: Sequence[float], **style: Any) -> None:
+def over_epochs(axis: Axes, epochs: ArrayLike, values: ArrayLike, **style: Any) -> None:
     """A line over epochs, which are whole numbers; a mark where there is but one."""
-    alone = len(epochs) == 1
-    axis.plot(epochs, values, **{"lw": 1.1, "marker": "o" if alone else "", "ms": 4} | style)
+    each = np.asarray(epochs)
+    alone = len(each) == 1
+    axis.plot(each, values, **{"lw": 1.1, "marker": "o" if alone else "", "ms": 4} | style)
     axis.set_xlabel("epoch")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     if alone:
-        axis.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+        axis.set_xlim(each[0] - 0.5, each[0] + 0.5)
 
 
 def log_ticks(low: float, high: float, least: int = 3) -> list[float]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+UNITS = "nats?|points?|pixels?|seeds?|epochs?|trials|images|%|h|min|s"
 BOUND = re.compile(
-    r" (?=[±=≤≥<>~†↑↓] ?)|(?<=[±=≤≥≈~]) |(?<=\d) (?=(?:nats?|points?|pixels?|seeds?|epochs?|trials|images|%|h|min|s)\b)"
-    r"|(?<=\d) (?=%)|(?<=[\d∞]) (?=\[[−+\d])|(?<=\[)([^\] ]+), (?=[−+\d][^\]]*\])"
+    r" (?=[±†↑↓] ?)|(?<=\b\w) (?=[=≤≥<>~] )|(?<=[±=≤≥≈~]) "  # before an arrow, around signs
+    rf"|(?<=\d) (?=(?:{UNITS})\b)|(?<=\d) (?=%)"
+    r"|(?<=[\d∞]) (?=\[[−+\d])|(?<=\[)([^\] ]+), (?=[−+\d][^\]]*\])"  # an interval
 )
 LONG = 24  # letters of a word from which it may break inside
 
@@ -20,4 +22,4 @@ def pieces(word: str) -> list[str]:
     """The parts of a word that stay whole; a long one may break after a comma or an opening parenthesis."""
     if len(word) < LONG:
         return [word]
-    return [part for part in re.split(r"(?<=[,(])", word) if part]
+    return [part for part in re.split(r"(?<=[,(])(?<!^\()", word) if part]

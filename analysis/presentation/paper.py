@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from textwrap import fill
-from typing import Literal
+from typing import Any, Literal
 from warnings import catch_warnings, filterwarnings
 
 from matplotlib.axes import Axes
@@ -50,20 +50,24 @@ def _shrink_letters(figure: Figure) -> None:
     for axis in figure.axes:
         for one in (axis.xaxis, axis.yaxis):
             if labels := one.get_ticklabels():
-                one.set_tick_params(labelsize=_size(labels[0].get_fontsize()))
-    labels = {id(label) for axis in figure.axes for label in (*axis.get_xticklabels(), *axis.get_yticklabels())}
+                one.set_tick_params(labelsize=_size(labels[0]))
+    told = {id(label) for axis in figure.axes for label in (*axis.get_xticklabels(), *axis.get_yticklabels())}
     for text in figure.findobj(Text):
-        if id(text) not in labels:
-            text.set_fontsize(_size(text.get_fontsize()))
+        if id(text) not in told:
+            text.set_fontsize(_size(text))
 
 
-def _size(points: float) -> float:
-    return min(LARGEST, max(SMALLEST, SHRINK * points))
+def _size(text: Text) -> float:
+    return min(LARGEST, max(SMALLEST, SHRINK * float(text.get_fontsize())))
+
+
+def _resize(figure: Figure, factor: float) -> None:
+    figure.set_size_inches(figure.get_figwidth() * factor, figure.get_figheight() * factor)
 
 
 def _scale(figure: Figure, canvas: FigureCanvasAgg, target: float) -> Bbox:
     """Pictures and the names beside them, which keep their size, together as wide as asked, if they are not less."""
-    figure.set_size_inches(figure.get_size_inches() * min(1.0, target / figure.get_figwidth()))
+    _resize(figure, min(1.0, target / figure.get_figwidth()))
     rows = [axis.get_ylabel().count("\n") + 1 for axis in figure.axes if axis.get_ylabel()]
     lowest = len(rows) * max(rows, default=0) * LINE / ROOM  # names of two lines need more room than small pictures
     for _ in range(8):
@@ -72,7 +76,7 @@ def _scale(figure: Figure, canvas: FigureCanvasAgg, target: float) -> Bbox:
         beside = figure.get_tightbbox(canvas.get_renderer()).width - figure.get_figwidth()
         if figure.get_figwidth() + beside + 2 * EDGE <= target:
             break
-        figure.set_size_inches(figure.get_size_inches() * (target - 2 * EDGE - beside) / figure.get_figwidth())
+        _resize(figure, (target - 2 * EDGE - beside) / figure.get_figwidth())
     columns = {axis: axis.get_title() or axis.get_title("left") for axis in figure.axes}
     titled = [axis for axis, title in columns.items() if title]
     if titled:
@@ -106,8 +110,8 @@ def _set_panels(figure: Figure, canvas: FigureCanvasAgg, target: float) -> None:
     canvas.draw()
 
 
-def _title(axis: Axes) -> Text:
-    return next((text for text in (axis._left_title, axis.title) if text.get_text()), axis.title)
+def _title(axis: Any) -> Text:
+    return axis._left_title if axis.get_title("left") else axis.title
 
 
 def _break_words(panels: list[Axes], words: list[tuple[str, str]], room: float | None) -> None:
@@ -115,7 +119,7 @@ def _break_words(panels: list[Axes], words: list[tuple[str, str]], room: float |
     for axis, texts in zip(panels, words, strict=True):
         inches = room or axis.get_window_extent().width / axis.figure.dpi
         for text, said in zip((_title(axis), axis.xaxis.label), texts, strict=True):
-            letters = max(8, int(72 * inches / (0.55 * text.get_fontsize())))
+            letters = max(8, int(72 * inches / (0.55 * float(text.get_fontsize()))))
             text.set_text("\n".join(fill(line, letters, break_long_words=False) for line in said.split("\n")))
 
 
@@ -132,7 +136,8 @@ def _set_legends(figure: Figure, target: float) -> None:
 
 def _lines(figure: Figure) -> int:
     """How many lines the legends above all panels have."""
-    return sum(-(-len(legend.get_texts()) // legend._ncols) for legend in figure.legends)
+    legends: list[Any] = figure.legends
+    return sum(-(-len(legend.get_texts()) // legend._ncols) for legend in legends)
 
 
 def _regrid(figure: Figure, panels: list[Axes], lines: int, across: int) -> None:

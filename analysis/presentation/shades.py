@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # Relative luminances (WCAG 2): twice the contrast of equals on white, and on the dark page's #15181d.
-LIGHTEST, DARKEST = 0.46, 0.09
+LIGHTEST, DARKEST = 0.47, 0.12
 
 
 def shades(colour: str, count: int, own: int | None = None) -> list[str]:

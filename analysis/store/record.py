@@ -231,7 +231,7 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
     settings["seeds"] = sorted({seed for record in records for seed in record.settings["seeds"]})
     return replace(
         first,
-        name=" + ".join(dict.fromkeys(record.name for record in records)),
+        name=" + ".join(dict.fromkeys(record.settings.get("sweep") or record.name for record in records)),
         command="\n".join(dict.fromkeys(record.command for record in records)),
         started=min(record.started for record in records),
         settings=settings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,8 +79,7 @@ class Prepared:
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
             write_down()
-            if self.context.log:
-                self.context.log.finish(self.tasks, self.store)
+            self._finish_log()
         return read_record(self.folder)
 
     def _execute(self, outcome: Outcome) -> None:
@@ -92,6 +91,14 @@ class Prepared:
         reporter = self.context.reporter
         with started(self.machine, self.workers) as workers:
             dask.execute(self.tasks, self.store, self.study, workers, reporter, outcome)
+
+    def _finish_log(self) -> None:
+        if (log := self.context.log) is None:
+            return
+        try:
+            log.finish(self.tasks, self.store)
+        except OSError as error:
+            raise InputError(f"cannot write {log.path}: {error.strerror or error}.") from error
 
     def _kept(self) -> list[TaskRecord]:
         """Tasks of sections that earlier commands ran under this name. This one may use them; it does not list them."""
@@ -173,12 +180,26 @@ def conduct(study: Study, machine: Machine | None = None) -> StudyRecord:
     if not isinstance(study, Study):
         return prepare(study, machine).run()  # which refuses it
     points = read_studies(None, installed_sections(), study.describe())
-    prepared = [prepare(point, machine, looking=len(points) > 1) for point in points]
-    if len(points) == 1:
-        return prepared[0].run()
-    folder = Path((machine or Machine()).out) / points[0].sweep
-    records = []
-    for place, point in enumerate(points, 1):  # what is wrong with any of them was known before the first has run
-        write_parts(folder, [each.folder for each in prepared[:place]])
-        records.append(prepare(point, machine).run())
-    return combine(records, mixed=True)
+    records = [prepared.run() for prepared in prepare_each(points, machine)]
+    return combine(records, mixed=True) if records[1:] else records[0]
+
+
+def prepare_each(studies: Sequence[Study], machine: Machine | None = None) -> Iterator[Prepared]:
+    """The studies of one report, as `read_studies` gives them, one after the other, each to be run before the next.
+
+    Raises:
+        InputError: as `prepare`, of any of them before the first is given.
+    """
+    for study in studies[1:]:
+        prepare(study, machine, looking=True)
+    folders = []
+    for study in studies:
+        prepared = prepare(study, machine)
+        folders.append(prepared.folder)
+        write_parts(report_folder(studies, machine), folders)
+        yield prepared
+
+
+def report_folder(studies: Sequence[Study], machine: Machine | None = None) -> Path:
+    """Where the report of such studies lies: the first one's folder, or that of the sweep that it is a point of."""
+    return Path((machine or Machine()).out) / (studies[0].sweep or studies[0].name)

@@ -326,9 +326,9 @@ def test_a_network_without_a_temperature_has_no_place_in_the_order_of_scaled_one
     record = study()
     for task in record.tasks[3:]:
         run = record.run(task.name)
-        content = json.loads((run.path / "result.json").read_text(encoding="utf-8"))
+        content = run.read_result()
         content["rows"] = [row for row in content["rows"] if row["params"].get("temperature") != "scaled"]
-        (run.path / "result.json").write_text(json.dumps(content), encoding="utf-8")
+        run.write_result(content)
     made = of(record)
     assert made["orders"].rows[0] == ("D(human‖model)", "MixUp < Baseline", "Baseline", "MixUp < Baseline")
     assert made["labels"].rows[4][:3] == ("MixUp, scaled", "none fits", "—")

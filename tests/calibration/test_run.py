@@ -460,5 +460,5 @@ def test_votes_that_change_while_the_study_runs_are_noticed(tmp_path):
     chosen = study(votes(), augmentations=["baseline"])
     tasks = tasks_of(chosen, dataset())
     np.save(chosen.settings["calibration"].counts, 2 * votes().numpy())
-    with pytest.raises(InputError, match=r"the votes of .* changed while the study ran"):
-        execute(tasks, Store(tmp_path), context_of(chosen, dataset()))
+    reasons = execute(tasks, Store(tmp_path), context_of(chosen, dataset())).failed.values()
+    assert any("changed while the study ran" in reason for reason in reasons)

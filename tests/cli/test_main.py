@@ -493,6 +493,15 @@ def test_where_everything_is_ends_a_run(study: Path, capsys: pytest.CaptureFixtu
     assert np.allclose(curves["test_neg_elbo"], curves["test_rate"] + pixels / 2 * curves["test_mse"])
 
 
+def test_a_log_that_cannot_be_written_is_one_message(study: Path, failing: Callable[..., str], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(study), str(copy)], check=True)
+    (copy / "demo" / "history.csv").unlink(missing_ok=True)
+    (copy / "demo" / "history.csv").mkdir()
+    asked = [*DEMO, "--seeds", "2", "--augmentations", "baseline,fmix", "--out", str(copy), *TINY, "--log", "csv"]
+    assert f"cannot write {copy}/demo/history.csv: Is a directory" in failing(*asked)
+
+
 def test_logs_that_cannot_be_are_known_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: Callable[..., str]
 ) -> None:

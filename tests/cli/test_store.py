@@ -115,12 +115,18 @@ def test_everybody_may_read_what_the_umask_lets_them(out):
     assert {path.stat().st_mode & 0o777 for path in files} == {expected}
 
 
+def heard():
+    """As from a terminal: what runs in the background may be started deaf to these."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_study_that_is_told_to_end_leaves_nothing_half_done(number, tmp_path):
     command = ["500" if word == "1" and before == "--vae.epochs" else word for before, word in pairwise(["", *SMALL])]
     command = [sys.executable, "-m", "mixlens", *command, "--out", str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heard)
     runs, deadline = tmp_path / "runs", time.monotonic() + 120
     while not list(runs.glob("vae-train-*.partial/checkpoint.safetensors")):
         assert process.poll() is None

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import text_of
 from safetensors.torch import save_file
 
 from mixlens.analysis.models.preact_resnet import PreActResNet18
@@ -120,7 +121,7 @@ def test_a_class_of_pytorch_grad_cam(here, capfd):
     assert main(own(*BASELINE, *given, "--out", str(here))) == 0
     assert set(rows(here / "own")["method"]) == {"FinerCAM(alpha=0.5,comparison_categories=[1])"}
     page = (here / "own" / "report.html").read_text(encoding="utf-8")
-    assert "FinerCAM(alpha=0.5,comparison_categories=[1]) of the predicted class" in page
+    assert "FinerCAM(alpha=0.5,comparison_categories=[1]) of the predicted class" in text_of(page)
     assert "Warning" not in "".join(capfd.readouterr())
 
 

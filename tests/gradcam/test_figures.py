@@ -55,12 +55,12 @@ def study(tmp_path):
                     replace(row, quantity="heatmap_mean", value=own.mean() / area, unit="", stderr=error / area),
                     replace(row, quantity="zero_maps", value=(own == 0).mean(), unit="fraction"),
                 ]
-            write_rows(run, rows, 1.0)
             maps = {
                 f"map:{layer}": rng.random((3, side, side)).astype(np.float16)
                 for layer, side in zip(areas, (8, 4, 2), strict=False)
             }
             run.write_arrays({"sums": np.asarray(values, np.float32), "pictures": pictures} | maps)
+            write_rows(run, rows, 1.0)
             tasks.append(TaskRecord(name, "gradcam-measure", "gradcam", name, (), "done"))
         names, seeds = (list(dict.fromkeys(part)) for part in zip(*sums, strict=True))
         settings = {"data": data, "seeds": seeds, "augmentations": names, "sections": ["gradcam"]}

@@ -1,5 +1,6 @@
 """Studies against each other, and several in one report."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -40,6 +41,19 @@ def test_an_augmentation_may_be_written_as_it_was_asked_for(record):
     """Rows know it by its canonical name."""
     found = compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix( alpha = 1 )")
     assert found == compare_studies(f"{record.folder}:baseline", f"{record.folder}:fmix")
+
+
+def test_an_augmentation_is_compared_by_the_name_that_it_was_given(make_record, rates, tmp_path):
+    record = make_record(tmp_path, rates)
+    path = record.folder / "study.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["settings"]["aliases"] = {"mixup": "blend"}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    lines = compare_studies(f"{record.folder}:baseline", f"{record.folder}:blend")
+    assert lines == compare_studies(f"{record.folder}:baseline", f"{record.folder}:mixup")
+    assert {line.pair for line in lines.lines} == {"blend − Baseline"}
+    with pytest.raises(InputError, match="Did you mean 'blend'"):
+        compare_studies(f"{record.folder}:baseline", f"{record.folder}:blnd")
 
 
 def test_the_command_prints_them(record, capsys):

@@ -1,10 +1,14 @@
 """The PDF: tagged, whole, the same bytes for the same study, refused in words."""
 
 import builtins
+import re
+import shutil
+import subprocess
 import warnings
 from dataclasses import replace
 
 import pytest
+from vae_records import RATES
 
 from mixlens.analysis.errors import InputError
 from mixlens.cli.main import main
@@ -28,6 +32,48 @@ def test_text_that_typst_could_read_as_its_own_is_set_as_it_is(record):
     bad = '#panic("x") *b* $y$ [z] @w <v> `u`'
     settings = {**record.settings, "augmentations": [bad]}
     assert render_pdf(collect(replace(record, name=bad, settings=settings, command=bad)))
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory, make_record, with_information):
+    """A report's content, and what its PDF says line by line."""
+    if shutil.which("pdftotext") is None:
+        pytest.skip("no pdftotext: apt-get install poppler-utils.")
+    folder = tmp_path_factory.mktemp("pdf")
+    content = collect(with_information(make_record(folder, RATES)))
+    (folder / "r.pdf").write_bytes(render_pdf(content))
+    command = ["pdftotext", "-layout", str(folder / "r.pdf"), "-"]
+    return content, subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_tables_and_figures_have_the_numbers_of_the_page(read):
+    content, text = read
+    captions = dict(re.findall(r"((?:Table|Figure) \d+): (\w[^.\n]{3,12})", text))
+    titles = {f"figure:{plot.name}": plot.title for plot in content.plots} | {
+        f"table:{table.name}": table.title
+        for table in (*(table for section in content.sections for table in section.tables), *content.appendix)
+    }
+    for name, title in titles.items():
+        assert title.startswith(captions[f"{name.partition(':')[0].title()} {content.numbers[name]}"])
+
+
+def test_nothing_stands_alone_on_a_line_that_belongs_to_a_number(read):
+    lines = [line.strip() for line in read[1].splitlines()]
+    assert sum("±" in line for line in lines) > 5
+    assert not [line for line in lines if re.fullmatch(r"[↑↓†±=]|\((?:nats|points|%)\)", line)]
+
+
+def test_settings_are_a_table_and_the_answer_comes_before_the_contents(read):
+    _, text = read
+    assert '{"' not in text
+    assert "All settings stand in study.json" in text
+    first = text.split("\f")[0]
+    assert 0 < first.index("Figure 1:") < first.index("What was run"), "the list of contents ends with it"
+
+
+def test_the_command_is_whole(read):
+    assert "mixlens run <x>" in read[1]
+    assert read[1].count("To make this section again") == len(read[0].sections)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Targets that cannot be written and studies that cannot be reported: one message, and what was there stays."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ FULL = Path("/dev/full")  # every write to it is to a full disk
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 CLOSED = Path("/proc/self")  # nobody can make a file there
 FIGURES = ["summary-forest.svg", *(f"vae-{name}.svg" for name in ("curves", "quantities", "reconstructions"))]
+
+IN_ORDER = [FIGURES[0], *(f"vae-{name}.svg" for name in ("quantities", "reconstructions", "curves"))]
 
 
 @pytest.fixture
@@ -45,6 +48,19 @@ def test_a_full_disk_leaves_the_old_figures_whole(written, failing, name):
     (written.folder / f".{name}-mark.tmp").symlink_to(FULL)
     assert "No space left on device" in failing("report", str(written.folder), "--figures", "svg")
     assert contents(written.folder) == before
+
+
+@pytest.mark.parametrize(("words", "wide"), [([], 6.8), (["--width", "page"], 6.8), (["--width", "column"], 3.3)])
+def test_figures_are_as_wide_as_a_papers(written, capsys, words, wide):
+    assert main(["report", str(written.folder), "--figures", "svg", *words]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(written.folder / name) for name in IN_ORDER]
+    for name in FIGURES:
+        points = re.search(r'<svg [^>]*width="([\d.]+)pt"', (written.folder / name).read_text(encoding="utf-8"))
+        assert float(points[1]) == pytest.approx(72 * wide, abs=1.5)
+
+
+def test_a_width_without_figures_is_refused(written, failing):
+    assert "add --figures pdf, svg or png" in failing("report", str(written.folder), "--width", "page")
 
 
 def test_a_folder_in_the_place_of_a_file_leaves_the_rest(written, failing):

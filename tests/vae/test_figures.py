@@ -109,6 +109,6 @@ def with_rows(record, quantity, value, arrays):
     for task in record.done("vae-measure"):
         run = record.run(task.name)
         rows = read_rows(run)
-        write_rows(run, [*rows, replace(rows[0], quantity=quantity, value=value)], 12.0)
         run.write_arrays({**run.read_arrays(), **arrays})
+        write_rows(run, [*rows, replace(rows[0], quantity=quantity, value=value)], 12.0)
     return replace(record)

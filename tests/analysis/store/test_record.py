@@ -164,3 +164,39 @@ def test_rows_are_of_the_data_as_their_study_names_it(study):
     """A run is taken over from a study whose data were the same by another name."""
     record = study("mine", data="my_code.data:load")
     assert {(row.study, row.dataset) for row in record.rows()} == {("mine", "my_code.data:load")}
+
+
+def test_a_table_follows_the_order_of_studies_and_of_their_augmentations(study):
+    made = [study(name, ("mixup", "baseline"), seeds=(1, 0), subset_seed=place) for place, name in enumerate("ba")]
+    turned = [replace(part, settings={**part.settings, "augmentations": ["baseline", "mixup"]}) for part in made]
+    record = combine(turned, mixed=True)
+    order = [(name, augmentation) for name in "ba" for augmentation in ("baseline", "mixup")]
+    assert list(dict.fromkeys(record.table("s")["arm"])) == [Arm(*each) for each in order] == record.arms
+    assert list(record.table("s")["seed"])[:4] == [1, 1, 0, 0], "of one augmentation as they were measured"
+    assert [arm for arm, _ in record.terms("s", "right")][::2] == record.arms
+
+
+def test_an_augmentation_has_the_name_that_its_study_gave_it(study):
+    one = study("one", subset_seed=0, aliases={"mixup": "soft"})
+    two = study("two", subset_seed=1, aliases={"mixup": "soft(a=2)"})
+    record = combine([one, two], mixed=True)
+    assert [record.label(arm) for arm in record.arms] == [
+        *("Baseline", "soft", "Baseline [two]", "soft (a=2) [two]"),
+    ]
+    assert record.alias(Arm("one", "cutmix")) == "cutmix"
+    assert combine([one, study("three", seeds=(1,))]).label(Arm("one", "mixup")) == "soft", "names make no design"
+
+
+def test_points_of_a_sweep_are_told_apart_by_their_values(study):
+    points = [study(f"m (train_size={n})", sweep="m", train_size=n) for n in (10, None)]
+    record = combine(points, mixed=True)
+    assert record.name == "m"
+    assert [record.label(arm) for arm in record.arms[::2]] == ["Baseline [train_size=10]", "Baseline [train_size=all]"]
+    assert [points[0].label(arm) for arm in points[0].arms] == ["Baseline", "MixUp"], "one alone needs no more"
+    beside = combine([*points, study("other", subset_seed=3)], mixed=True)
+    assert beside.label(Arm("other", "mixup")) == "MixUp [other]"
+
+
+def test_a_study_called_as_the_sweep_is_another(study):
+    record = combine([study("m (train_size=10)", train_size=10), study("m", train_size=20)], mixed=True)
+    assert {row.study for row in record.rows()} == {"m (train_size=10)", "m"}

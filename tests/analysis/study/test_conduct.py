@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from mixlens import Machine, Study, conduct
 from mixlens.analysis.errors import InputError
+from mixlens.analysis.store.parts import read_records
 from mixlens.analysis.store.record import read_record
 from mixlens.analysis.store.runs import HISTORY, MODEL, Run
 from mixlens.analysis.study.conduct import prepare
@@ -37,6 +38,22 @@ def test_a_study_gives_its_rows_as_a_table_and_goes_on_where_it_stopped(machine,
     assert record.rows() == read_record(tmp_path / "small").rows()
     monkeypatch.setattr("mixlens.classifier.run.train_classifier", None)  # nothing is trained again
     assert conduct(small(), machine).rows() == record.rows()
+
+
+def test_several_values_of_a_setting_stand_in_one_record(machine, tmp_path):
+    record = conduct(small(sections=["gallery"], settings={}, train_size=[64, 48]), machine)
+    assert (record.name, record.study) == ("small", "small (train_size=48)")
+    assert [part.name for part in record.parts] == ["small (train_size=48)", "small (train_size=64)"]
+    assert [part.train_images for part in record.parts] == [48, 64]
+    assert [each.name for each in read_records(tmp_path / "small")] == [part.name for part in record.parts]
+    alone = conduct(small(sections=["gallery"], settings={}, train_size=48, name="alone"), machine)
+    assert [task.name for task in alone.tasks] == [task.name for task in record.parts[0].tasks]
+
+
+def test_what_is_wrong_with_any_point_is_known_before_the_first_has_run(machine, tmp_path):
+    with pytest.raises(InputError, match="10000000"):
+        conduct(small(sections=["gallery"], settings={}, train_size=[64, 10000000]), machine)
+    assert not list(tmp_path.glob("runs/*-*"))
 
 
 def test_an_interrupted_study_has_its_record(machine, tmp_path, monkeypatch):

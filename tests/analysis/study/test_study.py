@@ -380,3 +380,22 @@ def test_augmentations_are_named_as_rows_name_them():
     study = read_study(None, SECTIONS, {"augmentations": ["fmix(alpha=[1, 5])", "my.mixes:make( strength = 0.5 )"]})
     assert study.augmentations == ("fmix", "fmix(alpha=5.0)", "my.mixes:make(strength=0.5)")
     assert read_study(None, SECTIONS, study.describe()) == study
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"seeds": [2**63]}, r"seeds must be at most 2\^63"),
+        ({"seeds": [10**400]}, r"seeds must be at most 2\^63"),
+        ({"vae": {"latents": 2**31}}, "latents must be at most 65,536, got 2147483648"),
+        ({"vae": {"learning_rate": 1e308}}, "learning_rate must be at most"),
+        ({"vae": {"epochs": 10**12}}, "epochs must"),
+        ({"classifier": {"crop": 2**31}}, "crop must be at most 1,024"),
+        ({"calibration": {"resamples": 10**9}}, "resamples must be at most 100,000"),
+        ({"robustness": {"epsilons": [0.0, 1e308]}}, "epsilons must"),
+        ({"robustness": {"seed": 2**63}}, "seed must"),
+    ],
+)
+def test_what_no_machine_could_run_is_known_at_planning(overrides, words):
+    with pytest.raises(InputError, match=words):
+        read_studies("cpu", SECTIONS, overrides)

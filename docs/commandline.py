@@ -1,0 +1,5 @@
+"""The command line as an object that the reference of commands is made from."""
+
+from mixlens.cli.main import application
+
+app = application()

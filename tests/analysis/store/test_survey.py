@@ -1,0 +1,39 @@
+import pytest
+
+from mixlens.analysis.errors import InputError
+from mixlens.analysis.schema import key_of
+from mixlens.analysis.store.results import write_rows
+from mixlens.analysis.store.runs import ENVIRONMENT, Store
+from mixlens.analysis.store.survey import removable, runs_of, survey
+
+TASKS = [{"kind": "thing", "version": 1, "config": {"seed": seed}, "inputs": []} for seed in range(3)]
+NAMES = [f"thing-{key_of(task)[:16]}" for task in TASKS]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    store = Store(tmp_path / "runs")
+    for name, task in zip(NAMES, TASKS, strict=True):
+        with store.claim(name, task) as run:
+            run.write_json(ENVIRONMENT, {})
+            write_rows(run, [], 1.0)
+    return store.root
+
+
+def states(runs):
+    return {one.path.name: one.state for one in survey(runs)}
+
+
+def test_each_run_is_what_it_is(runs):
+    (runs / NAMES[0] / ENVIRONMENT).write_text("{ }")
+    (runs / NAMES[1]).rename(runs / f"{NAMES[1]}.partial")
+    (runs / "x.lease").write_text("{}")
+    expected = {NAMES[0]: "damaged", f"{NAMES[1]}.partial": "begun", NAMES[2]: "whole", "x.lease": "left over"}
+    assert states(runs) == expected
+    assert len(removable(list(survey(runs)))) == 4, "no study lists the whole one either"
+
+
+def test_the_folder_may_be_that_of_the_runs_or_above(runs, tmp_path):
+    assert runs_of(tmp_path) == runs_of(runs) == runs
+    with pytest.raises(InputError, match="holds no runs and no study"):
+        runs_of(tmp_path / "runs" / NAMES[0])

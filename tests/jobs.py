@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Estimate, Measurement, Task
 from mixlens.analysis.store.runs import CONFIG
 from mixlens.analysis.training.loop import DivergedError
@@ -48,7 +49,7 @@ def forget():
 @dataclass(frozen=True)
 class Deed:
     log: str  # each time it is done adds a line: its kind and its process
-    what: str = ""  # "die once", "die", "fail", "full disk" or "until stopped"
+    what: str = ""  # "die once", "die", "full disk", "until stopped", or what is raised
 
 
 def deed(kind, log, *inputs, what="", data=""):
@@ -67,8 +68,14 @@ def act(config, run, inputs, context):
         lines.write(f"{kind} {os.getpid()}\n")
     if config.what == "die" or (config.what == "die once" and not died):
         os.kill(os.getpid(), signal.SIGKILL)
-    if config.what == "fail":
-        raise DivergedError("the training loss became nan in epoch 2")
+    raised = {
+        "fail": DivergedError("the training loss became nan in epoch 2"),
+        "refuse": InputError("no"),
+        "exit": SystemExit(3),
+        "raise": ValueError("it broke"),
+    }
+    if config.what in raised:
+        raise raised[config.what]
     if config.what == "full disk":
         raise OSError(errno.ENOSPC, "No space left on device", str(run / "mark"))
     while config.what == "until stopped":

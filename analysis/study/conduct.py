@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ..data.load import not_there
@@ -15,7 +17,7 @@ from ..store.parts import write_parts
 from ..store.record import RECORD, StudyRecord, TaskRecord, combine, differing, read_record, write_record
 from ..store.runs import Store
 from ..training.progress import Reporter
-from .executors.clusters import started, worker_count
+from .executors.clusters import Crew, worker_count
 from .executors.local import Outcome, execute, task_records
 from .logs import make_log
 from .plan import cut, plan
@@ -41,14 +43,16 @@ class Prepared:
     machine: Machine = Machine()
     workers: int | None = 1  # processes; None: those of a running scheduler
 
-    def run(self, command: str = "") -> StudyRecord:
+    def run(self, command: str = "", crew: Crew | None = None) -> StudyRecord:
         """Do what is missing, and return the study's record, which holds the rows.
 
         A task that diverges fails alone: it stands in the record with its reason. Stop it whenever you like; the same
-        study goes on where it stopped. ``command`` is kept in the record.
+        study goes on where it stopped. ``command`` is kept in the record. Where the machine has several workers, those
+        of ``crew`` are taken, or some are started for this study alone.
 
         Raises:
-            InputError: something in the store is damaged, or cannot be written; the record is there then.
+            InputError: something in the store is damaged, or cannot be written, or there are no workers; the record is
+                there then.
         """
         outcome, kept = Outcome(), self._kept()
         settings = self.study.describe()
@@ -74,7 +78,7 @@ class Prepared:
         try:
             with self.context.reporter as reporter:
                 reporter.say(f"{self.study.name}: {seeds_in_words(self.study.seeds)}, {len(self.tasks)} tasks")
-                self._execute(outcome)
+                self._execute(outcome, crew)
                 stored = len(outcome.done) - outcome.fresh
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
@@ -82,15 +86,15 @@ class Prepared:
             self._finish_log()
         return read_record(self.folder)
 
-    def _execute(self, outcome: Outcome) -> None:
+    def _execute(self, outcome: Outcome, crew: Crew | None) -> None:
         if self.workers == 1 and self.machine.cluster is None:
             execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
             return
         from .executors import dask  # of an extra
 
-        reporter = self.context.reporter
-        with started(self.machine, self.workers) as workers:
-            dask.execute(self.tasks, self.store, self.study, workers, reporter, outcome)
+        with Crew() if crew is None else nullcontext(crew) as several:
+            hire = partial(several.hire, self.machine, self.workers)
+            dask.execute(self.tasks, self.store, self.study, hire, self.context.reporter, outcome)
 
     def _finish_log(self) -> None:
         if (log := self.context.log) is None:
@@ -180,7 +184,8 @@ def conduct(study: Study, machine: Machine | None = None) -> StudyRecord:
     if not isinstance(study, Study):
         return prepare(study, machine).run()  # which refuses it
     points = read_studies(None, installed_sections(), study.describe())
-    records = [prepared.run() for prepared in prepare_each(points, machine)]
+    with Crew() as crew:
+        records = [prepared.run(crew=crew) for prepared in prepare_each(points, machine)]
     return combine(records, mixed=True) if records[1:] else records[0]
 
 

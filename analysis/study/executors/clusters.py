@@ -7,9 +7,10 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +31,28 @@ RETRIES = 3  # of a task whose worker died
 class Workers(NamedTuple):
     client: Client  # of their scheduler
     machine: Machine  # as each of them is to see it
+    awaited: Callable[[], str] = lambda: "waiting for workers"  # what is said while there are none; may raise InputError
+
+
+class Crew:
+    """Workers that the studies of one command share: started once a task needs them, ended with the context."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._workers: Workers | None = None
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._workers = None
+        self._stack.close()
+
+    def hire(self, machine: Machine, count: int | None) -> Workers:
+        """Those that are there, or new ones. Raises InputError as `started`."""
+        if self._workers is None:
+            self._workers = self._stack.enter_context(started(machine, count))
+        return self._workers
 
 
 def worker_count(machine: Machine) -> int | None:
@@ -118,7 +141,7 @@ def _slurm(machine: Machine, count: int) -> Iterator[Workers]:
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(
             f"SLURM's jobs cannot be described: {first_line(error)} What a job asks for stands in jobqueue.yaml "
-            "(docs/cluster.md has a whole one)."
+            "(docs/how-to/cluster.md has a whole one)."
         ) from error
     threads = machine.threads or max(1, configured("cores") // processes)
     with cluster, Client(cluster) as client:
@@ -127,8 +150,28 @@ def _slurm(machine: Machine, count: int) -> Iterator[Workers]:
         )
         if tried.returncode != 0:  # or workers would be waited for in vain
             raise InputError(f"SLURM would not take a worker's job ({tried.stderr.strip()}); mend jobqueue.yaml.")
-        cluster.adapt(minimum=count, maximum=count)  # jobs that end are replaced
-        yield Workers(client, replace(machine, threads=threads))
+        cluster.adapt(minimum=count, maximum=count)  # jobs that end are replaced, once a worker of theirs was there
+        yield Workers(client, replace(machine, threads=threads), partial(_queued, cluster))
+
+
+def _queued(cluster: Any) -> str:
+    """Where the jobs of a cluster without workers are.
+
+    Raises:
+        InputError: all have ended.
+    """
+    jobs = [str(job.job_id) for job in list(cluster.workers.values()) if getattr(job, "job_id", None)]
+    if not jobs:
+        return "waiting for workers"
+    asked = ["squeue", "--noheader", "--format=%i %T %r", f"--jobs={','.join(jobs)}"]
+    found = subprocess.run(asked, capture_output=True, text=True)  # it fails where none of them is known any more
+    if found.returncode == 0 and (lines := found.stdout.strip().splitlines()):
+        states = Counter(line.split(maxsplit=1)[1].strip() for line in lines)
+        return f"waiting for workers: {', '.join(f'{count} × {state}' for state, count in states.items())}"
+    raise InputError(
+        f"SLURM's jobs {', '.join(jobs)} ended before a worker answered. What they said is in the log-directory of "
+        "jobqueue.yaml, by default here: dask-worker-JOB.err or slurm-JOB.out."
+    )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import signal
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,12 +28,12 @@ from rich.console import Console
 
 from ...errors import InputError, first_line
 from ...interface import Machine, Study, Task
-from ...store.lease import STALE_SECONDS, Lease, LeaseLostError
+from ...store.lease import STALE_SECONDS, Lease, LeaseLostError, refresh
 from ...store.runs import Run, Store
 from ...training.progress import Reporter
 from ..plan import in_order
 from ..worker import Context, FailedError, in_turns, make_context
-from .clusters import Workers
+from .clusters import RETRIES, Workers
 from .local import Outcome, stopped
 
 POLL_SECONDS = 2.0  # between looks at what other studies' workers hold, and at how many workers there are
@@ -76,11 +76,12 @@ class Bench(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         self._worker = worker
-        if threading.current_thread() is threading.main_thread():
+        self._ours = worker.nanny is not None and threading.current_thread() is threading.main_thread()
+        if self._ours:
             self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started them stops them
 
     def teardown(self, worker: Worker) -> None:
-        if threading.current_thread() is threading.main_thread():
+        if self._ours:
             signal.signal(signal.SIGINT, self._handler)
 
     def do(self, task: Task) -> Word:
@@ -108,7 +109,7 @@ class Bench(WorkerPlugin):
                 return Word("failed", str(error))
             except LeaseLostError:
                 return Word("held")
-            except InputError as error:
+            except InputError as error:  # of the machine: a task's own is a FailedError
                 return Word("halt", str(error))
             except OSError as error:
                 return Word("halt", stopped(task, store, error))
@@ -131,8 +132,7 @@ def appears(path: Path) -> bool:
     while not path.is_dir():
         if time.monotonic() > until:
             return False
-        with suppress(OSError):
-            os.listdir(path.parent)  # NFS asks the server again
+        refresh(path.parent)
         time.sleep(0.1)
     return True
 
@@ -147,58 +147,136 @@ def _stop(bench: str, dask_worker: Worker) -> None:
 
 
 def execute(
-    tasks: Sequence[Task], store: Store, study: Study, workers: Workers, reporter: Reporter, outcome: Outcome
+    tasks: Sequence[Task],
+    store: Store,
+    study: Study,
+    hire: Callable[[], Workers],
+    reporter: Reporter,
+    outcome: Outcome | None = None,
 ) -> Outcome:
-    """Run every task that is not in the store yet, as `local.execute` does.
+    """Run every task that is not in the store yet, as `local.execute` does. ``hire`` is called if there is one.
 
     Raises:
-        InputError: a worker lacks the data, the device or the store, or cannot write to it; the scheduler has gone.
+        InputError: a worker lacks the data, the device or the store, or cannot write to it; the scheduler has gone;
+            as ``hire``.
     """
-    return _Plan(tasks, store, study, workers, reporter, outcome).execute()
+    plan = _Plan(tasks, store, reporter, Outcome() if outcome is None else outcome)
+    reporter.start("tasks", len(plan.tasks))
+    try:
+        plan.take_stored()
+        if plan.left:
+            _Sending(plan, study, hire()).execute()
+    finally:
+        reporter.finish()
+    return plan.outcome
 
 
 class _Plan:
-    """The tasks that are left, and where each of them is."""
+    """The tasks, those of them that are ready, and what became of the others."""
 
-    def __init__(
-        self, tasks: Sequence[Task], store: Store, study: Study, workers: Workers, reporter: Reporter, outcome: Outcome
-    ) -> None:
-        self.store, self.client, self.reporter, self.outcome = store, workers.client, reporter, outcome
+    def __init__(self, tasks: Sequence[Task], store: Store, reporter: Reporter, outcome: Outcome) -> None:
+        self.store, self.reporter, self.outcome = store, reporter, outcome
         self.tasks = {task.name: task for task in in_order(tasks)}
-        self.children: dict[str, list[str]] = {name: [] for name in self.tasks}
-        self.inputs = {name: {parent.name for parent in task.inputs} for name, task in self.tasks.items()}  # not whole
-        for name, parents in self.inputs.items():
+        self.left = len(self.tasks)
+        self._children: dict[str, list[str]] = {name: [] for name in self.tasks}
+        self._inputs = {name: {parent.name for parent in task.inputs} for name, task in self.tasks.items()}  # not whole
+        for name, parents in self._inputs.items():
             for parent in parents:
-                self.children[parent].append(name)
-        self.ready = deque(name for name, parents in self.inputs.items() if not parents)
-        self.held: list[str] = []  # by workers of another study
+                self._children[parent].append(name)
+        self.ready = deque(name for name, parents in self._inputs.items() if not parents)
+
+    def take_stored(self) -> None:
+        """Settle what is there already."""
+        missing = []
+        while self.ready:
+            if not self.settled(name := self.ready.popleft()):
+                missing.append(name)
+        self.ready.extend(missing)
+
+    def settled(self, name: str) -> bool:
+        """Whether a ready task need not be done: its run is whole, or damaged."""
+        try:
+            run = self.store.find(name)
+        except InputError as error:
+            self.fail(name, str(error))
+            return True
+        if run is not None:
+            self.done(name)
+        return run is not None
+
+    def done(self, name: str, words: str = "") -> None:
+        """A task's run is whole; ``words``: how that went, if it was done here and now."""
+        self.outcome.done[name] = Run(self.store.root / name)
+        self.outcome.fresh += bool(words)
+        self._settle()
+        if words:
+            self.reporter.say(f"[{self.place}] {self.tasks[name].label}: {words}")
+        for child in self._children[name]:
+            if (missing := self._inputs.get(child)) is not None:  # else it was skipped
+                missing.discard(name)
+                if not missing:
+                    self.ready.append(child)
+
+    def fail(self, name: str, reason: str) -> None:
+        """A task has failed, and what needs its output is skipped."""
+        self.outcome.failed[name] = reason
+        self._settle()
+        self.reporter.say(f"[{self.place}] failed: {self.tasks[name].label}: {reason}")
+        below = deque(self._children[name])
+        while below:
+            child = below.popleft()
+            if self._inputs.pop(child, None) is not None:
+                self.outcome.skipped.append(child)
+                self._settle()
+                self.reporter.say(f"skipped: {self.tasks[child].label} (an input failed)")
+                below.extend(self._children[child])
+
+    def _settle(self) -> None:
+        self.left -= 1
+        self.reporter.advance()
+
+    @property
+    def place(self) -> str:
+        return f"{len(self.tasks) - self.left}/{len(self.tasks)}"
+
+
+class _Sending:
+    """Tasks on their way to workers and back."""
+
+    def __init__(self, plan: _Plan, study: Study, workers: Workers) -> None:
+        self.plan, self.store, self.workers, self.client = plan, plan.store, workers, workers.client
+        self.held: list[str] = []  # by workers of another study, or by one that died elsewhere less than a minute ago
+        self.left_by = Counter[str]()  # how many had a task and left it
         self.flying: dict[str, Future] = {}
         self.landed: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.settled = 0
-        self.room, self.looked = -1, -POLL_SECONDS
+        self.room, self.words, self.looked = 0, "", -POLL_SECONDS
         self.name = f"mixlens-{secrets.token_hex(4)}"
-        self.bench = Bench(self.name, study, workers.machine, store.root.absolute())
+        self.bench = Bench(self.name, study, workers.machine, self.store.root.absolute())
 
-    def execute(self) -> Outcome:
-        self.client.register_plugin(self.bench, name=self.name)
-        self.client.subscribe_topic(self.name, lambda event: self.reporter.say(event[1]))
-        self.reporter.start("tasks", len(self.tasks))
+    def execute(self) -> None:
         try:
-            while self.settled < len(self.tasks):
+            self._register()
+            while self.plan.left:
                 self._look()
-                while self.ready and len(self.flying) < self.room:
-                    self._send(self.ready.popleft())
-                with suppress(queue.Empty):
-                    self._land(self.landed.get(timeout=POLL_SECONDS))
+                while self.plan.ready and len(self.flying) < self.room:
+                    self._send(self.plan.ready.popleft())
+                if self.plan.left:
+                    with suppress(queue.Empty):
+                        self._land(self.landed.get(timeout=POLL_SECONDS))
         except BaseException:
             self._drop()
             raise
         finally:
-            self.reporter.finish()
             with suppress(Exception):  # of a scheduler that has gone
                 self.client.unsubscribe_topic(self.name)
                 self.client.unregister_worker_plugin(self.name)
-        return self.outcome
+
+    def _register(self) -> None:
+        self.client.subscribe_topic(self.name, lambda event: self.plan.reporter.say(event[1]))
+        try:
+            self.client.register_plugin(self.bench, name=self.name)
+        except Exception as error:  # whatever keeps them from loading it
+            raise self._stuck(error) from error
 
     def _look(self) -> None:
         """From time to time: how many workers there are, and whether what others held is free."""
@@ -209,43 +287,46 @@ class _Plan:
                 "the Dask scheduler does not answer any more. What is done stays; run the same command again to go on."
             )
         self.looked = time.monotonic()
-        before, self.room = self.room, sum(self.client.nthreads().values())
-        if before != self.room:
-            self.reporter.say(f"{self.room} workers" if self.room else "waiting for workers")
-        free = [name for name in self.held if not Lease(self.store.root, name).holder()]
-        self.held = [name for name in self.held if name not in free]
-        self.ready.extendleft(free)
+        self.room = sum(self.client.nthreads().values())
+        words = f"{self.room} worker{'s' * (self.room > 1)}" if self.room else self.workers.awaited()
+        if words != self.words:
+            self.words = words
+            self.plan.reporter.say(words)
+        for name in [name for name in self.held if not Lease(self.store.root, name).holder()]:
+            self.held.remove(name)
+            self._free(name)
+
+    def _free(self, name: str) -> None:
+        """A task that another had: it is whole, or it is left to us."""
+        if self.plan.settled(name):
+            return
+        self.left_by[name] += 1
+        if self.left_by[name] > RETRIES:
+            self.plan.fail(name, f"{self.left_by[name]} workers had it and are gone, each without a result.")
+        else:
+            self.plan.ready.appendleft(name)
 
     def _send(self, name: str) -> None:
-        """To a worker, unless its run is whole."""
-        try:
-            if (run := self.store.find(name)) is not None:
-                self.outcome.done[name] = run
-                return self._settle(name)
-        except InputError as error:  # a damaged run is the matter of those who need it
-            return self._fail(name, str(error))
+        """To a worker, unless its run is whole by now."""
+        if self.plan.settled(name):
+            return
         # The key is this plan's own: the scheduler may serve another that has the same task.
         key = f"{name}-{self.name}-{secrets.token_hex(4)}"
-        future = self.client.submit(_do, self.name, pickle.dumps(self.tasks[name]), key=key, pure=False)
+        future = self.client.submit(_do, self.name, pickle.dumps(self.plan.tasks[name]), key=key, pure=False)
         self.flying[name] = future
         future.add_done_callback(lambda _: self.landed.put(name))
-        return None
 
     def _land(self, name: str) -> None:
-        task, word = self.tasks[name], self._word(self.flying.pop(name))
+        task, word = self.plan.tasks[name], self._word(self.flying.pop(name))
         if word.state == "done":
             if not appears(self.store.root / name):
                 raise InputError(
                     f"{task.label} was done ({word.text}), but {self.store.root / name} is not here: workers do not "
                     "share that folder with this machine, and all of them must."
                 )
-            self.outcome.done[name] = Run(self.store.root / name)
-            self.outcome.fresh += word.fresh
-            self._settle(name)
-            if word.fresh:
-                self.reporter.say(f"[{self.settled}/{len(self.tasks)}] {task.label}: {word.text}")
+            self.plan.done(name, word.text if word.fresh else "")
         elif word.state == "failed":
-            self._fail(name, word.text)
+            self.plan.fail(name, word.text)
         elif word.state == "halt":
             raise InputError(word.text)
         else:
@@ -261,35 +342,13 @@ class _Plan:
                 "kills a process that needs more memory than there is.",
             )
         except Exception as error:  # the worker cannot load what the task needs; or the scheduler has gone
-            raise InputError(
-                f"workers cannot go on ({type(error).__name__}: {first_line(error)}). They need the same mixlens and "
-                "packages as this machine. What is done stays; run the same command again to go on."
-            ) from error
+            raise self._stuck(error) from error
 
-    def _fail(self, name: str, reason: str) -> None:
-        self.outcome.failed[name] = reason
-        self._settle(name)
-        self.reporter.say(f"[{self.settled}/{len(self.tasks)}] failed: {self.tasks[name].label}: {reason}")
-        below = deque(self.children[name])
-        while below:
-            child = below.popleft()
-            if self.inputs.pop(child, None) is not None:
-                self.outcome.skipped.append(child)
-                self.settled += 1
-                self.reporter.advance()
-                self.reporter.say(f"skipped: {self.tasks[child].label} (an input failed)")
-                below.extend(self.children[child])
-
-    def _settle(self, name: str) -> None:
-        self.settled += 1
-        self.reporter.advance(f"{len(self.flying)} at work")
-        if name in self.outcome.done:
-            for child in self.children[name]:
-                missing = self.inputs.get(child)  # none: it was skipped
-                if missing is not None:
-                    missing.discard(name)
-                    if not missing:
-                        self.ready.append(child)
+    def _stuck(self, error: Exception) -> InputError:
+        return InputError(
+            f"workers cannot go on ({type(error).__name__}: {first_line(error)}). They need the same mixlens and "
+            "packages as this machine. What is done stays; run the same command again to go on."
+        )
 
     def _drop(self) -> None:
         """Workers drop what they are at after its next step, as Ctrl-C does, and give it free."""

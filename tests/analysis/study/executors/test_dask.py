@@ -12,9 +12,9 @@ from jobs import deed, deeds
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Machine, Study
 from mixlens.analysis.store.results import read_rows
-from mixlens.analysis.store.runs import ENVIRONMENT, Store
+from mixlens.analysis.store.runs import ENVIRONMENT, FAILED, Store
 from mixlens.analysis.study.executors import local
-from mixlens.analysis.study.executors.clusters import cores, started
+from mixlens.analysis.study.executors.clusters import Workers, cores, started
 from mixlens.analysis.study.executors.local import Outcome
 from mixlens.analysis.study.plan import load_data
 from mixlens.analysis.study.worker import Context
@@ -30,6 +30,22 @@ STUDY = Study(name="study", data="jobs:data")
 
 @pytest.fixture(scope="module")
 def workers():
+    """Two within this process, which start at once."""
+    from distributed import Client, LocalCluster
+
+    quiet = {"dashboard_address": ":0", "silence_logs": 50, "memory_limit": 0}
+    with LocalCluster(2, 1, processes=False, **quiet) as cluster, Client(cluster) as client:
+        yield Workers(client, Machine(threads=1, device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def process():
+    with started(Machine(threads=1, device="cpu"), 1) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def processes():
     with started(Machine(threads=1, device="cpu"), 2) as two:
         yield two
 
@@ -59,7 +75,13 @@ class Said(Reporter):
 
 
 def execute(tasks, store, workers, reporter=None, outcome=None, study=STUDY):
-    return module.execute(tasks, store, study, workers, reporter or Said(), outcome or Outcome())
+    return module.execute(tasks, store, study, lambda: workers, reporter or Said(), outcome)
+
+
+def sending(tasks, store, workers, reporter=None):
+    """What `execute` does, to be looked into."""
+    plan = module._Plan(tasks, store, reporter or Said(), Outcome())
+    return module._Sending(plan, STUDY, workers)
 
 
 def test_what_becomes_of_a_plan_is_what_the_plain_loop_makes_of_it(tmp_path, workers):
@@ -95,45 +117,85 @@ def test_what_becomes_of_a_plan_is_what_the_plain_loop_makes_of_it(tmp_path, wor
     assert len(names[0][0]) == 3
 
 
-def test_lines_count_the_tasks_and_say_who_did_them(store, log, workers):
+def test_lines_count_the_tasks_and_say_who_did_them(store, log, process):
     reporter = Said()
-    execute([deed("b", log, deed("a", log))], store, workers, reporter)
-    assert reporter.lines[0] == "2 workers"
+    outcome = execute([deed("b", log, deed("a", log))], store, process, reporter)
+    assert reporter.lines[0] == "1 worker"
     done = [line for line in reporter.lines if ": done in " in line]
     assert [line.partition(":")[0] for line in done] == ["[1/2] work on a", "[2/2] work on b"]
     processes = {line.split()[1] for line in log.read_text().splitlines()}
     assert processes == {line.rpartition("process ")[2].rstrip(")") for line in done}
     assert str(os.getpid()) not in processes
+    assert {json.loads((run / ENVIRONMENT).read_text())["threads"] for run in outcome.done.values()} == {1}
 
 
-def test_what_is_stored_is_taken_and_sent_to_nobody(store, log, workers):
+def test_what_is_stored_is_taken_and_nobody_is_hired(store, log, workers):
+    """No job is queued to find that nothing is left to do."""
     tasks = [deed("b", log, deed("a", log))]
     execute(tasks, store, workers)
-    outcome = execute(tasks, store, workers)
+
+    def nobody():
+        raise AssertionError("hired")
+
+    outcome = module.execute(tasks, store, STUDY, nobody, Said())
     assert (outcome.fresh, len(outcome.done), deeds(log)) == (0, 2, ["a", "b"])
 
 
-def test_a_worker_that_dies_is_replaced_and_its_task_done_once_more(store, log, workers):
+def test_a_damaged_run_fails_alone_as_in_the_plain_loop(tmp_path, workers):
+    """Found before anything is sent, or by the worker that needs a file of it."""
+    log, found = tmp_path / "log", []
+    for root in ("plain", "workers"):
+        store = Store(tmp_path / root)
+        execute([deed("a", log)], store, workers)
+        a = deed("a", log)
+        (store.root / a.name / "result.json").write_text("{")
+        tasks = [deed("b", log, a), deed("free", log)]
+        if root == "plain":
+            context = Context("study", load_data(STUDY), make_backend("cpu", "fp32"), Said())
+            outcome = local.execute(tasks, store, context)
+        else:
+            outcome = execute(tasks, store, workers)
+        found.append((outcome.failed[a.name].replace(root, ""), outcome.skipped, list(outcome.done)))
+    assert found[0] == found[1]
+    assert "is damaged or not ours" in found[0][0]
+    assert [name.partition("-")[0] for name in found[0][2]] == ["free"]
+
+
+@pytest.mark.parametrize("what", ["refuse", "exit", "raise"])
+def test_a_tasks_own_error_fails_it_alone(what, store, log, workers):
+    """Also one that looks like a user's mistake, or like the end of the process."""
+    bad = deed("bad", log, what=what)
+    outcome = execute([bad, deed("child", log, bad), deed("free", log)], store, workers)
+    assert list(outcome.failed) == [bad.name]
+    assert outcome.failed[bad.name].startswith({"refuse": "no", "exit": "SystemExit", "raise": "ValueError"}[what])
+    assert (store.partial(bad.name) / FAILED).exists()
+    assert len(outcome.done) == len(outcome.skipped) == 1
+    assert deeds(log).count("bad") == 1, "it is not tried again"
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced_and_its_task_done_once_more(store, log, processes):
     tasks = [deed("mortal", log, what="die once"), *[deed(f"t{i}", log) for i in range(4)]]
-    outcome = execute(tasks, store, workers)
+    outcome = execute(tasks, store, processes)
     assert (outcome.failed, outcome.fresh) == ({}, 5)
     assert sorted(deeds(log)) == ["mortal", "mortal", "t0", "t1", "t2", "t3"]
     assert len({line for line in log.read_text().splitlines() if line.startswith("mortal")}) == 2, "two processes"
-    workers.client.wait_for_workers(2, timeout=60)
+    processes.client.wait_for_workers(2, timeout=60)
 
 
-def test_a_task_that_kills_its_workers_fails_alone(store, log, workers, monkeypatch):
-    scheduler = workers.client.cluster.scheduler
+@pytest.mark.slow
+def test_a_task_that_kills_its_workers_fails_alone(store, log, processes, monkeypatch):
+    scheduler = processes.client.cluster.scheduler
     assert scheduler.allowed_failures == 3
     monkeypatch.setattr(scheduler, "allowed_failures", 1)  # a new worker takes seconds
     mortal = deed("mortal", log, what="die")
-    outcome = execute([mortal, deed("child", log, mortal), deed("other", log)], store, workers)
+    outcome = execute([mortal, deed("child", log, mortal), deed("other", log)], store, processes)
     assert deeds(log).count("mortal") == 2
     assert set(outcome.failed) == {mortal.name}
     assert outcome.failed[mortal.name].startswith("2 workers died of it")
     assert [name.partition("-")[0] for name in outcome.skipped] == ["child"]
     assert [name.partition("-")[0] for name in outcome.done] == ["other"]
-    workers.client.wait_for_workers(2, timeout=60)
+    processes.client.wait_for_workers(2, timeout=60)
 
 
 def test_a_full_disk_stops_the_study_with_one_message(store, log, workers):
@@ -179,11 +241,25 @@ def test_what_another_study_holds_is_waited_for(store, log, workers):
     assert deeds(log) == ["free", "held"]
 
 
+def test_what_others_leave_again_and_again_is_given_up(store, log, workers, monkeypatch):
+    """A task that kills its workers on other machines, whose leases are held until they are stale."""
+    monkeypatch.setattr(module, "RETRIES", 1)
+    task = deed("deadly", log)
+    work = sending([task], store, workers)
+    for _ in range(2):
+        work.held.append(task.name)
+        work.looked = -1e9
+        work.plan.ready.clear()
+        work._look()
+    assert work.plan.outcome.failed[task.name].startswith("2 workers had it and are gone")
+    assert work.plan.left == 0
+
+
 def test_when_it_is_interrupted_workers_drop_what_they_are_at(store, log, workers):
     """As Ctrl-C: the step is left, the lease with it, and the workers serve the next study."""
     task = deed("long", log, what="until stopped")
 
-    plan = module._Plan([task, deed("later", log, task)], store, STUDY, workers, Said(), Outcome())
+    plan = sending([task, deed("later", log, task)], store, workers)
     look = plan._look
 
     def interrupted():
@@ -200,13 +276,7 @@ def test_when_it_is_interrupted_workers_drop_what_they_are_at(store, log, worker
     assert execute([deed("next", log)], store, workers).fresh == 1
 
 
-def test_a_worker_computes_with_the_threads_it_was_given(store, log, workers):
-    outcome = execute([deed("a", log)], store, workers)
-    (run,) = outcome.done.values()
-    assert json.loads((run / ENVIRONMENT).read_text())["threads"] == 1
-
-
-def test_a_worker_without_the_tasks_code_stops_the_study(store, log, workers, monkeypatch):
+def test_a_worker_without_the_tasks_code_stops_the_study(store, log, process, monkeypatch):
     class Here:  # a class that only this test has: it can be packed by name, and found nowhere else
         pass
 
@@ -215,13 +285,14 @@ def test_a_worker_without_the_tasks_code_stops_the_study(store, log, workers, mo
     task = deed("a", log)
     object.__setattr__(task, "network", Here())
     with pytest.raises(InputError, match=r"workers cannot go on \(AttributeError: .*Here.*same mixlens and packages"):
-        execute([task], store, workers)
+        execute([task], store, process)
 
 
-def test_a_running_scheduler_is_used_by_its_address_and_left_running(store, log, workers):
+def test_a_running_scheduler_is_used_by_its_address_and_left_running(store, log, process):
+    workers = process
     place = Machine(cluster=workers.client.scheduler.address, device="cpu")
     with started(place, None) as there:
-        assert there.machine.threads == max(1, cores() // 2), "its two workers share their machine"
+        assert there.machine.threads == cores()
         assert execute([deed("a", log)], store, there).fresh == 1
     assert execute([deed("b", log)], store, workers).fresh == 1
     plugins = workers.client.run(lambda dask_worker: [name for name in dask_worker.plugins if "mixlens" in name])

@@ -12,7 +12,10 @@ import pytest
 
 from mixlens.cli.main import main
 
-pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="needs the extra [cluster]")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("distributed") is None, reason="needs the extra [cluster]"),
+]
 
 STUDY = [
     "run",

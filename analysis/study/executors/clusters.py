@@ -114,7 +114,14 @@ def _here(machine: Machine, count: int) -> Iterator[Workers]:
             for number, variables in enumerate(gpu_variables(count, gpus, os.environ.get("CUDA_VISIBLE_DEVICES")))
         }
         scheduler = {"cls": Scheduler, "options": {**near, "port": 0, "dashboard_address": "127.0.0.1:0"}}
-        with SpecCluster(workers, scheduler, **quiet) as cluster, Client(cluster) as client:
+        try:
+            cluster = SpecCluster(workers, scheduler, **quiet)
+        except (RuntimeError, OSError) as error:
+            raise InputError(
+                f"worker processes do not start ({first_line(error.__cause__ or error)}). Each loads the script that "
+                'starts them, which must do its work under `if __name__ == "__main__":`.'
+            ) from error
+        with cluster, Client(cluster) as client:
             yield Workers(client, replace(machine, threads=threads))
 
 

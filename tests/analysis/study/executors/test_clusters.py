@@ -5,7 +5,9 @@ import re
 import socket
 import sys
 import time
+from contextlib import contextmanager
 from importlib import util
+from types import SimpleNamespace
 
 import pytest
 from jobs import deed, deeds
@@ -146,11 +148,11 @@ def described(**settings):
 
 
 @needs_extra
-def test_jobs_of_slurm_work_on_a_study(tmp_path, slurm):
-    """What is asked for, the work, and that the jobs end with the study."""
+@pytest.mark.slow
+def test_jobs_work_on_a_study(tmp_path, slurm):
+    """By stand-ins of SLURM's commands: what is asked for, the work, and that the jobs end with the study."""
     from mixlens.analysis.store.runs import Store
     from mixlens.analysis.study.executors.dask import execute
-    from mixlens.analysis.study.executors.local import Outcome
     from mixlens.analysis.training.progress import Reporter
 
     jobs = {"cores": 6, "memory": "2GB", "queue": "gpus", "walltime": "04:00:00", "local_directory": str(tmp_path)}
@@ -162,7 +164,7 @@ def test_jobs_of_slurm_work_on_a_study(tmp_path, slurm):
         with started(machine, 1) as workers:
             assert workers.machine.threads == 6
             study = Study(name="study", data="jobs:data")
-            outcome = execute([deed("a", log)], store, study, workers, Reporter(quiet=True), Outcome())
+            outcome = execute([deed("a", log)], store, study, lambda: workers, Reporter(quiet=True))
         assert (outcome.fresh, deeds(log)) == (1, ["a"])
     script = next(tmp_path.glob("script.*")).read_text()
     for asked in ("-p gpus", "--cpus-per-task=6", "--gres=gpu:1", "-t 04:00:00", "--nthreads 1", "--memory-limit 0"):
@@ -180,6 +182,55 @@ def _runs(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+class Jobs:
+    """A cluster whose jobs have these numbers."""
+
+    def __init__(self, *numbers):
+        self.workers = {number: SimpleNamespace(job_id=str(number)) for number in numbers}
+
+
+@pytest.mark.parametrize(
+    ("squeue", "numbers", "words"),
+    [
+        ("echo 3 PENDING Resources; echo 4 RUNNING None", (3, 4), "waiting for workers: 1 × PENDING Resources, 1 × RU"),
+        ("exit 1", (), "waiting for workers"),
+    ],
+)
+def test_where_jobs_are_is_said_while_there_are_no_workers(squeue, numbers, words, tmp_path, monkeypatch):
+    _command(tmp_path, monkeypatch, "squeue", squeue)
+    assert clusters._queued(Jobs(*numbers)).startswith(words)
+
+
+@pytest.mark.parametrize("squeue", ["exit 1", "exit 0"])  # unknown, or not listed any more
+def test_jobs_that_all_ended_are_not_waited_for(squeue, tmp_path, monkeypatch):
+    _command(tmp_path, monkeypatch, "squeue", squeue)
+    with pytest.raises(InputError, match="SLURM's jobs 3, 4 ended before a worker answered"):
+        clusters._queued(Jobs(3, 4))
+
+
+def _command(folder, monkeypatch, name, text):
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_a_crew_is_hired_once_and_ends_with_its_context(monkeypatch):
+    log = []
+
+    @contextmanager
+    def started(machine, count):
+        log.append(f"{count} begin")
+        yield clusters.Workers(None, machine)
+        log.append("end")
+
+    monkeypatch.setattr(clusters, "started", started)
+    with clusters.Crew():
+        pass
+    with clusters.Crew() as crew:
+        assert crew.hire(Machine(), 2) is crew.hire(Machine(), 2)
+    assert log == ["2 begin", "end"]
 
 
 @needs_extra

@@ -175,7 +175,7 @@ def _make(each: Task, store: Store) -> None:
 def by_dask(tasks: list[Task], store: Store, workers: Workers) -> Outcome:
     from mixlens.analysis.study.executors import dask
 
-    return dask.execute(tasks, store, STUDY, workers, Reporter(quiet=True), Outcome())
+    return dask.execute(tasks, store, STUDY, lambda: workers, Reporter(quiet=True))
 
 
 def _fresh(folder: str) -> Store:

@@ -7,18 +7,21 @@ time halved (floor): the efficiency is 1 / floor ratio. Once they compute, which
 wait, which shows the overhead on a machine that is busy as well.
 
 Plans: tasks that do nothing, by the plain loop, by 256 taking turns in it, and by 256 workers of dask.distributed within
-this process: milliseconds a task, and memory, which grow as the plan does and not faster.
+this process: milliseconds a task, those of them in which the disk is waited for (fsync, five times a run), and memory; they
+grow as the plan does and not faster. The disk is that of the temporary files: ``TMPDIR=/dev/shm`` measures without one.
 
 Store: what `--dry-run` looks up, and what a report of its study reads, in a store of many runs.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,9 +83,10 @@ def main() -> None:
     show(records)
     for row in records:
         print(f"{row['case']}: efficiency {row['efficiency']:.2f}")
-    records += plans(given.tasks or (400 if given.quick else 10_000), 32 if given.quick else 256)
-    records += [stored(given.runs or (1_000 if given.quick else 100_000))]
-    write(given.json, records)
+    facts = {key: records[0][key] for key in ("hardware", "versions")}
+    more = plans(given.tasks or (400 if given.quick else 10_000), 32 if given.quick else 256)
+    more.append(stored(given.runs or (1_000 if given.quick else 100_000)))
+    write(given.json, [*records, *(row | facts for row in more)])
 
 
 def efficiency(given: Any) -> list[dict[str, Any]]:
@@ -108,29 +112,32 @@ def efficiency(given: Any) -> list[dict[str, Any]]:
 
 
 def plans(most: int, width: int) -> list[dict[str, Any]]:
-    """Plans of three sizes of tasks that do nothing; each executor by itself, so that memory is its own."""
+    """Plans of two sizes of tasks that do nothing; each executor by itself, so that memory is its own."""
     from distributed import Client, LocalCluster
 
     records = []
     context = make_context(STUDY, QUIET, Reporter(quiet=True))
-    print(f"\n{'tasks that do nothing':24}{'tasks':>8}{'ms a task':>11}{'MB':>8}  (of memory, more than before)")
+    print(
+        f"\n{'tasks that do nothing':24}{'tasks':>8}{'ms a task':>11}{'of fsync':>10}{'MB':>8}  (of memory, more than before)"
+    )
 
     def measured(case: str, execute: Callable[[list[Task], Store], Outcome], what: str) -> None:
-        for count in (most // 4, most // 2, most):
-            with tempfile.TemporaryDirectory() as folder:
+        for count in (most // 4, most):
+            with tempfile.TemporaryDirectory() as folder, _synced() as syncs:
                 tasks = [task("none", Settings(number), what) for number in range(count)]
                 before = _megabytes()
                 seconds = _seconds(lambda tasks=tasks, folder=folder: execute(tasks, Store(Path(folder))))
                 grown = _megabytes() - before
-            records.append({"case": case, "tasks": count, "seconds": seconds, "per_task": seconds / count, "MB": grown})
-            print(f"{case:24}{count:8,}{1e3 * seconds / count:11.2f}{grown:8.1f}")
+            each, synced = seconds / count, sum(syncs) / count
+            records.append(
+                {"case": case, "tasks": count, "seconds": seconds, "per_task": each, "fsync": synced, "MB": grown}
+            )
+            print(f"{case:24}{count:8,}{1e3 * each:11.2f}{1e3 * synced:10.2f}{grown:8.1f}", flush=True)
 
     measured("plain loop", lambda tasks, store: local.execute(tasks, store, context), "work")
     measured(f"{width} in turns", lambda tasks, store: local.execute(tasks, store, context, at_once=width), "turns")
-    with (
-        LocalCluster(width, 1, processes=False, dashboard_address=":0", silence_logs=50, memory_limit=0) as cluster,
-        Client(cluster) as client,
-    ):
+    here = {"processes": False, "dashboard_address": ":0", "silence_logs": 50, "memory_limit": 0}
+    with LocalCluster(n_workers=width, threads_per_worker=1, **here) as cluster, Client(cluster) as client:
         client.wait_for_workers(width)
         measured(f"dask, {width} workers", lambda tasks, store: by_dask(tasks, store, Workers(client, QUIET)), "work")
     return records
@@ -180,6 +187,21 @@ def by_dask(tasks: list[Task], store: Store, workers: Workers) -> Outcome:
 
 def _fresh(folder: str) -> Store:
     return Store(Path(tempfile.mkdtemp(dir=folder)))
+
+
+@contextmanager
+def _synced() -> Iterator[list[float]]:
+    """How long each fsync meanwhile took, in seconds."""
+    fsync, taken = os.fsync, []
+
+    def timed(handle: int) -> None:
+        taken.append(_seconds(lambda: fsync(handle)))
+
+    os.fsync = timed  # type: ignore[assignment]
+    try:
+        yield taken
+    finally:
+        os.fsync = fsync
 
 
 def _seconds(function: Callable[[], object]) -> float:

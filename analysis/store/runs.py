@@ -338,7 +338,6 @@ class Store:
         finally:
             lease.release()
 
-
     def _place(self, run: Run, name: str) -> None:
         """Rename a run that is whole; where another worker's stands by now, that is kept, which is the same."""
         try:

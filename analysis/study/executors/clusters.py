@@ -31,7 +31,9 @@ RETRIES = 3  # of a task whose worker died
 class Workers(NamedTuple):
     client: Client  # of their scheduler
     machine: Machine  # as each of them is to see it
-    awaited: Callable[[], str] = lambda: "waiting for workers"  # what is said while there are none; may raise InputError
+    awaited: Callable[[], str] = lambda: (
+        "waiting for workers"
+    )  # what is said while there are none; may raise InputError
 
 
 class Crew:

@@ -34,7 +34,10 @@ def workers():
     from distributed import Client, LocalCluster
 
     quiet = {"dashboard_address": ":0", "silence_logs": 50, "memory_limit": 0}
-    with LocalCluster(2, 1, processes=False, **quiet) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **quiet) as cluster,
+        Client(cluster) as client,
+    ):
         yield Workers(client, Machine(threads=1, device="cpu"))
 
 

@@ -2,13 +2,14 @@
 
     python benchmarks/scale.py --quick
 
-Tasks: 16 equal ones by two worker processes (ours), by the plain loop (theirs) and by nobody's overhead, the plain loop's
-time halved (floor): the efficiency is 1 / floor ratio. Once they compute, which takes two free cores, and once they only
-wait, which shows the overhead on a machine that is busy as well.
+Tasks: 16 equal ones by two worker processes (ours), by the plain loop (theirs) and by nobody's overhead, the plain
+loop's time halved (floor): the efficiency is 1 / floor ratio. Once they compute, which takes two free cores, and once
+they only wait, which shows the overhead on a machine that is busy as well.
 
-Plans: tasks that do nothing, by the plain loop, by 256 taking turns in it, and by 256 workers of dask.distributed within
-this process: milliseconds a task, those of them in which the disk is waited for (fsync, five times a run), and memory; they
-grow as the plan does and not faster. The disk is that of the temporary files: ``TMPDIR=/dev/shm`` measures without one.
+Plans: tasks that do nothing, by the plain loop, by 256 taking turns in it, and by 256 workers of dask.distributed
+within this process: milliseconds a task, those of them in which the disk is waited for (fsync, five times a run), and
+memory; they grow as the plan does and not faster. The disk is that of the temporary files: ``TMPDIR=/dev/shm`` measures
+without one.
 
 Store: what `--dry-run` looks up, and what a report of its study reads, in a store of many runs.
 """
@@ -132,7 +133,7 @@ def plans(most: int, width: int) -> list[dict[str, Any]]:
             records.append(
                 {"case": case, "tasks": count, "seconds": seconds, "per_task": each, "fsync": synced, "MB": grown}
             )
-            print(f"{case:24}{count:8,}{1e3 * each:11.2f}{1e3 * synced:10.2f}{grown:8.1f}", flush=True)
+            print(f"{case:24}{count:8,}{1e3 * each:11.2f}{1e3 * synced:10.2f}{grown:9.1f}", flush=True)
 
     measured("plain loop", lambda tasks, store: local.execute(tasks, store, context), "work")
     measured(f"{width} in turns", lambda tasks, store: local.execute(tasks, store, context, at_once=width), "turns")
@@ -165,8 +166,8 @@ def stored(count: int) -> dict[str, Any]:
         planned = _seconds(lambda: forecast(part, store))
         read = _seconds(lambda: read_record(folder))
         print(
-            f"\nstore of {count:,} runs (made in {seconds_made:.0f} s): --dry-run of {len(part):,} tasks looks them up in "
-            f"{planned:.2f} s, a report reads their rows in {read:.2f} s"
+            f"\nstore of {count:,} runs (made in {seconds_made:.0f} s): --dry-run of {len(part):,} tasks looks them up "
+            f"in {planned:.2f} s, a report reads their rows in {read:.2f} s"
         )
         return {"case": "store", "runs": count, "tasks": len(part), "forecast": planned, "read_record": read}
 

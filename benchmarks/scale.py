@@ -118,9 +118,7 @@ def plans(most: int, width: int) -> list[dict[str, Any]]:
 
     records = []
     context = make_context(STUDY, QUIET, Reporter(quiet=True))
-    print(
-        f"\n{'tasks that do nothing':24}{'tasks':>8}{'ms a task':>11}{'of fsync':>10}{'MB':>8}  (of memory, more than before)"
-    )
+    print(f"\n{'tasks that do nothing':24}{'tasks':>8}{'ms a task':>11}{'of fsync':>10}{'more MB':>9}")
 
     def measured(case: str, execute: Callable[[list[Task], Store], Outcome], what: str) -> None:
         for count in (most // 4, most):
@@ -164,12 +162,12 @@ def stored(count: int) -> dict[str, Any]:
             train_images=8,
         )
         planned = _seconds(lambda: forecast(part, store))
-        read = _seconds(lambda: read_record(folder))
+        read = _seconds(lambda: read_record(folder).rows())
         print(
             f"\nstore of {count:,} runs (made in {seconds_made:.0f} s): --dry-run of {len(part):,} tasks looks them up "
             f"in {planned:.2f} s, a report reads their rows in {read:.2f} s"
         )
-        return {"case": "store", "runs": count, "tasks": len(part), "forecast": planned, "read_record": read}
+        return {"case": "store", "runs": count, "tasks": len(part), "forecast": planned, "rows": read}
 
 
 def _make(each: Task, store: Store) -> None:

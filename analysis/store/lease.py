@@ -121,7 +121,7 @@ class Lease:
 
 
 def refresh(folder: Path) -> None:
-    """See what others have put into a folder: NFS remembers for up to a minute what was not there, until it is opened."""
+    """See what others have put into a folder: NFS remembers what was not there, until the folder is opened."""
     with contextlib.suppress(OSError):
         os.close(os.open(folder, os.O_RDONLY))
 

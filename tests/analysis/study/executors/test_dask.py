@@ -2,12 +2,14 @@
 
 import json
 import os
+import subprocess
 import threading
 import time
 
 import jobs
 import pytest
 from jobs import deed, deeds
+from nfs import remembering
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Machine, Study
@@ -215,6 +217,15 @@ def test_workers_load_the_data_by_name_and_check_that_they_are_those_of_the_plan
     other = Study(name="study", data="jobs:data(shade=1)")
     with pytest.raises(InputError, match="is not the one that this was planned for"):
         execute([deed("b", log, data=checksum)], store, workers, study=other)
+
+
+def test_a_folder_appears_once_its_server_is_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "APPEAR_SECONDS", 5)
+    with remembering(tmp_path):
+        assert not (tmp_path / "run").is_dir()
+        subprocess.run(["mkdir", str(tmp_path / "run")], check=True)  # another machine
+        assert not (tmp_path / "run").is_dir(), "the stand-in does what it says"
+        assert module.appears(tmp_path / "run")
 
 
 def test_a_store_that_workers_do_not_see_is_named(tmp_path, log, workers, monkeypatch):

@@ -1,4 +1,4 @@
-"""A study by SLURM's jobs: a SLURM of this machine alone, from Debian's slurm-wlm and munge, where they are installed."""
+"""A study by jobs: a SLURM of this machine alone, from Debian's slurm-wlm and munge, where they are installed."""
 
 import os
 import shutil
@@ -64,12 +64,8 @@ def mixlens(slurm, tmp_path):
 
 
 def queued(slurm):
-    return subprocess.run(
-        ["squeue", "--noheader", "--states=PENDING,RUNNING"],
-        env={**os.environ, **slurm},
-        capture_output=True,
-        text=True,
-    ).stdout
+    asked = ["squeue", "--noheader", "--states=PENDING,RUNNING"]
+    return subprocess.run(asked, env={**os.environ, **slurm}, capture_output=True, text=True).stdout
 
 
 def test_a_study_by_two_jobs_has_the_plain_loops_rows_and_leaves_no_job(mixlens, slurm, tmp_path):

@@ -137,13 +137,16 @@ def appears(path: Path) -> bool:
     return True
 
 
-def _do(bench: str, packed: bytes) -> Word:
-    return get_worker().plugins[bench].do(pickle.loads(packed))
+def _do(name: str, packed: bytes) -> Word:
+    bench = get_worker().plugins[name]
+    assert isinstance(bench, Bench)
+    return bench.do(pickle.loads(packed))
 
 
-def _stop(bench: str, dask_worker: Worker) -> None:
-    if bench in dask_worker.plugins:
-        dask_worker.plugins[bench].stopped = True
+def _stop(name: str, dask_worker: Worker) -> None:
+    bench = dask_worker.plugins.get(name)
+    if isinstance(bench, Bench):
+        bench.stopped = True
 
 
 def execute(

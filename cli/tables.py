@@ -181,6 +181,8 @@ def progress_words(found: Progress) -> list[str]:
         known = f"{duration(found.seconds_left)} left, until {end:%Y-%m-%d %H:%M}, by the tasks that are done"
         more = ", ".join(found.unknown)
         lines.append(f"at least {known}; {more}: none is done" if more else f"about {known}")
+    elif found.count("at work") and found.unknown:
+        lines.append(f"no end is known: {', '.join(found.unknown)}: none is done")
     elif found.count("waiting") and not found.count("at work"):
         lines.append("nobody works on it; the command that began it goes on")
     return lines

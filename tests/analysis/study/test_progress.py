@@ -88,6 +88,14 @@ def test_of_what_nothing_is_known_is_said(at_work):
     assert line.endswith("; never: none is done")
 
 
+def test_no_end_is_known_where_only_such_tasks_are_left(at_work):
+    record = at_work([], 0, more=[jobs.task("never")])
+    lease = Lease(record.runs, record.tasks[1].name)
+    assert lease.acquire()
+    assert progress_words(progress(record))[-1] == "no end is known: never: none is done"
+    lease.release()
+
+
 def test_a_task_that_killed_its_workers_has_failed(record):
     """No process was left to write that into its folder; the study's record has it."""
     c = replace(record.tasks[2], state="failed", reason="4 workers died of it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
@@ -251,9 +252,17 @@ class Machine:
 
     data_root: Path | None = setting(None, "Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.")
-    threads: int | None = setting(None, "CPU threads. Default: PyTorch's choice.", minimum=1)
+    threads: int | None = setting(
+        None, "CPU threads of each process. Default: PyTorch's choice, or an equal share of the cores.", minimum=1
+    )
     at_once: int | None = setting(
         None, "How many tasks take turns on the device. Default: 8 on CUDA, else 1.", minimum=1
+    )
+    workers: int | None = setting(
+        None, "How many processes work at once. Default: one, or one for each of several GPUs.", minimum=1
+    )
+    cluster: str | None = setting(
+        None, "Where else they work: slurm, or the address of a running Dask scheduler, tcp://host:port."
     )
     compile: bool = setting(False, "Compile the networks with torch.compile.")
     deterministic: bool = setting(False, "Only deterministic algorithms, also on CUDA; slower there.")
@@ -265,6 +274,17 @@ class Machine:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.cluster not in (None, "slurm") and not re.fullmatch(r"tcp://[^\s/]+:\d+", str(self.cluster)):
+            raise InputError(
+                f"cluster must be slurm, or the address of a running Dask scheduler as tcp://host:port; "
+                f"got {self.cluster!r}."
+            )
+        if self.cluster == "slurm" and self.workers is None:
+            raise InputError("--cluster slurm needs --workers: how many are asked of SLURM.")
+        if self.cluster not in (None, "slurm") and self.workers is not None:
+            raise InputError(f"{self.cluster} has the workers that it has; leave --workers out.")
+        if self.at_once is not None and (self.cluster or (self.workers or 1) > 1):
+            raise InputError("--at-once is for one process alone; with several give more --workers.")
 
 
 class Network(NamedTuple):

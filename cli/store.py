@@ -17,23 +17,23 @@ def status(folder: Path, *, follow: bool = False) -> int:
     Parameters
     ----------
     folder
-        The study's folder, such as mixlens-runs/demo.
+        The study's folder, such as mixlens-runs/demo, or that of a report of several.
     follow
         Look again every few seconds until nothing is left to do.
     """
-    from ..analysis.store.record import read_record
+    from ..analysis.store.parts import read_records
     from ..analysis.study.progress import progress
     from .tables import progress_table, progress_words
 
     while True:
-        record = read_record(folder)
-        now = progress(record)
-        screen().print(progress_table(record.name, now))
-        for line in progress_words(now):
-            print(line)
+        studies = [(record.name, progress(record)) for record in read_records(folder)]
+        for name, now in studies:
+            screen().print(progress_table(name, now))
+            for line in progress_words(now):
+                print(line)
         sys.stdout.flush()
-        if not follow or not (now.count("at work") or now.count("waiting")):
-            return 1 if now.count("failed") else 0
+        if not follow or not any(now.count("at work") or now.count("waiting") for _, now in studies):
+            return 1 if any(now.count("failed") for _, now in studies) else 0
         time.sleep(SECONDS)
 
 

@@ -146,6 +146,7 @@ def _run(
     """
     from ..analysis.store.record import combine
     from ..analysis.study.conduct import prepare, prepare_each, report_folder
+    from ..analysis.study.executors.clusters import Crew
     from ..analysis.study.study import read_studies
 
     studies, place = read_studies(source, sections, overrides), Machine(**machine)
@@ -161,18 +162,19 @@ def _run(
 
     records: list[StudyRecord] = []
     logs: list[Path] = []
-    for prepared in prepare_each(studies, place):
-        ranks = prepared.context.backend.ranks
-        if ranks is not None and ranks.rank:  # the first process says the rest, and writes the report
-            prepared.run(command)
-            continue
-        if not records:
-            _warn(prepared)
-        records.append(record := prepared.run(command))
-        logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
-        for task in record.tasks:
-            if task.state != "done":
-                print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
+    with Crew() as crew:
+        for prepared in prepare_each(studies, place):
+            ranks = prepared.context.backend.ranks
+            if ranks is not None and ranks.rank:  # the first process says the rest, and writes the report
+                prepared.run(command)
+                continue
+            if not records:
+                _warn(prepared)
+            records.append(record := prepared.run(command, crew))
+            logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
+            for task in record.tasks:
+                if task.state != "done":
+                    print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     if not records:
         return 0
     whole = combine(records, mixed=True) if records[1:] else records[0]

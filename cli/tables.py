@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from rich import box
@@ -176,7 +177,12 @@ def progress_words(found: Progress) -> list[str]:
     """What is at work and what failed, a line each; then how long the rest may take."""
     lines = [f"{one.state}: {one.task.label}: {one.words}" for one in found.tasks if one.words]
     if found.seconds_left is not None:
-        lines.append(f"about {duration(found.seconds_left)} left, by the tasks that are done")
+        end = datetime.now().astimezone() + timedelta(seconds=found.seconds_left)
+        known = f"{duration(found.seconds_left)} left, until {end:%Y-%m-%d %H:%M}, by the tasks that are done"
+        more = ", ".join(found.unknown)
+        lines.append(f"at least {known}; {more}: none is done" if more else f"about {known}")
+    elif found.count("at work") and found.unknown:
+        lines.append(f"no end is known: {', '.join(found.unknown)}: none is done")
     elif found.count("waiting") and not found.count("at work"):
         lines.append("nobody works on it; the command that began it goes on")
     return lines

@@ -86,6 +86,7 @@ class Lease:
                 "another folder with --out."
             ) from error
         try:
+            refresh(self.path.parent)
             yield
         finally:
             self._lock.release()
@@ -117,6 +118,12 @@ class Lease:
                 return
             with contextlib.suppress(OSError):
                 os.utime(self.path)
+
+
+def refresh(folder: Path) -> None:
+    """See what others have put into a folder: NFS remembers what was not there, until the folder is opened."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(folder, os.O_RDONLY))
 
 
 def _space() -> str | None:

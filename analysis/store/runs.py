@@ -15,6 +15,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -333,10 +334,19 @@ class Store:
                 return
             lease.check()
             (run / CHECKPOINT).unlink(missing_ok=True)
-            os.replace(run.path, self.root / name)
-            _sync(self.root)
+            self._place(run, name)
         finally:
             lease.release()
+
+    def _place(self, run: Run, name: str) -> None:
+        """Rename a run that is whole; where another worker's stands by now, that is kept, which is the same."""
+        try:
+            os.replace(run.path, self.root / name)
+        except OSError:
+            if not (self.root / name / RESULT).exists():
+                raise
+            shutil.rmtree(run.path)
+        _sync(self.root)
 
 
 def _is_whole(run: Run, config: Mapping[str, Any]) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ..data.load import not_there
@@ -16,6 +18,7 @@ from ..store.parts import write_parts
 from ..store.record import RECORD, StudyRecord, TaskRecord, combine, differing, read_record, write_record
 from ..store.runs import Store
 from ..training.progress import Reporter
+from .executors.clusters import Crew, worker_count
 from ..training.ranks import Ranks, join, leaving
 from .executors.local import Outcome, execute, task_records
 from .follow import follow
@@ -40,17 +43,20 @@ class Prepared:
     at_once: int = 1
     before: StudyRecord | None = None  # of the same study: its other sections stay in the record
     megabytes: float = 0.0  # of data that are not there; others of their shape stand in for them, and it cannot be run
+    machine: Machine = Machine()
+    workers: int | None = 1  # processes; None: those of a running scheduler
 
-    def run(self, command: str = "") -> StudyRecord:
+    def run(self, command: str = "", crew: Crew | None = None) -> StudyRecord:
         """Do what is missing, and return the study's record, which holds the rows.
 
         A task that diverges fails alone: it stands in the record with its reason. Stop it whenever you like; the same
-        study goes on where it stopped. ``command`` is kept in the record. Of several processes that share trainings
-        the first does all else and writes everything; the others take part in its trainings.
+        study goes on where it stopped. ``command`` is kept in the record. Where the machine has several workers, those
+        of ``crew`` are taken, or some are started for this study alone. Of several processes that share trainings the
+        first does all else and writes everything; the others take part in its trainings.
 
         Raises:
-            InputError: something in the store is damaged, or cannot be written; the record is there then. The
-                processes plan other tasks, or one of them has failed.
+            InputError: something in the store is damaged, or cannot be written, or there are no workers; the record is
+                there then. The processes plan other tasks, or one of them has failed.
         """
         ranks = self.context.backend.ranks
         with leaving(ranks):
@@ -59,12 +65,12 @@ class Prepared:
             if ranks is not None and ranks.rank:
                 follow(self.tasks, self.context, ranks)
             else:
-                self._work(command)
+                self._work(command, crew)
             if ranks is not None and not ranks.rank:
                 ranks.end()
         return read_record(self.folder)
 
-    def _work(self, command: str) -> None:
+    def _work(self, command: str, crew: Crew | None) -> None:
         outcome, kept = Outcome(), self._kept()
         settings = self.study.describe()
         if self.before is not None and kept:
@@ -92,12 +98,22 @@ class Prepared:
                 planned = {task.network.seed for task in self.tasks}
                 seeds = sorted(seed for seed in planned if seed is not None) or self.study.seeds
                 reporter.say(f"{self.study.name}: {seeds_in_words(seeds)}, {len(self.tasks)} tasks")
-                execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
+                self._execute(outcome, crew)
                 stored = len(outcome.done) - outcome.fresh
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
             write_down()
             self._finish_log()
+
+    def _execute(self, outcome: Outcome, crew: Crew | None) -> None:
+        if self.workers == 1 and self.machine.cluster is None:
+            execute(self.tasks, self.store, self.context, outcome, at_once=self.at_once)
+            return
+        from .executors import dask  # of an extra
+
+        with Crew() if crew is None else nullcontext(crew) as several:
+            hire = partial(several.hire, self.machine, self.workers)
+            dask.execute(self.tasks, self.store, self.study, hire, self.context.reporter, outcome)
 
     def _finish_log(self) -> None:
         if (log := self.context.log) is None:
@@ -144,6 +160,7 @@ def _prepared(study: Study, machine: Machine | None, *, looking: bool, dataless:
     follows = ranks is not None and ranks.rank > 0  # it writes nothing and says nothing
     given = {name: plain(value) for name, value in vars(machine or Machine()).items()}
     machine, sections = from_user(Machine, given, "Machine"), installed_sections()
+    workers = worker_count(machine) if ranks is None else 1
     study = read_study(None, sections, study.describe())  # with every setting that was not given, and all of them tried
     out = Path(machine.out)
     store = Store(out / "runs", looking=looking or follows)
@@ -155,7 +172,8 @@ def _prepared(study: Study, machine: Machine | None, *, looking: bool, dataless:
     folder = out / study.name
     before = _before(folder, study, {task.name for task in tasks})
     at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" and ranks is None else 1)
-    return Prepared(study, tasks, store, context, folder, at_once, before, absent.megabytes if absent else 0.0)
+    megabytes = absent.megabytes if absent else 0.0
+    return Prepared(study, tasks, store, context, folder, at_once, before, megabytes, machine, workers)
 
 
 def _before(folder: Path, study: Study, planned: set[str]) -> StudyRecord | None:
@@ -192,7 +210,8 @@ def conduct(study: Study, machine: Machine | None = None) -> StudyRecord:
     if not isinstance(study, Study):
         return prepare(study, machine).run()  # which refuses it
     points = read_studies(None, installed_sections(), study.describe())
-    records = [prepared.run() for prepared in prepare_each(points, machine)]
+    with Crew() as crew:
+        records = [prepared.run(crew=crew) for prepared in prepare_each(points, machine)]
     return combine(records, mixed=True) if records[1:] else records[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,7 +44,8 @@ def forecast(
     of its training are done with ``context``, once for each network; what measures a network takes so many passes of
     its images (`Task.images`). ``timed``: those of other studies of the same data, to which this one's are added.
     """
-    past, ordered = _past_seconds(store), in_order(tasks)
+    ordered = in_order(tasks)
+    past = _past_seconds(store, {task.kind for task in ordered})
     watch = _Watch(context, ordered, {} if timed is None else timed) if context else None
     planned = []
     for task in ordered:
@@ -90,11 +91,11 @@ class _Watch:
         return measured.seconds * task.images, PASSES, None
 
 
-def _past_seconds(store: Store) -> dict[str, list[float]]:
-    """How long each whole run took, by what it has in common with those that take as long."""
+def _past_seconds(store: Store, kinds: Set[str]) -> dict[str, list[float]]:
+    """How long each whole run of these kinds took, by what it has in common with those that take as long."""
     taken: dict[str, list[float]] = {}
     for folder in sorted(store.root.iterdir() if store.root.is_dir() else ()):
-        if folder.is_dir() and not folder.suffix:
+        if folder.name.rpartition("-")[0] in kinds and not folder.suffix:
             try:
                 content, result = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, RESULT))
                 taken.setdefault(_alike(content), []).append(_seconds(Run(folder), float(result["seconds"])))

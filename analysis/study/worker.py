@@ -64,10 +64,16 @@ def make_context(
         ranks: the processes that share its trainings.
 
     Raises:
-        InputError: data or a device that are not there; several processes where compiled steps or turns are asked for.
+        InputError: data or a device that are not there; several processes where what one alone does is asked for.
     """
-    if ranks is not None and (machine.compile or (machine.at_once or 1) > 1):
-        flag = "--compile" if machine.compile else "--at-once"
+    alone = {
+        "--compile": machine.compile,
+        "--at-once": (machine.at_once or 1) > 1,
+        "--workers": (machine.workers or 1) > 1,
+        "--cluster": machine.cluster,
+    }
+    if ranks is not None and any(alone.values()):
+        flag = next(flag for flag, given in alone.items() if given)
         raise InputError(f"{flag} is for a process alone; {ranks.world} share each training here. Leave it out.")
     backend = make_backend(
         machine.device if ranks is None else own_device(machine.device),

@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
@@ -289,6 +290,7 @@ def environment(backend: Backend, packages: Sequence[str] = ()) -> dict[str, Any
     }
 
 
+@cache
 def _version(package: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -298,6 +300,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+@cache
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -307,8 +310,9 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
 def _commit() -> str | None:
-    """The checkout's commit when the package runs from one; None from an installed wheel."""
+    """The checkout's commit when the package runs from one; None from an installed wheel. As this process began."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

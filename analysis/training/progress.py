@@ -89,8 +89,12 @@ class Reporter:
     def end(self) -> None:
         """The task is done: one line that stays."""
         self.finish()
+        self.say(f"{self._title}: {self.summary()}")
+
+    def summary(self) -> str:
+        """How long the task took, and the last that was said of it."""
         took = duration(time.monotonic() - self._begun)
-        self.say(f"{self._title}: done in {took}{', ' * bool(self._detail)}{self._detail}")
+        return f"done in {took}{', ' * bool(self._detail)}{self._detail}"
 
     def start(self, label: str, total: int, done: int = 0, *, images: float = 0) -> None:
         """Work of ``total`` steps, of which some may be done; ``images``: how many each takes, where that is known."""

@@ -115,14 +115,19 @@ def _try(task: Task, store: Store, context: Context, outcome: Outcome, beside: C
         context.reporter.finish()
         context.reporter.say(str(error))
     except OSError as error:  # a full disk, a folder that may not be written any more
-        raise InputError(
-            f"{task.label} stopped: {error.filename or store.root}: {error.strerror or error}. What is done stays; "
-            "make room, or mend that, and run the same command again to go on."
-        ) from error
+        raise InputError(stopped(task, store, error)) from error
     else:
         if done.run is not None:
             outcome.done[task.name] = done.run
             outcome.fresh += done.fresh
+
+
+def stopped(task: Task, store: Store, error: OSError) -> str:
+    """What is said of a study that the machine keeps from going on."""
+    return (
+        f"{task.label} stopped: {error.filename or store.root}: {error.strerror or error}. What is done stays; "
+        "make room, or mend that, and run the same command again to go on."
+    )
 
 
 def task_records(tasks: Sequence[Task], store: Store, outcome: Outcome) -> list[TaskRecord]:

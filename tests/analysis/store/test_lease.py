@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from nfs import remembering
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store import lease as module
@@ -228,3 +229,13 @@ def test_the_process_that_was_born_then_holds_its_lease(tmp_path):
 def test_a_lease_of_an_older_version_is_held_by_its_process(tmp_path):
     written(tmp_path, host=socket.gethostname(), pid=os.getpid())
     assert not Lease(tmp_path, "task").acquire()
+
+
+def test_a_lease_is_seen_where_the_file_system_remembers_that_there_was_none(tmp_path, request):
+    """As on NFS. Two would work on one task otherwise, until the first notices."""
+    with remembering(tmp_path):
+        assert not Lease(tmp_path, "task").holder()
+        request.getfixturevalue("holder")  # another process takes it
+        assert not (tmp_path / "task.lease").exists(), "the stand-in does what it says"
+        assert not Lease(tmp_path, "task").acquire()
+        assert Lease(tmp_path, "task").holder()

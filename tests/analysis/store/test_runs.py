@@ -1,12 +1,15 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from nfs import remembering
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.schema import canonical, key_of
@@ -441,3 +444,40 @@ def test_many_may_write_one_file_at_once(tmp_path):
         list(pool.map(write, range(4)))
     assert path.read_bytes() in {str(number).encode() * 1000 for number in range(4)}
     assert list(tmp_path.iterdir()) == [path]
+
+
+FINISH = """
+import json
+import sys
+from pathlib import Path
+from mixlens.analysis.store.runs import Store
+
+with Store(Path(sys.argv[1])).claim(sys.argv[2], json.loads(sys.argv[3])) as run:
+    run.write_result({})
+"""
+
+
+def test_what_another_machine_has_finished_is_not_done_again(tmp_path):
+    """On NFS, where this one remembers that it was not there a moment ago."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with remembering(tmp_path):
+        store = Store(tmp_path)
+        assert store.find(NAME) is None
+        subprocess.run(
+            [sys.executable, "-c", FINISH, str(tmp_path), NAME, json.dumps(TASK)], env=environment, check=True
+        )
+        assert store.find(NAME) is None, "the stand-in does what it says"
+        with store.claim(NAME, TASK) as run:
+            assert run is None
+        assert store.find(NAME) is not None
+
+
+def test_where_two_finish_the_same_the_first_stays(tmp_path):
+    """Both had it: one was stalled for so long that it lost its lease, and noticed after its last look."""
+    store = Store(tmp_path)
+    with store.claim(NAME, TASK) as run:
+        run.write_result({})
+        (tmp_path / NAME).mkdir()
+        (tmp_path / NAME / RESULT).write_text("the other's")
+    assert (tmp_path / NAME / RESULT).read_text() == "the other's"
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [NAME]

@@ -18,8 +18,8 @@ from ..store.parts import write_parts
 from ..store.record import RECORD, StudyRecord, TaskRecord, combine, differing, read_record, write_record
 from ..store.runs import Store
 from ..training.progress import Reporter
-from .executors.clusters import Crew, worker_count
 from ..training.ranks import Ranks, join, leaving
+from .executors.clusters import Crew, worker_count
 from .executors.local import Outcome, execute, task_records
 from .follow import follow
 from .logs import make_log

@@ -135,10 +135,15 @@ def test_every_section_has_the_same_files(section: str) -> None:
 
 
 # Modules without a test file of their own, and where they are tried instead.
+DEEP = "analysis/models/test_deep_networks.py: one test of each kind for all of them"
 TRIED_ELSEWHERE = {
     "__main__": "cli/test_main.py runs it as a program",
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",
+    "analysis.models.densenet": DEEP,
+    "analysis.models.layers": DEEP,
+    "analysis.models.pyramidnet": DEEP,
+    "analysis.models.wide_resnet": DEEP,
     "analysis.study.sections": "test_sections.py: what other packages may get wrong",
     "calibration.people_figures": "calibration/test_figures.py: half of figures.py",
     "calibration.rows": "calibration/test_figures.py, by its tables",

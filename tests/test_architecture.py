@@ -137,6 +137,8 @@ def test_every_section_has_the_same_files(section: str) -> None:
 # Modules without a test file of their own, and where they are tried instead.
 TRIED_ELSEWHERE = {
     "__main__": "cli/test_main.py runs it as a program",
+    "analysis.data.sources.cifar100": "analysis/data/test_published.py",
+    "analysis.data.sources.fashion_mnist": "analysis/data/test_published.py",
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",
     "analysis.study.sections": "test_sections.py: what other packages may get wrong",

@@ -138,6 +138,8 @@ def test_every_section_has_the_same_files(section: str) -> None:
 DEEP = "analysis/models/test_deep_networks.py: one test of each kind for all of them"
 TRIED_ELSEWHERE = {
     "__main__": "cli/test_main.py runs it as a program",
+    "analysis.data.sources.cifar100": "analysis/data/test_published.py",
+    "analysis.data.sources.fashion_mnist": "analysis/data/test_published.py",
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",
     "analysis.models.densenet": DEEP,

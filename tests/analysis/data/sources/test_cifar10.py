@@ -7,6 +7,7 @@ import pytest
 import torch
 from platformdirs import user_cache_path
 
+from mixlens.analysis.data.files import data_root
 from mixlens.analysis.data.sources import cifar10
 from mixlens.analysis.errors import InputError
 
@@ -33,7 +34,7 @@ def whole(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     for name in NAMES:
-        (folder / name).symlink_to(cifar10.data_root() / "cifar-10-batches-py" / name)
+        (folder / name).symlink_to(data_root() / "cifar-10-batches-py" / name)
     return tmp_path
 
 
@@ -47,12 +48,12 @@ def spoil(path):
 
 def test_root_as_given_then_environment_then_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("MIXLENS_DATA", str(tmp_path / "env"))
-    assert cifar10.data_root(tmp_path) == tmp_path
-    assert cifar10.data_root() == tmp_path / "env"
+    assert data_root(tmp_path) == tmp_path
+    assert data_root() == tmp_path / "env"
     monkeypatch.setenv("MIXLENS_DATA", "~/data")
-    assert "~" not in str(cifar10.data_root())
+    assert "~" not in str(data_root())
     monkeypatch.delenv("MIXLENS_DATA")
-    assert cifar10.data_root() == user_cache_path("mixlens") / "data"
+    assert data_root() == user_cache_path("mixlens") / "data"
 
 
 @needs_data
@@ -161,7 +162,7 @@ def test_a_failed_download(tmp_path, monkeypatch, error):
 
 @needs_data
 def test_download_fetches_nothing_when_all_is_there_and_mends_what_is_not(whole, monkeypatch):
-    source = cifar10.data_root() / "cifar-10-batches-py"
+    source = data_root() / "cifar-10-batches-py"
     calls = []
 
     def fake(url, root, filename, md5):

@@ -320,6 +320,7 @@ class Task:
     # About how many images it takes through a network and back, for estimates of its time alone; 0: unknown. A training
     # that says so takes turns; of another task it is the network of its first input.
     images: float = 0.0
+    divides: bool = False  # whether several processes may share it, each with a part of every batch
 
     @cached_property
     def settings(self) -> dict[str, Any]:

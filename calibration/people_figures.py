@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.interface import PaperValues
 from ..analysis.presentation.figures import INK, drawing, log_axis, name_lines
-from ..analysis.presentation.names import colours
+from ..analysis.presentation.names import colours, label
 from ..analysis.presentation.numbers import change, number, over_seeds
 from ..analysis.presentation.parts import Plot, Table
 from ..analysis.statistics.level import ENOUGH_SEEDS
@@ -58,9 +58,7 @@ def directions(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) ->
         "a class has no vote. The last line: the votes of each image dealt into two halves, D(half‖other half)."
     )
     if printed:
-        caption += (
-            " The paper prints one direction, which its text and its numbers name differently (section's README)."
-        )
+        caption += " The paper prints one direction, which its text and its numbers name differently."
     return Table(
         "calibration-table-6", "Divergence from people (the paper’s Table 6)", caption, tuple(header), tuple(body)
     )
@@ -79,16 +77,17 @@ def differences(record: StudyRecord, rows: pd.DataFrame) -> Table:
         "calibration-differences",
         "What softness alone explains",
         f"{HUMAN_MODEL} in nats minus the baseline's of the same seed, as trained and after temperature scaling (each "
-        "half of the test images at the temperature fitted on the other half's labels, or on its people), with its 95% "
-        "interval, judged as the summary says. What remains after scaling is no matter of softer outputs; scaled to "
-        "people, every network is as close to them as one temperature brings it.",
+        "half of the test images at the temperature fitted on the other half's labels, or on its people), with its "
+        "95% interval. The first column is the summary's, judged there; the others are not judged. What remains "
+        "after scaling is no matter of softer outputs; scaled to people, every network is as close to them as one "
+        "temperature brings it.",
         ("Augmentation", *softness_of(rows)),
         tuple(body),
     )
 
 
 def orders(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Table:
-    """What Table 6 ranks, under each direction, softness and stratum."""
+    """What the paper's Table 6 ranks, under each direction, softness and stratum."""
     choices: list[tuple[str, str, float, str | None]] = [(HUMAN_MODEL, "human_model", 0.0, None)]
     choices += [(f"{MODEL_HUMAN}, a = {a:g}", "model_human", a, None) for a in smoothings_of(rows)]
     choices += [(f"{HUMAN_MODEL}, {part}", "human_model", 0.0, part) for part in _strata(rows)]
@@ -104,12 +103,14 @@ def orders(record: StudyRecord, rows: pd.DataFrame, printed: PaperValues) -> Tab
         f"every pair of one seed, of {ENOUGH_SEEDS} or more; A ~ B: it is not. That describes these networks and is no "
         "test. The last lines: on the images of each stratum alone."
     )
-    known = {arm: printed.get(arm.augmentation, {}).get("human_model") for arm in arms_of(rows)}
-    paper = sorted((value.value, record.label(arm)) for arm, value in known.items() if value)
+    known = {arm.augmentation: printed.get(arm.augmentation, {}).get("human_model") for arm in arms_of(rows)}
+    paper = sorted((value.value, label(name)) for name, value in known.items() if value)
     if len(paper) > 1:
         caption += f" The paper's means: {', '.join(name for _, name in paper)}."
     header = ("Direction", *softness_of(rows))
-    return Table("calibration-orders", "The order of Table 6 under each choice", caption, header, tuple(body))
+    return Table(
+        "calibration-orders", "The order of the paper’s Table 6 under each choice", caption, header, tuple(body)
+    )
 
 
 def strata(record: StudyRecord, rows: pd.DataFrame) -> Table:

@@ -13,8 +13,8 @@ class NetworkSettings:
 
     model: str = setting(
         "preact-resnet18",
-        "preact-resnet18, preact-resnet18-official, torchvision:NAME, timm:NAME, or package.module:factory; each may "
-        "have arguments, as preact-resnet18(width=16).",
+        "preact-resnet18, wide-resnet, densenet-bc, pyramidnet, torchvision:NAME, timm:NAME or package.module:factory; "
+        "each may have arguments, as preact-resnet18(width=16).",
         "Table 8",
         flag="--model",
     )

@@ -88,11 +88,11 @@ def tasks(asked: Asked) -> Sequence[Task]:
 
 def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     settings = narrowed(TrainingSettings, config)
-    check_batches(settings, asked.dataset)
+    check_batches(settings, asked.dataset, asked.backend.ranks)
     network = make_network(settings, asked.dataset)
     settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
     try_network(settings, asked.dataset, network, asked.backend)
-    precise = replace(asked.backend, precision=asked.backend.resolve(config.precision))
+    precise = replace(asked.backend, precision=asked.backend.resolve(config.precision), ranks=None)
     try_recipe(settings, asked.dataset, precise, asked.policies)
     recipe_source = source_of(read_spec(settings.recipe, RECIPE).use, RECIPE) if settings.recipe else ""
     return [
@@ -113,6 +113,7 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
             precision=asked.backend.resolve(config.precision),
             network=Network(policy.text, seed, config.model),
             images=settings.epochs * len(asked.dataset.train),
+            divides=True,
         )
         for seed in asked.study.seeds
         for policy in asked.policies

@@ -16,10 +16,11 @@ from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy, period_of
 from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
-from ..analysis.training.backend import CPU, Backend, images_at_once
+from ..analysis.training.backend import CPU, Backend, images_at_once, stream_seed
 from ..analysis.training.engine import Step, take_step, training_forward
 from ..analysis.training.loop import blaming, fit
 from ..analysis.training.progress import Reporter
+from ..analysis.training.ranks import Ranks
 from ..analysis.training.recipe import (
     KIND,
     Recipe,
@@ -54,11 +55,14 @@ def train_classifier(
     Trainings with the same seed share their initial weights and the order, crops and flips of their images whatever the
     augmentation, so that differences between augmentations are paired.
     """
-    check_batches(settings, dataset)
+    check_batches(settings, dataset, backend.ranks)
     mix = policy.build(len(dataset.classes), settings.mix_mode)
     generators = {purpose: backend.generator("classifier", purpose, seed) for purpose in ("images", "mixing")}
     with backend.global_draws("classifier", "weights", seed):
         recipe = make_recipe(settings, dataset, generators["images"], backend)
+    if backend.ranks is not None:  # a network of one's own may be made otherwise in each process
+        for value in recipe.network.state_dict().values():
+            backend.ranks.send(value)
     held_out = Batches(
         Split(dataset.test.images[:EVALUATED_IMAGES], dataset.test.labels[:EVALUATED_IMAGES]),
         *scaling(settings, dataset),
@@ -227,16 +231,21 @@ def make_step(
     """One training step's forward pass: mix the images, and the mean of the recipe's loss, weighted as they are."""
     forward = training_forward(recipe.network, backend, getattr(recipe.batches, "batch_size", None))
 
-    def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
-        mixed: Mixed = (x, y)
-        if mix is not None:
-            mixed = mix.pairs(x, y, generator=generators["mixing"], step=number)
+    def means(mixed: Mixed, y: Tensor) -> dict[str, Tensor]:
         with backend.autocast():
             outputs = in_full(forward(resize(mixed[0], size)))
         return {
             "loss": mixed_loss(recipe.loss, outputs, mixed).mean(),
             "accuracy": recipe.score(outputs, y).float().mean(),
         }
+
+    def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+        mixed: Mixed = (x, y)
+        if mix is not None:
+            mixed = mix.pairs(x, y, generator=generators["mixing"], step=number)
+        if backend.ranks is None:
+            return means(mixed, y)
+        return backend.ranks.divided(means, mixed, y, stream_seed(generators["mixing"].initial_seed(), number))
 
     return step
 
@@ -268,10 +277,18 @@ def make_schedule(settings: TrainingSettings) -> Callable[[float], float]:
     return StepDecay(tuple(max(1, round(fraction * settings.epochs)) for fraction in settings.milestones))
 
 
-def check_batches(settings: TrainingSettings, dataset: Dataset) -> None:
-    """Raises InputError when there are too few training images for a batch."""
+def check_batches(settings: TrainingSettings, dataset: Dataset, ranks: Ranks | None = None) -> None:
+    """Raises InputError when there are too few training images for a batch, or in one for as many processes."""
     if settings.batch_size > len(dataset.train):
         raise InputError(
             f"classifier.batch_size is {settings.batch_size}, but there are {len(dataset.train)} training images. "
             f"Give at most that, such as --classifier.batch-size {max(2, len(dataset.train) // 8)}."
+        )
+    last = len(dataset.train) % settings.batch_size
+    smallest = last if last > 1 else settings.batch_size  # one image over makes no batch
+    if ranks is not None and smallest < ranks.world:
+        raise InputError(
+            f"a batch of {smallest} images cannot be divided among {ranks.world} processes: of {len(dataset.train)} "
+            f"training images in batches of {settings.batch_size} that is the smallest. Give another "
+            "--classifier.batch-size, or start fewer processes."
         )

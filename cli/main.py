@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from errno import ENOSPC
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
@@ -57,7 +57,17 @@ def application(typed: Sequence[str] = ()) -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status; a user's mistake is one message, never a traceback."""
+    """Run a command and return its exit status; a user's mistake is one message, never a traceback.
+
+    Of several processes that torchrun started on this machine, the first alone speaks.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("LOCAL_RANK", "0") == "0":
+        return _main(arguments)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # an ascii or cp1252 console has no λ
             stream.reconfigure(errors="replace")

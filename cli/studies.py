@@ -164,6 +164,10 @@ def _run(
     logs: list[Path] = []
     with Crew() as crew:
         for prepared in prepare_each(studies, place):
+            ranks = prepared.context.backend.ranks
+            if ranks is not None and ranks.rank:  # the first process says the rest, and writes the report
+                prepared.run(command)
+                continue
             if not records:
                 _warn(prepared)
             records.append(record := prepared.run(command, crew))
@@ -171,6 +175,8 @@ def _run(
             for task in record.tasks:
                 if task.state != "done":
                     print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
+    if not records:
+        return 0
     whole = combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
         folder = report_folder(studies, place)

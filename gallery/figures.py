@@ -54,8 +54,9 @@ def mask_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = la
     return Plot(
         "masks",
         "Masks and mixed images",
-        "Masks at the same λ and the images they mix. White takes the first image, black the second; grey is λ itself. "
-        "Where there is no mask, an augmentation chose partners and shares itself.",
+        "Masks at the same λ, and the images they mix. White takes the first image, black the second; grey is λ "
+        "itself. CutMix's boxes are cut off at the border, so that the share they take is smaller there. An "
+        "augmentation without masks of its own, such as one that takes turns, is drawn by its mixed images alone.",
         f"A grid of pictures: for each of {', '.join(map(named, names))}, a row of mixed images, under one of "
         "masks if it has them.",
         picture_grid(strips),
@@ -77,6 +78,7 @@ def spectrum_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
                 np.maximum(power, SPECTRUM_FLOOR), norm=LogNorm(SPECTRUM_FLOOR, 1), cmap="viridis", extent=extent
             )
             axis.set_title(title)
+            axis.set_facecolor("#8a919b")  # of the zero frequency, which is left out
             axis.set_xlabel("kx (cycles per image)")
         axes[0].set_ylabel("ky (cycles per image)")
         bar = figure.colorbar(shown, ax=axes, shrink=0.8, label="mean power, of the largest bin")
@@ -85,7 +87,8 @@ def spectrum_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
         "spectra",
         "Mean power spectrum of FMix's low-frequency images",
         "Mean over 4,096 images, without the zero frequency. The printed definition is isotropic. The published code "
-        "takes two rows of its noise for the real and imaginary parts of a spectrum: all power sits in |kx| ≤ 1.",
+        "takes two rows of its noise for the real and imaginary parts of a spectrum: all power sits in |kx| ≤ 1. "
+        "Without more said, FMix here is the printed one; the published code's is fmix-official.",
         "Two heat maps: a round peak that falls off alike in all directions, and a vertical line of three columns.",
         figure,
     )

@@ -202,7 +202,7 @@ def _grid(record: StudyRecord, rows: pd.DataFrame) -> Plot:
         name_columns(figure, axes[0], ["image", *arrays])
     return Plot(
         "gradcam-grid",
-        "Heatmaps (like Fig. 4)",
+        "Heatmaps (like the paper’s Fig. 4)",
         f"{_how(rows).partition(',')[0]} at {layer}, over evenly spaced test images, seed {first}; each map divided "
         "by its maximum, bright where it is greatest.",
         "A grid of test images: the image at the left, then the same image under the heatmap of each augmentation.",

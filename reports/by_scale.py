@@ -196,7 +196,7 @@ def _panel(axis: Axes, scale: Scale, claim: Claim) -> None:
     axis.minorticks_off()
     axis.set_title(fill(claim.text, 56), color=INK, fontsize=8)
     axis.set_ylabel(_unit(scale, claim), fontsize=8)
-    axis.legend(fontsize=6.5, handlelength=1.6)
+    axis.legend(fontsize=6.5, handlelength=3.2)
     axis.grid(axis="y")
 
 

@@ -30,13 +30,14 @@ MARGIN = 1.0  # points of accuracy
 SIGNIFICANT = (1 - LEVEL) / 2  # of each one-sided test
 CAPTION = (
     "A claim is a set of differences. It agrees where each of them holds beyond chance, disagrees where the contrary "
-    "of any does; otherwise one cannot tell. The p beside each is the claim’s own: one-sided, over seeds and images, "
-    f"with Holm’s correction for the differences of the claim; beyond chance is below {SIGNIFICANT:g}. Differences and "
-    "intervals are those of the rest of the report. No better means by no more than "
-    f"{MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the contrary. "
-    "Power: about how often a study with this spread and number of seeds would agree if the differences were the "
-    "paper’s. Of a claim about every ε the ε at which the first lies furthest above is shown. These are verdicts on "
-    "this study’s networks and schedules, not on the paper’s."
+    "of any does (its p is said to be against it); otherwise one cannot tell. The p beside each is the claim’s own: "
+    "one-sided, over seeds and images, with Holm’s correction for the differences of the claim; beyond chance is "
+    f"below {SIGNIFICANT:g}. Differences and intervals are those of the rest of the report. No better means by no "
+    f"more than {MARGIN:g} point of accuracy, flat or alike by no more than that either way; shown to be more is the "
+    "contrary. Power, where one cannot tell: about how often a study with this spread and number of seeds would "
+    "agree if the differences were the paper’s. Of a claim about every ε the ε at which the first lies furthest "
+    "above is shown. These are verdicts on this study’s networks and schedules, not on the paper’s. The paper: "
+    f"{paper.CITATION}."
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -19,6 +19,7 @@ from .front import brought, listed
 BELOW = 3.0  # points of accuracy below the paper's baseline from which a network counts as under-trained
 NEAR = 5.0  # points of accuracy above chance
 ACCURACY = ("classifier", "accuracy")
+CLEAN = ("robustness", "clean_accuracy")  # of the images that are attacked: where nothing else says how good they are
 
 
 def heading(record: StudyRecord) -> str:
@@ -43,7 +44,7 @@ def facts(record: StudyRecord) -> list[tuple[str, str]]:
         "Classifier": _each(_classifier(part.settings.get("classifier")) for part in parts),
         "Seeds": ", ".join(map(str, record.compared[1])),
         "Test images": _images(record),
-        "Baseline's accuracy": _accuracy(record),
+        "Baseline's accuracy": _each(_accuracy(_accuracies(record, design)) for design in record.designs),
         "Hardware": _each(map(_machine, record.environments())),
         "Computing": duration(sum(record.seconds(task) for task in record.tasks if task.state == "done")),
     }
@@ -54,7 +55,8 @@ def scale(record: StudyRecord, judged: Judged) -> str:
     """At which scale a verdict was reached: training images, epochs, seeds, test images."""
     section = judged.claim.comparisons[0].section
     trained = section if section == "vae" else ACCURACY[0]
-    parts = [part.settings for part in record.parts or (record,)]
+    designs = record.designs.values() if judged.claim.at_every_size else [record.designs[record.study]]
+    parts = [part.settings for design in designs for part in design]
     sizes = _each(f"{size:,}" if (size := settings["train_size"]) else "all" for settings in parts)
     epochs = _each(str(settings[trained]["epochs"]) for settings in parts if settings.get(trained))
     seeds = _each(str(one.change.seeds) for one in judged.evidence)
@@ -70,11 +72,12 @@ def warning(record: StudyRecord) -> str:
 
 def _near_chance(record: StudyRecord) -> str:
     """A network counts as near chance within `NEAR` points of 1/classes, or where its Wilson interval reaches it."""
-    section, quantity = ACCURACY
-    rows = [row for row in record.rows() if (row.section, row.quantity) == (section, quantity)]
-    if not rows:
+    measured = record.rows()
+    known = [[row for row in measured if (row.section, row.quantity) == place] for place in (ACCURACY, CLEAN)]
+    rows = known[0] or known[1]
+    if not rows or record.classes is None:
         return ""
-    classes = record.run(rows[0].run).read_arrays("logits")["logits"].shape[1]
+    classes = record.classes
     near: dict[str, list[float]] = {}
     for row in rows:
         if row.value < 1 / classes + NEAR / 100 or (row.ci_low is not None and row.ci_low <= 1 / classes):
@@ -90,31 +93,30 @@ def _near_chance(record: StudyRecord) -> str:
 
 
 def _under_trained(record: StudyRecord) -> str:
-    values = _accuracies(record)
+    values = _accuracies(record, record.study)
     if not values or brought(record):
         return ""
     reached = 100 * fmean(values)
     printed = paper.VALUES["classifier"][BASELINE]["accuracy"]
     if record.settings["data"] == paper.DATA_SET and reached < printed.value - BELOW:
         return (
-            f"These networks are under-trained: the baseline reaches {reached:.1f}% where the paper's has "
-            f"{printed.value}%. Mixing helps late in training; no order of augmentations here speaks for or against "
-            "the paper's."
+            f"These networks are under-trained: the baseline reaches {reached:.2f}% where the paper's has "
+            f"{printed.value}%. No order of augmentations here speaks for or against the paper's, whose networks "
+            "were trained to the end."
         )
     return ""
 
 
-def _accuracies(record: StudyRecord) -> list[float]:
+def _accuracies(record: StudyRecord, design: str) -> list[float]:
     section, quantity = ACCURACY
     return [
         row.value
         for row in record.rows()
-        if (row.study, row.section, row.quantity, row.augmentation) == (record.study, section, quantity, BASELINE)
+        if (row.study, row.section, row.quantity, row.augmentation) == (design, section, quantity, BASELINE)
     ]
 
 
-def _accuracy(record: StudyRecord) -> str:
-    values = _accuracies(record)
+def _accuracy(values: Sequence[float]) -> str:
     return f"{over_seeds(100 * pd.Series(values))} %" if values else ""
 
 
@@ -149,7 +151,10 @@ def _classifier(settings: Mapping[str, Any] | None) -> str:
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
-    return f"{environment.get('hardware') or environment.get('device')}, torch {environment.get('torch')}"
+    device, threads = environment.get("device"), environment.get("threads")
+    where = f"CPU with {threads} thread{'s' * (threads != 1)}" if device == "cpu" and threads else device
+    said = dict.fromkeys(filter(None, (environment.get("hardware"), where)))
+    return f"{', '.join(map(str, said))}, torch {environment.get('torch')}"
 
 
 def _each(values: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ class Column:
                 size = f" (by {_size(cell.change, self.unit)})" if cell.change.direction else ""
                 words[cell.change.direction].append(f"{name}{size}")
         said = [f"{way} with {listed(words[sign])}" for sign, way in ((1, "higher"), (-1, "lower")) if words[sign]]
-        rest = ["nothing else can be told from the baseline"] if words[0] else []
+        rest = ["nothing else can be told from the baseline after correction"] if words[0] else []
         return f"{self.question}: {'; '.join([*said, *rest])}."
 
 
@@ -81,7 +81,11 @@ class Front:
         told = [column for column in compared if any(cell.change and cell.change.direction for cell in column.cells)]
         said = [column.sentence(self.names) for column in told]
         open_ = [column.question.lower() for column in compared if column not in told]
-        return [*said, f"No difference to the baseline can be told in {listed(open_)}."] if open_ else said
+        return (
+            [*said, f"After correction no difference to the baseline can be told in {listed(open_)}."]
+            if open_
+            else said
+        )
 
     @property
     def caption(self) -> str:
@@ -107,11 +111,13 @@ class Front:
         )
         if not judged:
             return how
+        studies = {arm.study for arm in self.arms}
+        joined = " Each study's own report has fewer, and so smaller p." if len(studies) > 1 else ""
         together = "This one is the family" if len(judged) == 1 else f"These {len(judged)} are one family"
         return (
             f"{how} {together}: p is corrected for their number (Holm), and ↑ or ↓ stands where p < .05. Wherever this "
             "report shows one of them it is the same difference, interval and p. All others (other layers, ε or "
-            "bounds) have an interval, each by itself, and no arrow."
+            f"bounds) have an interval, each by itself, and no arrow.{joined}"
         )
 
 

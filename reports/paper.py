@@ -6,6 +6,10 @@ import math
 
 from ..analysis.interface import Printed
 
+CITATION = (
+    "E. Harris, A. Marcu, M. Painter, M. Niranjan, A. Prügel-Bennett and J. Hare, FMix: Enhancing Mixed Sample Data "
+    "Augmentation, arXiv:2002.12047, 2020"
+)
 DATA_SET = "cifar10"  # of all sections reproduced so far
 TRAIN_IMAGES = 50_000
 _TABLE_1 = "Table 1"

@@ -183,7 +183,7 @@ def _claims(content: Content) -> dict[str, Any]:
         "title": "Claims",
         "caption": claims.CAPTION,
         "again": STUDY,
-        "header": ["Claim", "Where", "Here", "Evidence"],
+        "header": ["Claim", "In the paper", "Here", "Evidence"],
         "numeric": [False] * 4,
         "rows": rows,
     }

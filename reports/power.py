@@ -58,8 +58,8 @@ def chance_to_agree(claim: Claim, effects: Sequence[Effect]) -> float | None:
 
 
 def in_words(judged: Judged) -> str:
-    """For a verdict: how likely it was to agree. Empty where that is not known or there is no verdict."""
-    if judged.verdict == "not run":
+    """Where one cannot tell: how likely it was to agree. Empty where that is not known."""
+    if judged.verdict != "cannot tell":
         return ""
     chance = chance_to_agree(judged.claim, [one.change for one in judged.evidence])
     return "" if chance is None else f"power {chance:.0%}"

@@ -64,10 +64,19 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     """Accuracy against ε: the panels of Fig. 1, every attack as in Fig. 5; and the differences to the baseline."""
     rows = _rows(record)
     attacks = attacks_of(rows)
-    shown = [_curves(record, rows, attacks, "robustness-attacks", "Accuracy under every attack (like Fig. 5)")]
+    shown = [
+        _curves(record, rows, attacks, "robustness-attacks", "Accuracy under every attack (like the paper’s Fig. 5)")
+    ]
     if set(FIGURE_1) <= set(attacks):
         shown.insert(
-            0, _curves(record, rows, FIGURE_1, "robustness-worst", "Noise, DeepFool and the worst case (like Fig. 1)")
+            0,
+            _curves(
+                record,
+                rows,
+                FIGURE_1,
+                "robustness-worst",
+                "Noise, DeepFool and the worst case (like the paper’s Fig. 1)",
+            ),
         )
     return [*shown, *bands.plots(record, rows)]
 

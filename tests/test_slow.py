@@ -63,7 +63,8 @@ def test_two_processes_share_a_cifar10_study(tmp_path: Path) -> None:
     ]
     spoken = [worker.communicate()[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
-    trained = [line for text in spoken for line in text.splitlines() if "] train VAE" in line]
+    lines = [line for text in spoken for line in text.splitlines()]
+    trained = [line for line in lines if "] train VAE" in line and ": done in" in line]
     assert len(trained) == 3, "each task is done once"
 
     rows = pd.read_csv(tmp_path / "shared" / "rows.csv").set_index(["augmentation", "pair", "quantity"]).sort_index()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from textwrap import fill
-from typing import Any, Literal
+from typing import Literal
 from warnings import catch_warnings, filterwarnings
 
 from matplotlib.axes import Axes
@@ -91,14 +91,14 @@ def _set_panels(figure: Figure, canvas: FigureCanvasAgg, target: float) -> None:
     grids = {id(spec.get_gridspec()): spec.get_gridspec() for spec in specs if spec is not None}
     before = next(iter(grids.values()))
     height, words = SHRINK * figure.get_figheight(), [(_title(axis).get_text(), axis.get_xlabel()) for axis in panels]
-    height -= LINE * _lines(figure)
+    height -= _legends(figure, canvas)
     movable = len(grids) == 1 and None not in specs
     _set_legends(figure, target)
     for across in range(before.ncols, 0, -1) if movable else [before.ncols]:
         lines = -(-len(panels) // across) if movable else before.nrows
         if across < before.ncols:
             _regrid(figure, panels, lines, across)
-        figure.set_size_inches(target, height * lines / before.nrows + LINE * _lines(figure))
+        figure.set_size_inches(target, height * lines / before.nrows + _legends(figure, canvas))
         _break_words(panels, words, 0.8 * target / across)
         canvas.draw()
         _break_words(panels, words, None)
@@ -110,8 +110,9 @@ def _set_panels(figure: Figure, canvas: FigureCanvasAgg, target: float) -> None:
     canvas.draw()
 
 
-def _title(axis: Any) -> Text:
-    return axis._left_title if axis.get_title("left") else axis.title
+def _title(axis: Axes) -> Text:
+    said = axis.get_title("left") or axis.get_title()
+    return next(text for text in axis.get_children() if isinstance(text, Text) and text.get_text() == said)
 
 
 def _break_words(panels: list[Axes], words: list[tuple[str, str]], room: float | None) -> None:
@@ -134,10 +135,10 @@ def _set_legends(figure: Figure, target: float) -> None:
             text.set_fontsize(SHRINK * LARGEST)
 
 
-def _lines(figure: Figure) -> int:
-    """How many lines the legends above all panels have."""
-    legends: list[Any] = figure.legends
-    return sum(-(-len(legend.get_texts()) // legend._ncols) for legend in legends)
+def _legends(figure: Figure, canvas: FigureCanvasAgg) -> float:
+    """Inches that the legends above all panels take."""
+    heights = [legend.get_window_extent(canvas.get_renderer()).height for legend in figure.legends]
+    return sum(heights) / figure.dpi
 
 
 def _regrid(figure: Figure, panels: list[Axes], lines: int, across: int) -> None:

@@ -64,6 +64,7 @@ class StudyRecord:
     parts: tuple[StudyRecord, ...] = ()  # the studies it was combined from
     family: Family = Family()  # the differences that its report shows; none before there is one
     train_images: int | None = None  # in its training set; None where its record does not say
+    classes: int | None = None  # of its data; likewise
 
     @property
     def study(self) -> str:
@@ -113,11 +114,17 @@ class StudyRecord:
 
     @cached_property
     def told_apart(self) -> dict[str, str]:
-        """What tells each design from the others: nothing, for the first; of a sweep's points their values."""
+        """What tells each design from the others: its name, none for the first; of a sweep its values.
+
+        Studies of which only one setting differs are a sweep, however they were run.
+        """
         settings = {name: parts[0].settings for name, parts in self.designs.items()}
         sweep = settings[self.study].get("sweep", "")
-        designs = {name: settings_of(own) for name, own in settings.items() if sweep and own.get("sweep") == sweep}
+        designs = {name: settings_of(own) for name, own in settings.items()}
         names = differing_names(list(designs.values()))
+        if len(names) != 1:
+            designs = {name: own for name, own in designs.items() if sweep and settings[name].get("sweep") == sweep}
+            names = differing_names(list(designs.values()))
         points = {name: point_words(design, names) for name, design in designs.items()}
         return {name: "" if name == self.study else name for name in settings} | points
 
@@ -289,6 +296,7 @@ def write_record(
     runs: Path,
     tasks: Sequence[TaskRecord],
     train_images: int | None = None,
+    classes: int | None = None,
 ) -> None:
     """Write ``study.json``, with the way to the runs relative to it, so that both can be moved together.
 
@@ -303,6 +311,7 @@ def write_record(
         "runs": os.path.relpath(runs, folder),
         "tasks": [vars(task) for task in tasks],
         "train_images": train_images,
+        "classes": classes,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -349,3 +358,4 @@ class _Content:
     runs: str
     tasks: tuple[TaskRecord, ...]
     train_images: int | None = None
+    classes: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +19,9 @@ from ..store.record import RECORD, StudyRecord, TaskRecord, combine, differing, 
 from ..store.runs import Store
 from ..training.progress import Reporter
 from .executors.clusters import Crew, worker_count
+from ..training.ranks import Ranks, join, leaving
 from .executors.local import Outcome, execute, task_records
+from .follow import follow
 from .logs import make_log
 from .plan import cut, plan
 from .sections import installed_sections
@@ -48,12 +51,26 @@ class Prepared:
 
         A task that diverges fails alone: it stands in the record with its reason. Stop it whenever you like; the same
         study goes on where it stopped. ``command`` is kept in the record. Where the machine has several workers, those
-        of ``crew`` are taken, or some are started for this study alone.
+        of ``crew`` are taken, or some are started for this study alone. Of several processes that share trainings the
+        first does all else and writes everything; the others take part in its trainings.
 
         Raises:
             InputError: something in the store is damaged, or cannot be written, or there are no workers; the record is
-                there then.
+                there then. The processes plan other tasks, or one of them has failed.
         """
+        ranks = self.context.backend.ranks
+        with leaving(ranks):
+            if ranks is not None:
+                ranks.agree(hashlib.sha256(" ".join(task.name for task in self.tasks).encode()).hexdigest())
+            if ranks is not None and ranks.rank:
+                follow(self.tasks, self.context, ranks)
+            else:
+                self._work(command, crew)
+            if ranks is not None and not ranks.rank:
+                ranks.end()
+        return read_record(self.folder)
+
+    def _work(self, command: str, crew: Crew | None) -> None:
         outcome, kept = Outcome(), self._kept()
         settings = self.study.describe()
         if self.before is not None and kept:
@@ -72,19 +89,21 @@ class Prepared:
                 runs=self.store.root,
                 tasks=[*kept, *task_records(self.tasks, self.store, outcome)],
                 train_images=len(self.context.dataset.train),
+                classes=len(self.context.dataset.classes),
             )
 
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known
         try:
             with self.context.reporter as reporter:
-                reporter.say(f"{self.study.name}: {seeds_in_words(self.study.seeds)}, {len(self.tasks)} tasks")
+                planned = {task.network.seed for task in self.tasks}
+                seeds = sorted(seed for seed in planned if seed is not None) or self.study.seeds
+                reporter.say(f"{self.study.name}: {seeds_in_words(seeds)}, {len(self.tasks)} tasks")
                 self._execute(outcome, crew)
                 stored = len(outcome.done) - outcome.fresh
                 reporter.say(f"{outcome.fresh} tasks run, {stored} taken from {self.store.root}")
         finally:
             write_down()
             self._finish_log()
-        return read_record(self.folder)
 
     def _execute(self, outcome: Outcome, crew: Crew | None) -> None:
         if self.workers == 1 and self.machine.cluster is None:
@@ -132,20 +151,27 @@ def prepare(study: Study, machine: Machine | None = None, *, looking: bool = Fal
     if not isinstance(study, Study) or not isinstance(machine, Machine | None):
         wrong = study if not isinstance(study, Study) else machine
         raise InputError(f"expected a mixlens.Study and perhaps a mixlens.Machine, got {type(wrong).__name__}.")
+    ranks = None if looking else join()
+    with leaving(ranks):
+        return _prepared(study, machine, looking=looking, dataless=dataless, ranks=ranks)
+
+
+def _prepared(study: Study, machine: Machine | None, *, looking: bool, dataless: bool, ranks: Ranks | None) -> Prepared:
+    follows = ranks is not None and ranks.rank > 0  # it writes nothing and says nothing
     given = {name: plain(value) for name, value in vars(machine or Machine()).items()}
     machine, sections = from_user(Machine, given, "Machine"), installed_sections()
-    workers = worker_count(machine)
+    workers = worker_count(machine) if ranks is None else 1
     study = read_study(None, sections, study.describe())  # with every setting that was not given, and all of them tried
     out = Path(machine.out)
-    store = Store(out / "runs", looking=looking)
+    store = Store(out / "runs", looking=looking or follows)
     absent = not_there(study.data, machine.data_root) if looking and dataless else None
     dataset = cut(absent.stand_in, study) if absent else None
-    context = make_context(study, machine, Reporter(quiet=machine.quiet), dataset)
-    context = replace(context, log=make_log(machine.log, out / study.name))
+    context = make_context(study, machine, Reporter(quiet=machine.quiet or follows), dataset, ranks)
+    context = replace(context, log=None if follows else make_log(machine.log, out / study.name))
     tasks = plan(study, sections, context.dataset, context.backend, machine.data_root)
     folder = out / study.name
     before = _before(folder, study, {task.name for task in tasks})
-    at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" else 1)
+    at_once = machine.at_once or (AT_ONCE if context.backend.device.type == "cuda" and ranks is None else 1)
     megabytes = absent.megabytes if absent else 0.0
     return Prepared(study, tasks, store, context, folder, at_once, before, megabytes, machine, workers)
 
@@ -201,7 +227,8 @@ def prepare_each(studies: Sequence[Study], machine: Machine | None = None) -> It
     for study in studies:
         prepared = prepare(study, machine)
         folders.append(prepared.folder)
-        write_parts(report_folder(studies, machine), folders)
+        if not (prepared.context.backend.ranks and prepared.context.backend.ranks.rank):
+            write_parts(report_folder(studies, machine), folders)
         yield prepared
 
 

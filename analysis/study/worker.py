@@ -21,10 +21,11 @@ from ..errors import InputError, first_line
 from ..interface import Machine, Measurement, Row, Study, Task
 from ..store.lease import LeaseLostError
 from ..store.results import FACTS, write_rows
-from ..store.runs import ENVIRONMENT, FAILED, Run, Store
+from ..store.runs import CHECKPOINT, ENVIRONMENT, FAILED, Run, Store
 from ..training.backend import Backend, environment, make_backend
 from ..training.loop import DivergedError
 from ..training.progress import Reporter
+from ..training.ranks import PartedError, Ranks, own_device
 from ..training.turns import Turns, whole, within
 from .logs import Log
 from .plan import load_data
@@ -54,15 +55,33 @@ class NoMemoryError(FailedError):
     """The device's memory did not hold a task beside the others at work there; it may hold it alone."""
 
 
-def make_context(study: Study, machine: Machine, reporter: Reporter, dataset: Dataset | None = None) -> Context:
+def make_context(
+    study: Study, machine: Machine, reporter: Reporter, dataset: Dataset | None = None, ranks: Ranks | None = None
+) -> Context:
     """What this process does a study's tasks with: its data, loaded unless they are given, and the machine's device.
 
+    Args:
+        ranks: the processes that share its trainings.
+
     Raises:
-        InputError: data or a device that are not there.
+        InputError: data or a device that are not there; several processes where what one alone does is asked for.
     """
+    alone = {
+        "--compile": machine.compile,
+        "--at-once": (machine.at_once or 1) > 1,
+        "--workers": (machine.workers or 1) > 1,
+        "--cluster": machine.cluster,
+    }
+    if ranks is not None and any(alone.values()):
+        flag = next(flag for flag, given in alone.items() if given)
+        raise InputError(f"{flag} is for a process alone; {ranks.world} share each training here. Leave it out.")
     backend = make_backend(
-        machine.device, threads=machine.threads, compile=machine.compile, deterministic=machine.deterministic
+        machine.device if ranks is None else own_device(machine.device),
+        threads=machine.threads,
+        compile=machine.compile,
+        deterministic=machine.deterministic,
     )
+    backend = replace(backend, ranks=ranks)
     dataset = load_data(study, machine.data_root) if dataset is None else dataset
     return Context(study.name, dataset, backend, reporter, machine.data_root)
 
@@ -103,14 +122,20 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
             raise InputError(
                 f"{task.label}: data set {context.dataset.name!r} is not the one that this was planned for."
             )
-        backend = replace(context.backend, precision=context.backend.resolve(task.precision or "fp32")).apart()
+        precision = context.backend.resolve(task.precision or "fp32")
+        ranks = context.backend.ranks if task.divides else None
+        backend = replace(context.backend, precision=precision, ranks=ranks).apart()
         claimed.write_json(ENVIRONMENT, environment(backend, task.packages))
         began = time.perf_counter()
         here = replace(context, backend=backend, label=task.label)
         try:
-            measured = yield from within(worked(task, claimed, inputs, here), backend.session)
+            work = worked(task, claimed, inputs, here)
+            if ranks is not None:
+                ranks.begin(task.name, claimed / CHECKPOINT)
+                work = ranks.together(work)
+            measured = yield from within(work, backend.session)
             rows = [_stamped(measurement, task, context) for measurement in measured or ()]
-        except LeaseLostError:
+        except (LeaseLostError, PartedError):
             raise
         except (Exception, SystemExit) as error:  # it diverged, or whatever a user's network or augmentation raises
             if isinstance(error, OSError):

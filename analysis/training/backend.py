@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Generator, Tensor, nn
 
 from ..errors import InputError, first_line, unknown
+
+if TYPE_CHECKING:
+    from .ranks import Ranks
 
 Precision = Literal["fp32", "bf16"]
 Module = TypeVar("Module", bound=nn.Module)
@@ -31,6 +34,7 @@ class Backend:
     compile: bool = False
     deterministic: bool = False
     stream: torch.cuda.Stream | None = None  # on which a task's work is queued; None: the device's default
+    ranks: Ranks | None = None  # the processes that a training is divided among; None: it is not
 
     @property
     def channels_last(self) -> bool:
@@ -282,6 +286,7 @@ def environment(backend: Backend, packages: Sequence[str] = ()) -> dict[str, Any
         "precision": backend.precision,
         "compile": backend.compile,
         "deterministic": backend.deterministic,
+        **({"processes": backend.ranks.world} if backend.ranks else {}),
     }
 
 

@@ -18,6 +18,7 @@ from torch.optim import SGD, Adam, Optimizer
 from ..data.loader import Batches
 from ..errors import first_line
 from .backend import Backend
+from .ranks import Ranks
 
 WARM_STEPS = 3  # of each branch before it is captured: lazy initialisations and the choice of algorithms are behind it
 Step = Callable[[Tensor, Tensor, int], dict[str, Tensor]]
@@ -56,7 +57,7 @@ def make_engine(
         say: told in one line why steps are not captured where they might have been.
     """
     if backend.device.type == "cuda":
-        reason = _obstacle(optimizer, batches, period)
+        reason = _obstacle(optimizer, batches, period, backend.ranks)
         if not reason:
             assert isinstance(batches, Batches)
             assert period is not None
@@ -65,10 +66,12 @@ def make_engine(
     for group in optimizer.param_groups:
         if "capturable" in group:
             group["capturable"] = False
-    return Eager(optimizer, step, batches, rates)
+    return Eager(optimizer, step, batches, rates, backend.ranks)
 
 
-def _obstacle(optimizer: Optimizer, batches: Epochs, period: int | None) -> str:
+def _obstacle(optimizer: Optimizer, batches: Epochs, period: int | None, ranks: Ranks | None) -> str:
+    if ranks is not None:
+        return f"the training is divided among {ranks.world} processes"
     if not isinstance(batches, Batches):
         return f"its batches are {type(batches).__name__}, not resident on the device"
     if period is None:
@@ -81,8 +84,10 @@ def _obstacle(optimizer: Optimizer, batches: Epochs, period: int | None) -> str:
 class Eager:
     """Each operation when Python comes to it."""
 
-    def __init__(self, optimizer: Optimizer, step: Step, batches: Epochs, rates: Rates) -> None:
-        self.optimizer, self.step, self.batches, self.rates = optimizer, step, batches, rates
+    def __init__(
+        self, optimizer: Optimizer, step: Step, batches: Epochs, rates: Rates, ranks: Ranks | None = None
+    ) -> None:
+        self.optimizer, self.step, self.batches, self.rates, self.ranks = optimizer, step, batches, rates, ranks
 
     def epoch(self, epoch: int) -> Iterator[Mapping[str, Tensor]]:
         totals: dict[str, Tensor] = {}
@@ -90,7 +95,8 @@ class Eager:
         for number, (x, y) in enumerate(self.batches):
             for group, rate in zip(self.optimizer.param_groups, self.rates(epoch + number / count), strict=True):
                 group["lr"] = rate
-            for name, value in take_step(self.optimizer, self.step, x, y, epoch * count + number).items():
+            metrics = take_step(self.optimizer, self.step, x, y, epoch * count + number, self.ranks)
+            for name, value in metrics.items():
                 totals[name] = totals[name] + value if name in totals else value
             yield totals
 
@@ -179,13 +185,18 @@ class Captured:
             self.graphs[branch] = graph
 
 
-def take_step(optimizer: Optimizer, step: Step, x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
-    """One step of the optimiser along the loss of a batch; its metrics, detached."""
+def take_step(
+    optimizer: Optimizer, step: Step, x: Tensor, y: Tensor, number: int, ranks: Ranks | None = None
+) -> dict[str, Tensor]:
+    """One step of the optimiser along the loss of a batch; its metrics, detached. ``ranks``: who has parts of both."""
     metrics = step(x, y, number)
     optimizer.zero_grad(set_to_none=True)
     metrics["loss"].backward()
+    detached = {name: value.detach() for name, value in metrics.items()}
+    if ranks is not None:
+        detached = ranks.sum_up(optimizer, detached)
     optimizer.step()
-    return {name: value.detach() for name, value in metrics.items()}
+    return detached
 
 
 def training_forward(network: nn.Module, backend: Backend, batch_size: int | None) -> Callable[..., Any]:

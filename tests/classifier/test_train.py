@@ -18,6 +18,7 @@ from mixlens.analysis.store.runs import CHECKPOINT, MODEL, Run
 from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.loop import DivergedError
 from mixlens.analysis.training.progress import Reporter
+from mixlens.analysis.training.ranks import Ranks
 from mixlens.analysis.training.recipe import Recipe, accuracy, cross_entropy
 from mixlens.analysis.training.schedules import OneCycle, StepDecay
 from mixlens.analysis.training.turns import whole
@@ -238,6 +239,18 @@ def test_settings_that_do_not_fit_the_data_are_refused():
     ):
         check_batches(too_many, dataset())
     check_batches(replace(CONFIG, batch_size=64), dataset())
+
+
+@pytest.mark.parametrize(("size", "world", "smallest"), [(16, 17, 16), (30, 5, 4), (21, 16, None), (31, 2, None)])
+def test_a_batch_must_have_an_image_for_each_process(size, world, smallest):
+    """Of 64 images: batches of 16 alone; of 30, 30 and 4; of 21, 21 and 22; of 31, 31 and 2."""
+    config, ranks = replace(CONFIG, batch_size=size), Ranks.__new__(Ranks)
+    ranks.rank, ranks.world = 0, world
+    if smallest is None:
+        check_batches(config, dataset(), ranks)
+        return
+    with pytest.raises(InputError, match=f"a batch of {smallest} images cannot be divided among {world} processes"):
+        check_batches(config, dataset(), ranks)
 
 
 def test_a_training_checks_its_data_first(train):

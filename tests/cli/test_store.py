@@ -121,7 +121,14 @@ def heard():
         signal.signal(number, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_study_that_is_told_to_end_leaves_nothing_half_done(number, tmp_path):
     command = ["500" if word == "1" and before == "--vae.epochs" else word for before, word in pairwise(["", *SMALL])]
     command = [sys.executable, "-m", "mixlens", *command, "--out", str(tmp_path)]

@@ -17,7 +17,7 @@ PAGES = sorted(path for path in TUTORIALS.glob("*.md") if path.stem != "index")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")
 
-pytestmark = pytest.mark.usefixtures("page_alone")
+pytestmark = [pytest.mark.usefixtures("page_alone"), pytest.mark.slow]
 
 
 def words(text: str) -> list[str]:

@@ -82,7 +82,7 @@ def test_from_training_to_report(here, capsys):
         "Over how much of an image",
         "Sums of heatmaps",
         "Mean over 30 test images",
-        "Heatmaps (like Fig. 4)",
+        "Heatmaps (like the paper’s Fig. 4)",
     ):
         assert words in page
     assert "146 ± 5" not in page, "the paper's values are CIFAR-10's"

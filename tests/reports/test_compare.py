@@ -142,11 +142,11 @@ def test_an_augmentation_of_another_study_is_compared_with_that_studys_baseline(
     content = collect(combine([one, two], mixed=True))
     (column,) = content.front.columns
     changes = dict(zip(content.front.names, (cell.change for cell in column.cells), strict=True))
-    assert changes["Baseline"] is changes["Baseline [b]"] is None
-    assert changes["MixUp [b]"].value == pytest.approx(changes["MixUp"].value)
+    assert changes["Baseline [train_size=all]"] is changes["Baseline [train_size=500]"] is None
+    assert changes["MixUp [train_size=500]"].value == pytest.approx(changes["MixUp [train_size=all]"].value)
     table = next(table for section in content.sections for table in section.tables if table.name == "vae-differences")
     lines = {row[0]: row[1] for row in table.rows}
-    assert lines["MixUp [b]"] == lines["MixUp"]
+    assert lines["MixUp [train_size=500]"] == lines["MixUp [train_size=all]"]
 
 
 def test_no_folder_is_one_message(failing):

@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from mixlens.analysis.interface import Row
@@ -19,15 +17,12 @@ class Record(StudyRecord):
     accuracies = ()
     other = 0.99  # of MixUp
     interval = (None, None)
-    classes = 10
-
-    def run(self, name):
-        logits = np.zeros((1, self.classes))
-        return SimpleNamespace(read_arrays=lambda *names: {"logits": logits})
+    measured = ("classifier", "accuracy")
 
     @property
     def _rows(self):
-        base = Row("r", "s", "classifier", "cifar10", "test", "baseline", "net", 0, "accuracy", 0.0, "", 10_000)
+        section, quantity = self.measured
+        base = Row("r", "s", section, "cifar10", "test", "baseline", "net", 0, quantity, 0.0, "", 10_000)
         low, high = self.interval
         other = replace(base, augmentation="mixup", value=self.other, ci_low=low, ci_high=high)
         return [other, *(replace(base, seed=seed, value=value) for seed, value in enumerate(self.accuracies))]
@@ -39,7 +34,7 @@ class Record(StudyRecord):
 def study(*accuracies, **settings):
     classifier = {"model": "preact-resnet18(width=16)", "epochs": 10, "schedule": "one-cycle", "weights": []}
     known = {"data": "cifar10", "train_size": None, "augmentations": ["baseline", "mixup"], "seeds": [0, 1]}
-    record = Record(Path(), "s", "", known | {"classifier": classifier} | settings, "", Path(), ())
+    record = Record(Path(), "s", "", known | {"classifier": classifier} | settings, "", Path(), (), classes=10)
     object.__setattr__(record, "accuracies", accuracies)
     return record
 
@@ -79,7 +74,7 @@ def test_networks_far_below_the_papers_are_warned_of(accuracies, data, warned):
     text = warning(study(*accuracies, data=data))
     assert bool(text) == warned
     if warned:
-        assert f"{100 * sum(accuracies) / len(accuracies):.1f}% where the paper's has 94.63%" in text
+        assert f"{100 * sum(accuracies) / len(accuracies):.2f}% where the paper's has 94.63%" in text
 
 
 @pytest.mark.parametrize(
@@ -101,6 +96,12 @@ def test_a_network_whose_interval_holds_chance_is_near_it_however_few_its_images
     for right, warned in ((12, True), (16, False)):
         low, high = proportion(right, 20).interval[:2]
         assert bool(near(record, other=right / 20, classes=2, interval=(low, high))) == warned
+
+
+def test_networks_whose_accuracy_is_known_from_an_attacks_images_alone_are_warned_of_too():
+    clean = ("robustness", "clean_accuracy")
+    assert "Near chance, 10% of 10 classes: MixUp (11.0%)" in near(study(0.9), measured=clean, other=0.11)
+    assert near(study(0.9), measured=("vae", "rate"), other=0.11) == ""
 
 
 def test_both_warnings_stand_where_both_are_true():

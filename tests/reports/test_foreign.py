@@ -97,7 +97,7 @@ def test_other_images_are_shown_and_not_compared(record):
         run = record.run(f"measure-mixup-independent-{seed}")
         run.write_arrays({name: a if a.ndim > 1 else a[:999] for name, a in run.read_arrays().items()})
     page = write_report(record, record.folder / "report.html").read_text(encoding="utf-8")
-    assert "No difference to the baseline can be told in upper bound on information." in page
+    assert "After correction no difference to the baseline can be told in upper bound on information." in page
     differences = page.partition('id="summary-heading"')[2].partition("</table>")[0]
     assert differences.count("<small>") == 2, "the column's quantity, and FMix's difference"
 

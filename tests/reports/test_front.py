@@ -51,8 +51,8 @@ def test_a_sentence_a_question_says_what_rises_what_falls_and_what_one_cannot_te
     front = page(answers, "baseline", "mixup", "fmix")
     assert front.sentences == [
         "Bound: lower with MixUp (by 10 nats) and FMix (by 5 nats).",
-        "Robustness: higher with MixUp (by 1); nothing else can be told from the baseline.",
-        "No difference to the baseline can be told in evidence spread.",
+        "Robustness: higher with MixUp (by 1); nothing else can be told from the baseline after correction.",
+        "After correction no difference to the baseline can be told in evidence spread.",
     ]
 
 

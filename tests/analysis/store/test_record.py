@@ -78,7 +78,8 @@ def test_studies_of_one_design_are_one(study):
 @pytest.mark.parametrize("name", ["two", "mine [v2]", "a]", "[b", "baseline"])
 def test_an_arm_of_another_design_has_its_own_studys_baseline(study, name):
     """Names are for people: whatever a study is called, its networks are told apart and compared as they should be."""
-    both = combine([study("one"), study(name, ["baseline", "mixup", "fmix [x]"], train_size=9, value=5.0)], mixed=True)
+    other = study(name, ["baseline", "mixup", "fmix [x]"], train_size=9, subset_seed=9, value=5.0)
+    both = combine([study("one", subset_seed=0), other], mixed=True)
     assert networks(both) == {
         *(("one", augmentation, 0) for augmentation in ("baseline", "mixup")),
         *((name, augmentation, 0) for augmentation in ("baseline", "mixup", "fmix [x]")),
@@ -181,7 +182,10 @@ def test_an_augmentation_has_the_name_that_its_study_gave_it(study):
     two = study("two", subset_seed=1, aliases={"mixup": "soft(a=2)"})
     record = combine([one, two], mixed=True)
     assert [record.label(arm) for arm in record.arms] == [
-        *("Baseline", "soft", "Baseline [two]", "soft (a=2) [two]"),
+        *(
+            f"{name} [subset_seed={n}]"
+            for n, name in [(0, "Baseline"), (0, "soft"), (1, "Baseline"), (1, "soft (a=2)")]
+        ),
     ]
     assert record.alias(Arm("one", "cutmix")) == "cutmix"
     assert combine([one, study("three", seeds=(1,))]).label(Arm("one", "mixup")) == "soft", "names make no design"
@@ -193,6 +197,8 @@ def test_points_of_a_sweep_are_told_apart_by_their_values(study):
     assert record.name == "m"
     assert [record.label(arm) for arm in record.arms[::2]] == ["Baseline [train_size=10]", "Baseline [train_size=all]"]
     assert [points[0].label(arm) for arm in points[0].arms] == ["Baseline", "MixUp"], "one alone needs no more"
+    apart = combine([study("one", train_size=10), study("two", train_size=20)], mixed=True)
+    assert [apart.label(arm) for arm in apart.arms[::2]] == ["Baseline [train_size=10]", "Baseline [train_size=20]"]
     beside = combine([*points, study("other", subset_seed=3)], mixed=True)
     assert beside.label(Arm("other", "mixup")) == "MixUp [other]"
 

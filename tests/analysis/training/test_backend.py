@@ -31,7 +31,7 @@ def test_a_cpu_that_multiplies_bf16_itself_trains_in_it(unit, monkeypatch):
 
 def test_what_is_asked_for_is_taken():
     backend = make_backend("cpu", "bf16", compile=True, deterministic=True)
-    assert dataclasses.astuple(backend) == (torch.device("cpu"), "bf16", True, True, None)
+    assert dataclasses.astuple(backend) == (torch.device("cpu"), "bf16", True, True, None, None)
     assert backend.apart() is backend, "a CPU has no streams"
     assert make_backend("cpu", "fp32").precision == "fp32"
 

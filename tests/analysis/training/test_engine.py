@@ -123,17 +123,19 @@ def test_on_a_cpu_nothing_is_captured_and_nothing_said():
     assert not said
 
 
-@pytest.mark.parametrize("case", ["batches", "period", "optimizer"])
+@pytest.mark.parametrize("case", ["batches", "period", "optimizer", "ranks"])
 def test_what_stands_in_the_way_of_a_graph_is_named(case, monkeypatch):
     training, said = Training(), []
     device = torch.device("cuda")
-    training.backend = type("Elsewhere", (), {"device": device})()
+    ranks = type("Ranks", (), {"world": 2})() if case == "ranks" else None
+    training.backend = type("Elsewhere", (), {"device": device, "ranks": ranks})()
     if case == "optimizer":
         training.optimizer = torch.optim.RMSprop(training.network.parameters())
     batches = list(training.batches) if case == "batches" else None
     engine = training.made(period=None if case == "period" else 1, say=said.append, batches=batches)
     assert isinstance(engine, Eager)
     words = {"batches": "its batches are list", "period": "asks for the step's number", "optimizer": "RMSprop"}
+    words["ranks"] = "divided among 2 processes"
     assert len(said) == 1
     assert words[case] in said[0]
 

@@ -7,9 +7,9 @@ loop's time halved (floor): the efficiency is 1 / floor ratio. Once they compute
 they only wait, which shows the overhead on a machine that is busy as well.
 
 Plans: tasks that do nothing, by the plain loop, by 256 taking turns in it, and by 256 workers of dask.distributed
-within this process: milliseconds a task, those of them in which the disk is waited for (fsync, five times a run), and
-memory; they grow as the plan does and not faster. The disk is that of the temporary files: ``TMPDIR=/dev/shm`` measures
-without one.
+within this process: milliseconds a task, those of the processor, those in which the disk is waited for (fsync, five
+times a run), and memory; they grow as the plan does and not faster. The disk is that of the temporary files:
+``TMPDIR=/dev/shm`` measures without one.
 
 Store: what `--dry-run` looks up, and what a report of its study reads, in a store of many runs.
 """
@@ -93,7 +93,7 @@ def main() -> None:
 def efficiency(given: Any) -> list[dict[str, Any]]:
     """16 equal tasks by one process and by two."""
     records, context = [], make_context(STUDY, QUIET, Reporter(quiet=True))
-    wait = 0.1 if given.quick else 1.0
+    wait = 0.1 if given.quick else 0.5
     rounds = round(wait / _seconds(lambda: work(Settings(0, rounds=100), None, None, None)) * 100)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder, started(QUIET, 2) as two:
         for case, settings in (("compute", {"rounds": rounds}), ("wait", {"seconds": wait})):
@@ -114,29 +114,35 @@ def efficiency(given: Any) -> list[dict[str, Any]]:
 
 def plans(most: int, width: int) -> list[dict[str, Any]]:
     """Plans of two sizes of tasks that do nothing; each executor by itself, so that memory is its own."""
+    import dask
     from distributed import Client, LocalCluster
 
     records = []
     context = make_context(STUDY, QUIET, Reporter(quiet=True))
-    print(f"\n{'tasks that do nothing':24}{'tasks':>8}{'ms a task':>11}{'of fsync':>10}{'more MB':>9}")
+    print(f"\n{'tasks that do nothing':24}{'tasks':>8}{'ms a task':>11}{'of CPU':>8}{'of fsync':>10}{'more MB':>9}")
 
     def measured(case: str, execute: Callable[[list[Task], Store], Outcome], what: str) -> None:
         for count in (most // 4, most):
             with tempfile.TemporaryDirectory() as folder, _synced() as syncs:
                 tasks = [task("none", Settings(number), what) for number in range(count)]
-                before = _megabytes()
+                before, cpu = _megabytes(), time.process_time()
                 seconds = _seconds(lambda tasks=tasks, folder=folder: execute(tasks, Store(Path(folder))))
-                grown = _megabytes() - before
-            each, synced = seconds / count, sum(syncs) / count
-            records.append(
-                {"case": case, "tasks": count, "seconds": seconds, "per_task": each, "fsync": synced, "MB": grown}
-            )
-            print(f"{case:24}{count:8,}{1e3 * each:11.2f}{1e3 * synced:10.2f}{grown:9.1f}", flush=True)
+                grown, cpu = _megabytes() - before, time.process_time() - cpu
+            row = {"per_task": seconds / count, "cpu": cpu / count, "fsync": sum(syncs) / count}
+            records.append({"case": case, "tasks": count, **row, "MB": grown})
+            each, computing, synced = (1e3 * part for part in row.values())
+            print(f"{case:24}{count:8,}{each:11.2f}{computing:8.2f}{synced:10.2f}{grown:9.1f}", flush=True)
 
     measured("plain loop", lambda tasks, store: local.execute(tasks, store, context), "work")
     measured(f"{width} in turns", lambda tasks, store: local.execute(tasks, store, context, at_once=width), "turns")
     here = {"processes": False, "dashboard_address": ":0", "silence_logs": 50, "memory_limit": 0}
-    with LocalCluster(n_workers=width, threads_per_worker=1, **here) as cluster, Client(cluster) as client:
+    # What each worker watches in its own process, 256 would watch in one.
+    alone = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.interval": "1h"}
+    with (
+        dask.config.set(alone),
+        LocalCluster(n_workers=width, threads_per_worker=1, **here) as cluster,
+        Client(cluster) as client,
+    ):
         client.wait_for_workers(width)
         measured(f"dask, {width} workers", lambda tasks, store: by_dask(tasks, store, Workers(client, QUIET)), "work")
     return records

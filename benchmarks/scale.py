@@ -85,7 +85,7 @@ def main() -> None:
     for row in records:
         print(f"{row['case']}: efficiency {row['efficiency']:.2f}")
     facts = {key: records[0][key] for key in ("hardware", "versions")}
-    more = plans(given.tasks or (400 if given.quick else 10_000), 32 if given.quick else 256)
+    more = plans(given.tasks or (200 if given.quick else 10_000), 32 if given.quick else 256)
     more.append(stored(given.runs or (1_000 if given.quick else 100_000)))
     write(given.json, [*records, *(row | facts for row in more)])
 

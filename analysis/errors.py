@@ -1,5 +1,6 @@
 """The one error a user's mistake raises, and the helper that suggests the nearest name. Imports nothing of ours."""
 
+import errno
 import linecache
 import sys
 from collections.abc import Iterable
@@ -9,12 +10,23 @@ from traceback import walk_tb
 
 _LIBRARIES = {__name__.partition(".")[0], "torch", "torchvision", "timm", "numpy", *sys.stdlib_module_names}
 
+_MACHINE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "EBADF", "ENOMEM", "EMFILE", "ENFILE", "ESTALE")
+    if hasattr(errno, name)  # not all on Windows
+}
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used: says what was given, what was expected, what to do.
 
     The command line prints it as one message and exits with status 2.
     """
+
+
+def of_the_machine(error: OSError) -> bool:
+    """Whether it is no matter of what was asked for: a disk or a quota that is full, a stream that cannot be written."""
+    return error.errno in _MACHINE
 
 
 def first_line(error: BaseException) -> str:

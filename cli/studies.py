@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from inspect import Parameter as Argument
 from inspect import Signature
 from pathlib import Path
@@ -168,7 +169,9 @@ def _run(
             continue
         if not records:
             _warn(prepared)
-        records.append(record := prepared.run(command))
+        with redirect_stdout(sys.stderr):  # what a user's own code prints is no part of the answer
+            record = prepared.run(command)
+        records.append(record)
         logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
         for task in record.tasks:
             if task.state != "done":

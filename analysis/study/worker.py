@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import time
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import torch
 
 from ..data.dataset import Dataset
-from ..errors import InputError, first_line
+from ..errors import InputError, first_line, of_the_machine
 from ..interface import Machine, Measurement, Row, Study, Task
 from ..store.lease import LeaseLostError
 from ..store.results import FACTS, write_rows
@@ -166,7 +165,7 @@ def worked(task: Task, run: Run, inputs: Sequence[Run], context: Context) -> Tur
 
 def _of_the_machine(error: OSError, store: Store) -> bool:
     """Whether the next task would meet it too: a full disk, or a store that may not be written any more."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, None):
+    if error.errno is None or of_the_machine(error):
         return True
     return error.filename is not None and store.root in Path(os.fsdecode(error.filename)).absolute().parents
 

@@ -24,7 +24,7 @@ from typing import Any, TextIO, cast
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
-from ..analysis.errors import InputError, of_the_machine
+from ..analysis.errors import InputError, first_line, of_memory, of_the_machine
 from ..analysis.schema import at_home
 from ..analysis.study.sections import installed_sections
 from .store import clean, status, verify
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Of several processes that torchrun started on this machine, the first alone speaks.
     """
     _open_streams()
+    os.environ["MPLBACKEND"] = "agg"  # what a screen would draw with, which nothing here is drawn on, may not be there
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # an ascii or cp1252 console has no λ
             stream.reconfigure(errors="replace")
@@ -100,17 +101,32 @@ def _main(arguments: Sequence[str] | None) -> int:
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # rich's way of saying so
             return _unread()
+        if end.__cause__ is None:  # of several processes, one that ends for a reason has said it
+            return _ours(end, errors)
         raise
     except BaseException as error:
         if isinstance(error, OSError) and of_the_machine(error):
             return _unwritten(error, errors)
-        traceback.print_exc()
-        errors.print(
-            "mixlens: this is an error of mixlens itself; what is done stays. Please report it with the lines above.",
-            markup=False,
-        )
-        return 70
+        if of_memory(error):
+            errors.print(
+                f"mixlens: there is too little memory ({type(error).__name__}: {first_line(error)}). What is done stays. "
+                "Lower --train-size, batch sizes, --at-once or --threads, or end what else takes memory, and run the "
+                "same command again.",
+                markup=False,
+                soft_wrap=True,
+            )
+            return 2
+        return _ours(error, errors)
     return result if isinstance(result, int) else 0
+
+
+def _ours(error: BaseException, errors: Console) -> int:
+    traceback.print_exception(error)
+    errors.print(
+        "mixlens: this is an error of mixlens itself; what is done stays. Please report it with the lines above.",
+        markup=False,
+    )
+    return 70
 
 
 def _open_streams() -> None:

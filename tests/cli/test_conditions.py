@@ -53,6 +53,18 @@ def test_a_study_that_nobody_reads_is_finished(tmp_path, monkeypatch):
     assert (tmp_path / "mine" / "report.html").exists()
 
 
+def test_neither_environment_nor_a_matplotlibrc_changes_a_report(study, tmp_path):
+    """No HOME, caches that cannot be, no TMPDIR, no backend, an ASCII locale, folders with spaces and letters."""
+    folder = tmp_path / "zwei Wörter"
+    folder.mkdir()
+    (folder / "matplotlibrc").write_text("font.size: 40\naxes.grid: True\n", encoding="utf-8")
+    nowhere = "XDG_CACHE_HOME=/dev/null/x XDG_CONFIG_HOME=/dev/null/x TMPDIR=/dev/null/x MPLBACKEND=nonsense LC_ALL=C"
+    command = f"unset HOME; {nowhere} mixlens report '{study / 'mine'}' --out 'Übung 1'"
+    assert shell(command, cwd=folder).returncode == 0
+    page = (folder / "Übung 1" / "report.html").read_text(encoding="utf-8")
+    assert page == (study / "mine" / "report.html").read_text(encoding="utf-8")
+
+
 def test_help_that_nobody_reads_has_the_status_of_a_closed_pipe():
     assert shell("mixlens run --help | true").returncode == 141
 

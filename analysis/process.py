@@ -1,4 +1,4 @@
-"""What belongs to the whole process and a user's code may change: it is put back, or that is an error. Imports no torch."""
+"""What is the whole process's and a user's code may change: it is put back, or that is an error. Imports no torch."""
 
 from __future__ import annotations
 

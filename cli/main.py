@@ -1,7 +1,8 @@
 """The ``mixlens`` command: reads arguments, sets the exit status, and turns a user's mistake into one message.
 
-Exit status 0: done; 1: some tasks failed; 2: what was given cannot be used; 70: an error of mixlens itself; 130:
-interrupted, 143 and 129: told to end (SIGTERM, SIGHUP), which ends alike; 141: nobody reads on.
+Exit status 0: done; 1: some tasks failed, or a section of another package cannot be shown; 2: what was given cannot be
+used, or the machine gives no room; 70: an error of mixlens itself; 130: interrupted, 143 and 129: told to end (SIGTERM,
+SIGHUP), which ends alike; 141: nobody reads on.
 
 Nothing ends of what cannot be said on standard error, and a stream that is closed is as good as /dev/null.
 """
@@ -109,8 +110,8 @@ def _main(arguments: Sequence[str] | None) -> int:
             return _unwritten(error, errors)
         if of_memory(error):
             errors.print(
-                f"mixlens: there is too little memory ({type(error).__name__}: {first_line(error)}). What is done stays. "
-                "Lower --train-size, batch sizes, --at-once or --threads, or end what else takes memory, and run the "
+                f"mixlens: there is too little memory ({type(error).__name__}: {first_line(error)}). Done tasks stay; "
+                "lower --train-size, batch sizes, --at-once or --threads, or end what else has memory, and run the "
                 "same command again.",
                 markup=False,
                 soft_wrap=True,

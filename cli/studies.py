@@ -178,11 +178,11 @@ def _run(
                 print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     if not records:
         return 0
-    whole = combine(records, mixed=True) if records[1:] else records[0]
+    unshown, whole = 0, combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
         folder = report_folder(studies, place)
-        write_reports(whole, folder, answer=not place.quiet, more=_places(place, records, logs))
-    return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
+        unshown = write_reports(whole, folder, answer=not place.quiet, more=_places(place, records, logs))
+    return 1 if unshown or any(task.state == "failed" for record in records for task in record.tasks) else 0
 
 
 def _warn(prepared: Prepared) -> None:

@@ -295,6 +295,9 @@ def screen() -> Console:
 def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False, more: Mapping[str, str] = {}) -> int:
     """Write the report as a page and a PDF, and print where they are; a PDF that cannot be made leaves the page.
 
+    Returns:
+        The exit status: 1 where a section of another package cannot be shown; the rest is whole.
+
     Args:
         answer: print its first page's table and sentences too, once it is written.
         more: what else is to be found where, by its name.
@@ -314,7 +317,9 @@ def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False, mo
     if answer and content.front.columns:
         screen().print(front_table(content.front))
     print_places({**places, **more})
-    return 0
+    for message in content.broken:
+        print(f"mixlens: {message}", file=sys.stderr)
+    return 1 if content.broken else 0
 
 
 def print_places(places: Mapping[str, str]) -> None:

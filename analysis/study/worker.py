@@ -30,7 +30,7 @@ from .logs import Log
 from .plan import load_data
 
 LESS = (  # what to do
-    "Lower its section's --….batch-size, --at-once or --threads, take a narrower --model, or end what else takes memory."
+    "Lower its section's --….batch-size, --at-once or --threads, take a narrower --model, or end what else has memory."
 )
 Measured = Sequence[Measurement] | None
 Work = Callable[[Any, Run, Sequence[Run], "Context"], Measured | Turns[Measured]]

@@ -38,9 +38,13 @@ def test_what_users_code_changes_is_put_back_and_named(here, name):
 
 def test_an_error_within_is_told_and_all_is_put_back():
     before = now()
-    with pytest.raises(ValueError, match="its own"), unchanged("mine"):
+
+    def fails():
         torch.set_default_dtype(torch.float64)
         raise ValueError("its own")
+
+    with pytest.raises(ValueError, match="its own"), unchanged("mine"):
+        fails()
     assert now() == before
 
 

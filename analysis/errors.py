@@ -1,5 +1,6 @@
 """The one error a user's mistake raises, and the helper that suggests the nearest name. Imports nothing of ours."""
 
+import errno
 import linecache
 import sys
 from collections.abc import Iterable
@@ -9,12 +10,41 @@ from traceback import walk_tb
 
 _LIBRARIES = {__name__.partition(".")[0], "torch", "torchvision", "timm", "numpy", *sys.stdlib_module_names}
 
+_MACHINE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "EBADF", "ENOMEM", "EMFILE", "ENFILE", "ESTALE")
+    if hasattr(errno, name)  # not all on Windows
+}
+
+_NO_MEMORY = (
+    "DefaultCPUAllocator",
+    "out of memory",
+    "ALLOC_FAILED",  # of cuDNN and cuBLAS
+    "Cannot allocate memory",
+    "failed to map segment",  # of a library that is loaded
+)
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used: says what was given, what was expected, what to do.
 
     The command line prints it as one message and exits with status 2.
     """
+
+
+def of_the_machine(error: OSError) -> bool:
+    """Whether it is no matter of what was asked for: a full disk or quota, a stream that cannot be written."""
+    return error.errno in _MACHINE
+
+
+def of_memory(error: BaseException | None) -> bool:
+    """Whether it is that memory was too little, or came of that: Python's, or PyTorch's on any device."""
+    while error is not None:
+        told = any(word in str(error) for word in _NO_MEMORY)
+        if told or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        error = error.__cause__
+    return False
 
 
 def first_line(error: BaseException) -> str:

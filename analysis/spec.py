@@ -24,6 +24,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .errors import InputError, first_line, unknown
+from .process import kept
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,11 @@ def load_object(use: str, kind: str) -> Any:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        module = import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever the user's module raises while it is imported
+        with kept():
+            module = import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's module raises while it is imported
         raise InputError(
             f"{kind} {use!r}: importing {module_name!r} failed with {type(error).__name__}: {error}. It is looked for "
             f"among the installed packages and in {folder}."
@@ -242,10 +246,13 @@ def call(factory: Any, arguments: Mapping[str, Any], where: str, **offered: Any)
         except TypeError as error:
             raise InputError(f"{where}: {error}.") from error
     try:
-        return factory(**arguments)
+        with kept():
+            return factory(**arguments)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    except (Exception, SystemExit) as error:  # whatever the factory raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the factory raises
         raise InputError(f"{where}: its factory failed with {type(error).__name__}: {error}.") from error
 
 

@@ -89,7 +89,7 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
     try:
         with torch.no_grad():
             logits, again = model(x), model(x)
-    except Exception as error:  # whatever the network raises
+    except (Exception, SystemExit) as error:  # whatever the network raises
         raise InputError(
             f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)}{own_line(error)} If it "
             "takes another size, state its side with --classifier.size."
@@ -123,7 +123,7 @@ def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
     """Refuse a model that treats an image (1, C, H, W) otherwise than in its batch, where it had these logits."""
     try:
         alone = _with_graph(model, image)
-    except Exception as error:  # whatever the network raises
+    except (Exception, SystemExit) as error:  # whatever the network raises
         raise InputError(
             f"the model failed on a single image, as the last of a batch may be: {first_line(error)}{own_line(error)} "
             "Name the dimensions that are dropped: flatten(1) or squeeze((2, 3)), not squeeze()."
@@ -163,7 +163,7 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
         try:
             with torch.no_grad():
                 network.eval()(blank)
-        except Exception as error:  # whatever the network raises
+        except (Exception, SystemExit) as error:  # whatever the network raises
             raise InputError(
                 f"model {settings.model!r} has Lazy modules, and failed on images of shape {tuple(blank.shape[1:])}, "
                 f"from which they would get their shapes: {first_line(error)}{own_line(error)}"

@@ -182,7 +182,7 @@ def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> N
         loss = take_step(recipe.optimizer, step, x, y, 0)["loss"]
     except InputError:
         raise
-    except Exception as error:  # whatever the user's network, loss or optimiser raises
+    except (Exception, SystemExit) as error:  # whatever the user's network, loss or optimiser raises
         kind = type(outputs[-1]).__name__ if outputs else "Tensor"
         if recipe.loss is cross_entropy and kind != "Tensor":
             raise InputError(

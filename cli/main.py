@@ -1,7 +1,10 @@
 """The ``mixlens`` command: reads arguments, sets the exit status, and turns a user's mistake into one message.
 
-Exit status 0: done; 1: some tasks failed; 2: what was given cannot be used; 70: an error of mixlens itself; 130:
-interrupted, 143 and 129: told to end (SIGTERM, SIGHUP), which ends alike; 141: nobody reads on.
+Exit status 0: done; 1: some tasks failed, or a section of another package cannot be shown; 2: what was given cannot be
+used, or the machine gives no room; 70: an error of mixlens itself; 130: interrupted, 143 and 129: told to end (SIGTERM,
+SIGHUP), which ends alike; 141: nobody reads on.
+
+Nothing ends of what cannot be said on standard error, and a stream that is closed is as good as /dev/null.
 """
 
 from __future__ import annotations
@@ -12,17 +15,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from errno import ENOSPC
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
+from typing import Any, TextIO, cast
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
-from ..analysis.errors import InputError
+from ..analysis.errors import InputError, first_line, of_memory, of_the_machine
 from ..analysis.schema import at_home
 from ..analysis.study.sections import installed_sections
 from .store import clean, status, verify
@@ -61,16 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Of several processes that torchrun started on this machine, the first alone speaks.
     """
+    _open_streams()
+    os.environ["MPLBACKEND"] = "agg"  # what a screen would draw with, which nothing here is drawn on, may not be there
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # an ascii or cp1252 console has no λ
+            stream.reconfigure(errors="replace")
     if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("LOCAL_RANK", "0") == "0":
-        return _main(arguments)
+        with redirect_stderr(cast(TextIO, _Spoken(sys.stderr))):
+            return _main(arguments)
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         return _main(arguments)
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # an ascii or cp1252 console has no λ
-            stream.reconfigure(errors="replace")
     errors = Console(stderr=True, highlight=False, emoji=False)
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -93,16 +99,67 @@ def _main(arguments: Sequence[str] | None) -> int:
         return 128 + (interrupt.number if isinstance(interrupt, _Ended) else signal.SIGINT)
     except BrokenPipeError:
         return _unread()
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno == ENOSPC:
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich's way of saying so
+            return _unread()
+        if end.__cause__ is None:  # of several processes, one that ends for a reason has said it
+            return _ours(end, errors)
+        raise
+    except BaseException as error:
+        if isinstance(error, OSError) and of_the_machine(error):
             return _unwritten(error, errors)
-        traceback.print_exc()
-        errors.print(
-            "mixlens: this is an error of mixlens itself; what is done stays. Please report it with the lines above.",
-            markup=False,
-        )
-        return 70
+        if of_memory(error):
+            errors.print(
+                f"mixlens: there is too little memory ({type(error).__name__}: {first_line(error)}). Done tasks stay; "
+                "lower --train-size, batch sizes, --at-once or --threads, or end what else has memory, and run the "
+                "same command again.",
+                markup=False,
+                soft_wrap=True,
+            )
+            return 2
+        return _ours(error, errors)
     return result if isinstance(result, int) else 0
+
+
+def _ours(error: BaseException, errors: Console) -> int:
+    traceback.print_exception(error)
+    errors.print(
+        "mixlens: this is an error of mixlens itself; what is done stays. Please report it with the lines above.",
+        markup=False,
+    )
+    return 70
+
+
+def _open_streams() -> None:
+    """Stand-ins for standard streams that are closed: a file opened later would get the number of one, and with it
+    whatever a library prints there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the end
+
+
+class _Spoken:
+    """Standard error, on a full disk or with nobody reading it as well: what cannot be said is left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Ended(KeyboardInterrupt):
@@ -146,5 +203,6 @@ def _unread() -> int:
 
 def _unwritten(error: OSError, errors: Console) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    errors.print(f"mixlens: the output cannot be written: {error.strerror}.", markup=False)
+    place = f" ({error.filename})" if error.filename else ""
+    errors.print(f"mixlens: the output cannot be written: {error.strerror or error}{place}.", markup=False)
     return 2

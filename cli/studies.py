@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from inspect import Parameter as Argument
 from inspect import Signature
 from pathlib import Path
@@ -170,18 +171,20 @@ def _run(
                 continue
             if not records:
                 _warn(prepared)
-            records.append(record := prepared.run(command, crew))
+            with redirect_stdout(sys.stderr):  # what a user's own code prints is no part of the answer
+                record = prepared.run(command, crew)
+            records.append(record)
             logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
             for task in record.tasks:
                 if task.state != "done":
                     print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     if not records:
         return 0
-    whole = combine(records, mixed=True) if records[1:] else records[0]
+    unshown, whole = 0, combine(records, mixed=True) if records[1:] else records[0]
     if has_content(whole):
         folder = report_folder(studies, place)
-        write_reports(whole, folder, answer=not place.quiet, more=_places(place, records, logs))
-    return 1 if any(task.state == "failed" for record in records for task in record.tasks) else 0
+        unshown = write_reports(whole, folder, answer=not place.quiet, more=_places(place, records, logs))
+    return 1 if unshown or any(task.state == "failed" for record in records for task in record.tasks) else 0
 
 
 def _warn(prepared: Prepared) -> None:

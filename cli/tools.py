@@ -295,8 +295,11 @@ def screen() -> Console:
 def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False, more: Mapping[str, str] = {}) -> int:
     """Write the report as a page and a PDF, and print where they are; a PDF that cannot be made leaves the page.
 
+    Returns:
+        The exit status: 1 where a section of another package cannot be shown; the rest is whole.
+
     Args:
-        answer: print its first page's table and sentences before.
+        answer: print its first page's table and sentences too, once it is written.
         more: what else is to be found where, by its name.
     """
     from ..reports.content import collect
@@ -305,16 +308,18 @@ def write_reports(record: StudyRecord, folder: Path, *, answer: bool = False, mo
     from .tables import front_table
 
     content, page = collect(record), folder / "report.html"
-    if answer and content.front.columns:
-        screen().print(front_table(content.front))
     places = {"report": str(page), "PDF": str(page.with_suffix(".pdf")), "rows": str(page.with_name("rows.csv"))}
     try:
         write_content(content, page, pdf=True)
     except NoPDFError as error:
         print(f"mixlens: {error}", file=sys.stderr)
         del places["PDF"]
+    if answer and content.front.columns:
+        screen().print(front_table(content.front))
     print_places({**places, **more})
-    return 0
+    for message in content.broken:
+        print(f"mixlens: {message}", file=sys.stderr)
+    return 1 if content.broken else 0
 
 
 def print_places(places: Mapping[str, str]) -> None:

@@ -184,7 +184,7 @@ def library_method(spec: Spec, own: Mapping[str, object]) -> LibraryMethod:
     )
     try:
         method.cam(ANY_LAYER, ANY_LAYER)
-    except Exception as error:  # whatever its constructor raises
+    except (Exception, SystemExit) as error:  # whatever its constructor raises
         raise InputError(f"{where}: {type(error).__name__}: {first_line(error)}") from error
     return method
 

@@ -51,7 +51,7 @@ class Method:
         try:
             with torch.no_grad():
                 returned, alone = self.map(activations, gradients), self.map(activations[:1], gradients[:1])
-        except Exception as error:  # whatever the user's code raises
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
             raise InputError(f"{KIND} {self.name!r} failed with {type(error).__name__}: {first_line(error)}") from error
         expected = (len(activations), *activations.shape[2:])
         if not isinstance(returned, Tensor) or returned.shape != expected or bool((returned < 0).any()):

@@ -8,23 +8,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..analysis.errors import InputError
-from ..analysis.interface import Row
+from ..analysis.interface import PaperValues, Row
 from ..analysis.presentation.numbers import duration
 from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.presentation.svg import plain_svg
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.family import family_of
 from ..analysis.store.record import StudyRecord
+from ..analysis.study.sections import package_of
 from . import by_scale, paper
 from .appendix import appendix
 from .axes import axis_plots
 from .claims import Answers, Judged, judge
 from .commands import commands_of
 from .facts import facts, heading, warning
-from .foreign import drawn_from
+from .foreign import SectionError, drawn_from
 from .forest import forest_plot
 from .front import Front, brought, front_page
-from .sections import figures_of, measured, not_installed
+from .sections import Figures, figures_of, measured, not_installed
 
 NAMED = 4  # tasks that failed for one reason, in full
 
@@ -55,6 +56,7 @@ class Content:
     claims: Sequence[Judged]  # of the paper's data set alone, where networks were trained with seeds enough
     appendix: Sequence[Table]
     missing: Sequence[str]  # sections whose package is not installed
+    broken: Sequence[str] = ()  # why sections of other packages are not shown
 
     @cached_property
     def drawn(self) -> dict[str, str]:
@@ -122,15 +124,20 @@ def collect(record: StudyRecord) -> Content:
             f"study {record.name!r} in {record.folder} has no finished measurement to report yet. Run it; the same "
             "command goes on where it stopped."
         )
-    sections, answers, given = [], measured(record), brought(record)
+    broken: dict[str, str] = {}
+    sections, answers, given = [], measured(record, broken), brought(record)
     record = replace(record, family=family_of(answers, as_given=given))
     papers_data = record.settings["data"] == paper.DATA_SET  # the paper's values belong to no other
     for name, figures in figures_of(record).items():
         printed = paper.VALUES.get(name, {}) if papers_data else {}
-        with drawn_from(record, name):
-            tables, plots = figures.tables(record, printed), figures.plots(record, printed)
-            plots = [*plots, *axis_plots(record, name, answers[name], printed)]
-        sections.append(SectionContent(name, figures.ABOUT, commands_of(record, name), tables, plots))
+        try:
+            section = _section(record, name, figures, printed, answers[name])
+        except SectionError as error:
+            broken.setdefault(name, str(error))
+        if name in broken:
+            about = About(f"The section {name}", (f"{broken[name][:1].upper()}{broken[name][1:]}",))
+            section = SectionContent(name, about, commands_of(record, name), (), ())
+        sections.append(section)
     scales = by_scale.scales_of(record) if papers_data else []
     if verdicts := by_scale.scale_tables(scales):
         commands = record.command.splitlines()
@@ -149,7 +156,24 @@ def collect(record: StudyRecord) -> Content:
         claims=_claims(record, answers, scales) if papers_data and not given else [],
         appendix=appendix(record),
         missing=not_installed(record),
+        broken=tuple(broken.values()),
     )
+
+
+def _section(
+    record: StudyRecord, name: str, figures: Figures, printed: PaperValues, answers: Sequence[Measured]
+) -> SectionContent:
+    """Raises SectionError for one of another package that fails, or is no content."""
+    with drawn_from(record, name):
+        about, tables, plots = figures.ABOUT, figures.tables(record, printed), figures.plots(record, printed)
+        if package_of(name):
+            for kind, parts in ((About, [about]), (Table, tables), (Plot, plots)):
+                if wrong := [part for part in parts if not isinstance(part, kind)]:
+                    raise TypeError(f"expected {kind.__name__}, got {wrong[0]!r:.100}")
+            for plot in plots:
+                plain_svg(plot)  # what fails while it is drawn fails here
+        plots = [*plots, *axis_plots(record, name, answers, printed)]
+        return SectionContent(name, about, commands_of(record, name), tables, plots)
 
 
 def _claims(

@@ -7,9 +7,14 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..analysis.errors import InputError, first_line
+from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
+from ..analysis.study.sections import package_of
+
+
+class SectionError(InputError):
+    """The figures of another package's section failed: the rest of a report does without them."""
 
 
 @contextmanager
@@ -18,12 +23,28 @@ def drawn_from(record: StudyRecord, section: str) -> Iterator[None]:
 
     Raises:
         InputError: names the section, its runs and the error, which is its cause.
+        SectionError: so does this, of whatever fails in a section of another package.
     """
     try:
         yield
-    except InputError:
+    except KeyboardInterrupt:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except BaseException as error:
+        if package := package_of(section):
+            what = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
+            raise SectionError(
+                f"section {section!r} of the package {package} cannot be shown: {what}{own_line(error)}. Its rows are "
+                "in rows.csv; mend or update that package, and write the report again."
+            ) from error
+        _check_rows(record, section, error)
+        raise
+
+
+def _check_rows(record: StudyRecord, section: str, error: BaseException) -> None:
+    """Raises InputError if the error may come of rows or arrays."""
+    if isinstance(error, InputError):
+        return
+    if isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)):
         unread = [task for task in record.tasks if task.section == section]
         runs = sorted({f"{record.run(task.name).path.parent / task.kind}-*" for task in unread})
         raise InputError(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from ..analysis.errors import InputError
 from ..analysis.interface import PaperValues
 from ..analysis.presentation.parts import About, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
-from ..analysis.study.sections import installed_sections, with_used
-from .foreign import check_terms, drawn_from
+from ..analysis.study.sections import installed_sections, package_of, with_used
+from .foreign import SectionError, check_terms, drawn_from
 
 
 class Figures(Protocol):
@@ -47,9 +47,24 @@ def figures_of(record: StudyRecord) -> dict[str, Figures]:
         if name in shown and name in sections:
             try:
                 modules[name] = cast(Figures, import_module(sections[name].figures))
-            except ImportError as error:
+            except (Exception, SystemExit) as error:  # whatever a package raises while it is imported
+                if package_of(name):
+                    modules[name] = cast(Figures, _Unloadable(error))
+                    continue
+                if not isinstance(error, ImportError):
+                    raise
                 raise InputError(f"the figures of the section {name!r} cannot be loaded: {error}.") from error
     return modules
+
+
+class _Unloadable:
+    """In place of a module: the error that it raised, once anything of it is asked for."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise self._error
 
 
 def sections_of(record: StudyRecord) -> list[str]:
@@ -63,11 +78,24 @@ def not_installed(record: StudyRecord) -> list[str]:
     return [name for name in record.settings["sections"] if name not in installed]
 
 
-def measured(record: StudyRecord) -> Mapping[str, Sequence[Measured]]:
-    """Section → its quantities, of those the study measured. Raises InputError for rows or arrays of another kind."""
-    quantities = {}
+def measured(record: StudyRecord, broken: dict[str, str] | None = None) -> Mapping[str, Sequence[Measured]]:
+    """Section → its quantities, of those the study measured.
+
+    Args:
+        broken: gets the message of each section of another package that fails, which then has no quantities.
+
+    Raises:
+        InputError: rows or arrays of another kind; a section of another package fails, unless ``broken`` is given.
+    """
+    quantities: dict[str, Sequence[Measured]] = {}
     for name, figures in figures_of(record).items():
-        with drawn_from(record, name):
-            quantities[name] = figures.measured(record)
-            check_terms(quantities[name])
+        try:
+            with drawn_from(record, name):
+                found = figures.measured(record)
+                check_terms(found)
+        except SectionError as error:
+            if broken is None:
+                raise
+            found, broken[name] = (), str(error)
+        quantities[name] = found
     return quantities

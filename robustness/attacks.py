@@ -163,7 +163,7 @@ def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
         returned.distance  # noqa: B018  some raise here when it is unknown
     except ImportError as error:
         raise InputError(f"attack {text!r} needs another package: {_install(error)}.") from error
-    except Exception as error:  # whatever the attack's constructor raises
+    except (Exception, SystemExit) as error:  # whatever the attack's constructor raises
         raise InputError(f"attack {text!r}: {type(error).__name__}: {error}") from error
     steps = getattr(returned, "steps", 0)
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:

@@ -4,8 +4,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -83,6 +85,55 @@ def test_without_its_package_a_report_keeps_the_rows_and_says_so(study, tmp_path
     assert "No installed package has the section <strong>shuffle</strong>" in page
     assert 'id="shuffle-curves"' not in page
     assert set(pd.read_csv(tmp_path / "rows.csv")["section"]) == {"classifier", "shuffle"}
+
+
+@pytest.fixture
+def theirs(study, installed, monkeypatch):
+    """The example's modules ``run`` and ``figures``, installed, of which a test may break parts."""
+    monkeypatch.syspath_prepend(str(installed))
+    return import_module("mixlens_shuffle.run"), import_module("mixlens_shuffle.figures")
+
+
+class Ended(BaseException):
+    """What no `except Exception` sees."""
+
+
+@pytest.mark.parametrize(
+    ("part", "broken"),
+    [
+        ("measured", Mock(side_effect=RuntimeError("it broke"))),
+        ("tables", Mock(side_effect=SystemExit(0))),
+        ("plots", Mock(side_effect=Ended("it broke"))),
+        ("ABOUT", "text"),
+        ("tables", lambda *_: ["text"]),
+    ],
+)
+def test_a_section_whose_figures_fail_says_so_and_the_rest_is_whole(
+    theirs, study, tmp_path, capsys, monkeypatch, page_alone, part, broken
+):
+    monkeypatch.setattr(theirs[1], part, broken)
+    assert main(["report", str(study), "--out", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("mixlens: section 'shuffle' of the package mixlens-shuffle cannot be shown: ")
+    assert told.count("\n") == 1
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "of the package mixlens-shuffle cannot be shown" in page
+    assert 'id="classifier-curves"' in page
+    assert 'id="shuffle-curves"' not in page
+    assert set(pd.read_csv(tmp_path / "rows.csv")["section"]) == {"classifier", "shuffle"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("it broke"), SystemExit(0), Ended("it broke")], ids=repr)
+def test_a_section_that_cannot_be_planned_is_named_with_its_package(theirs, failing, monkeypatch, tmp_path, error):
+    monkeypatch.setattr(theirs[0], "tasks", Mock(side_effect=error))
+    message = failing("shuffle", "--data", "photos", *TINY, "--out", str(tmp_path), "--dry-run")
+    assert (
+        f"the section 'shuffle' of the package mixlens-shuffle cannot be planned: {type(error).__name__}: " in message
+    )
+    monkeypatch.setattr(theirs[0], "tasks", lambda asked: ["no task"])
+    assert "must plan a list of tasks" in failing(
+        "shuffle", "--data", "photos", *TINY, "--out", str(tmp_path), "--dry-run"
+    )
 
 
 def test_shuffled_tiles_are_the_images_own(installed, monkeypatch):

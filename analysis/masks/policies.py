@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError, own_line, unknown
 from ..interface import BASELINE, Augmentation, Mixed, MixedBatch
+from ..process import unchanged
 from ..spec import Spec, call, load_object, parameters_of, read_spec, source_of, without_defaults
 from .cutmix import CutMix
 from .fmix import FMix
@@ -175,12 +176,15 @@ class OwnAugmentation:
 
     def pairs(self, x: Tensor, y: Tensor, *, generator: Generator | None = None, step: int | None = None) -> Mixed:
         """Raises InputError when the augmentation fails or does not give mixed images like x, and labels."""
-        try:
-            returned = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
-        except (Exception, SystemExit) as error:  # whatever the user's code raises
-            raise InputError(
-                f"augmentation {self.name!r} failed with {type(error).__name__}: {error}{own_line(error)}"
-            ) from error
+        with unchanged(f"augmentation {self.name!r}"):
+            try:
+                returned = self.mix(x, y, generator=generator, **({"step": step} if self.takes_step else {}))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever the user's code raises
+                raise InputError(
+                    f"augmentation {self.name!r} failed with {type(error).__name__}: {error}{own_line(error)}"
+                ) from error
         both = isinstance(returned, MixedBatch)
         pair = isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)
         if not both and not pair:

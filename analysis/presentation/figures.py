@@ -122,7 +122,9 @@ def drawing() -> Iterator[None]:
         "xtick.color": INK,
         "ytick.color": INK,
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a matplotlibrc, or what a user's code has set, is no part of a report
+        mpl.rcParams.update(settings)
         yield
 
 

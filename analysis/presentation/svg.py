@@ -23,7 +23,9 @@ def figure_file(plot: Plot, suffix: str, **options: Any) -> bytes:
     """A figure as svg, pdf or png: text stays text, and no date is in it. ``options`` are matplotlib's."""
     metadata = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}, "png": {}}[suffix]
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none", "pdf.fonttype": 42}), catch_warnings():
+    with mpl.rc_context(), catch_warnings():
+        mpl.rcdefaults()
+        mpl.rcParams.update({"svg.hashsalt": plot.name, "svg.fonttype": "none", "pdf.fonttype": 42})
         filterwarnings("ignore", "Glyph")  # a letter that the font lacks, such as an emoji, is a box
         plot.figure.savefig(buffer, format=suffix, metadata=metadata, **{"bbox_inches": "tight"} | options)
     return buffer.getvalue()

@@ -35,7 +35,7 @@ def follow(tasks: Sequence[Task], context: Context, ranks: Ranks) -> None:
             here = replace(context, backend=backend, label=task.label)
             try:
                 whole(within(ranks.together(worked(task, run, (), here)), backend.session))
-            except PartedError:
+            except (PartedError, KeyboardInterrupt):
                 raise
-            except (Exception, SystemExit):
+            except BaseException:  # the first process says what
                 pass

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ..data.dataset import Dataset, evenly_spaced
 from ..data.load import load_dataset
 from ..data.loader import normalise
+from ..errors import InputError, first_line, own_line
 from ..interface import Section, Study, Task
 from ..masks.policies import OwnAugmentation, Policy, parse_policy
+from ..process import unchanged
 from ..training.backend import Backend
-from .sections import with_used
+from .sections import package_of, with_used
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,30 @@ def plan(
         section = sections[name]
         used = {other: planned[other] for other in section.uses}
         asked = Asked(study, study.settings[name], dataset, backend, root, used)
-        planned[name] = import_module(section.run).tasks(asked)
+        planned[name] = _tasks_of(section, asked)
     every = [name for name in planned if sections[name].every_study]
     ordered = in_order([task for name in dict.fromkeys([*every, *study.sections]) for task in planned[name]])
     return [_with_its_name(task, study.aliases) for task in ordered]
+
+
+def _tasks_of(section: Section, asked: Asked) -> Sequence[Task]:
+    """A section's tasks. Raises InputError for whatever fails in one of another package."""
+    if not (package := package_of(section.name)):
+        return cast(Sequence[Task], import_module(section.run).tasks(asked))
+    where = f"the section {section.name!r} of the package {package}"
+    try:
+        with unchanged(where):
+            tasks = import_module(section.run).tasks(asked)
+    except (InputError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # whatever the package raises
+        raise InputError(
+            f"{where} cannot be planned: {type(error).__name__}: {first_line(error)}{own_line(error)}. Mend or "
+            "uninstall that package, or leave the section out."
+        ) from error
+    if not isinstance(tasks, Sequence) or not all(isinstance(task, Task) for task in tasks):
+        raise InputError(f"{where} must plan a list of tasks; it planned {tasks!r:.100}.")
+    return tasks
 
 
 def _with_its_name(task: Task, aliases: Mapping[str, str]) -> Task:

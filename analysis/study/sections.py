@@ -30,7 +30,7 @@ def installed_sections() -> dict[str, Section]:
             missing = [name for name in (section.run, section.figures) if find_spec(name) is None]
         except InputError:
             raise
-        except Exception as error:  # whatever the package raises while it is imported
+        except (Exception, SystemExit) as error:  # whatever the package raises while it is imported
             raise InputError(
                 f"{where} cannot be loaded ({type(error).__name__}: {error}). Mend or uninstall that package."
             ) from error
@@ -46,6 +46,14 @@ def installed_sections() -> dict[str, Section]:
             if _leads_to(section.name, name, found):
                 raise InputError(f"the sections {section.name!r} and {name!r} use each other; uninstall one.")
     return found
+
+
+def package_of(name: str) -> str:
+    """The other package that a section comes with; empty for those of mixlens."""
+    for point in entry_points(group=SECTIONS):
+        if point.name == name and not point.value.startswith("mixlens."):
+            return point.dist.name if point.dist else point.value
+    return ""
 
 
 def _leads_to(goal: str, name: str, sections: Mapping[str, Section], passed: tuple[str, ...] = ()) -> bool:

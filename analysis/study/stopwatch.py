@@ -68,7 +68,7 @@ def time_training(task: Task, context: Context, precision: str = "") -> Measured
             return "it has no steps"
         except torch.OutOfMemoryError:
             return "the device's memory does not hold it"
-        except Exception as error:  # whatever a user's network or augmentation raises
+        except (Exception, SystemExit) as error:  # whatever a user's network or augmentation raises
             return f"its first steps failed: {type(error).__name__}: {first_line(error)}"
         finally:
             work.close()

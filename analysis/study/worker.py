@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import time
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import torch
 
 from ..data.dataset import Dataset
-from ..errors import InputError, first_line
+from ..errors import InputError, first_line, of_memory, of_the_machine
 from ..interface import Machine, Measurement, Row, Study, Task
 from ..store.lease import LeaseLostError
 from ..store.results import FACTS, write_rows
@@ -30,6 +29,9 @@ from ..training.turns import Turns, whole, within
 from .logs import Log
 from .plan import load_data
 
+LESS = (  # what to do
+    "Lower its section's --….batch-size, --at-once or --threads, take a narrower --model, or end what else has memory."
+)
 Measured = Sequence[Measurement] | None
 Work = Callable[[Any, Run, Sequence[Run], "Context"], Measured | Turns[Measured]]
 
@@ -135,9 +137,9 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
                 work = ranks.together(work)
             measured = yield from within(work, backend.session)
             rows = [_stamped(measurement, task, context) for measurement in measured or ()]
-        except (LeaseLostError, PartedError):
+        except (LeaseLostError, PartedError, KeyboardInterrupt, GeneratorExit):
             raise
-        except (Exception, SystemExit) as error:  # it diverged, or whatever a user's network or augmentation raises
+        except BaseException as error:  # it diverged, or whatever a user's network or augmentation raises
             if isinstance(error, OSError):
                 claimed.check_lease()  # another worker may have taken the folder away
                 if _of_the_machine(error, store):
@@ -152,8 +154,10 @@ def in_turns(task: Task, store: Store, context: Context) -> Turns[Done]:
                     "run the same command again to go on. Should it fail there again, the cause may lie in that task: "
                     "--device cpu shows it."
                 ) from error
-            kind = NoMemoryError if isinstance(error, torch.OutOfMemoryError) else FailedError
-            raise kind(reason if ours else f"{reason} (traceback in {claimed / FAILED})") from error
+            told = reason if ours else f"{reason} (traceback in {claimed / FAILED})"
+            if of_memory(error):
+                raise NoMemoryError(f"{told} {backend.device} has too little memory for it. {LESS}") from error
+            raise FailedError(told) from error
         finally:
             if context.log:
                 context.log.ended(task)
@@ -172,7 +176,7 @@ def worked(task: Task, run: Run, inputs: Sequence[Run], context: Context) -> Tur
 
 def _of_the_machine(error: OSError, store: Store) -> bool:
     """Whether the next task would meet it too: a full disk, or a store that may not be written any more."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, None):
+    if error.errno is None or of_the_machine(error):
         return True
     return error.filename is not None and store.root in Path(os.fsdecode(error.filename)).absolute().parents
 
@@ -182,7 +186,7 @@ def _answers(device: torch.device) -> bool:
     try:
         return torch.zeros(1, device=device).add(1).item() == 1
     except RuntimeError as error:
-        return isinstance(error, torch.OutOfMemoryError)
+        return of_memory(error)
 
 
 def _whole(store: Store, task: Task) -> Run:

@@ -129,7 +129,7 @@ def _runs(module: nn.Module, backend: Backend, x: Tensor) -> bool:
     try:
         with torch.no_grad(), backend.autocast():
             module.eval()(x.to(backend.device))
-    except Exception:  # whatever it raises; the doors say what
+    except (Exception, SystemExit):  # whatever it raises; the doors say what
         return False
     finally:
         for part, training in modes:

@@ -202,9 +202,9 @@ class Ranks:
         """
         try:
             result = yield from work
-        except PartedError:
+        except (PartedError, KeyboardInterrupt, GeneratorExit):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             reason = first_line(error)
             self.agree(f"failed after {self._sums}", reason)
             raise

@@ -103,7 +103,7 @@ def try_parts(recipe: Recipe, measured: nn.Module) -> None:
         raise InputError(f"the {KIND}'s epochs must be a whole number of at least 1, got {recipe.epochs!r}.")
     try:
         count, factor = len(recipe.batches), float(recipe.schedule(0.0))
-    except Exception as error:  # whatever the user's schedule or batches raise
+    except (Exception, SystemExit) as error:  # whatever the user's schedule or batches raise
         raise InputError(
             f"the {KIND}'s schedule must give a number for an epoch, and its batches have a length: "
             f"{type(error).__name__}: {first_line(error)}"
@@ -117,7 +117,7 @@ def try_outputs(recipe: Recipe, outputs: Any, y: Tensor) -> None:
     for name, function in (("loss", recipe.loss), ("score", recipe.score)):
         try:
             returned = function(outputs, y)
-        except Exception as error:  # whatever the user's function raises
+        except (Exception, SystemExit) as error:  # whatever the user's function raises
             raise InputError(f"the {KIND}'s {name} failed with {type(error).__name__}: {first_line(error)}") from error
         if not isinstance(returned, Tensor) or returned.shape != (len(y),) or not returned.isfinite().all():
             tensor = isinstance(returned, Tensor)

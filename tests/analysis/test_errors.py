@@ -1,7 +1,20 @@
+import numpy as np
 import pytest
 import torch
 
-from mixlens.analysis.errors import first_line, own_line, unknown
+from mixlens.analysis.errors import first_line, of_memory, own_line, unknown
+
+
+@pytest.mark.parametrize("make", [lambda: torch.empty(2**50), lambda: np.empty(2**60, dtype=np.uint8)])
+def test_too_little_memory_is_known_as_such_also_behind_another_error(make):
+    with pytest.raises((RuntimeError, MemoryError)) as real:
+        make()
+    wrapped = ValueError("an augmentation failed")
+    wrapped.__cause__ = real.value
+    assert of_memory(real.value)
+    assert of_memory(wrapped)
+    assert of_memory(torch.OutOfMemoryError("CUDA"))
+    assert not of_memory(ValueError("an augmentation failed"))
 
 
 def test_an_unknown_name_has_the_nearest_and_all_that_are_known():

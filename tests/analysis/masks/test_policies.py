@@ -252,6 +252,14 @@ def labels_in_place(x, y, *, generator):
     return x, Y
 
 
+class Ended(BaseException):
+    """What no `except Exception` sees."""
+
+
+def raised(error):
+    raise error
+
+
 def seeding(x, y, *, generator):
     torch.manual_seed(0)
     return x + torch.rand(()), y
@@ -272,6 +280,8 @@ def seeding(x, y, *, generator):
         (seeding, r"changes a global random state \(torch, numpy or random\)"),
         (lambda x, y, *, generator: (np.random.seed(3), (x, y))[1], "changes a global random state"),
         (lambda x, y, *, generator: (random.random(), (x, y))[1], "changes a global random state"),
+        (lambda x, y, *, generator: (torch.set_default_dtype(torch.float64), (x, y))[1], "changes the default type"),
+        (lambda x, y, *, generator: raised(Ended()), "failed with Ended"),
         (labels_in_place, "changes the labels that it is given"),
     ],
 )

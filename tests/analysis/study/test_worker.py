@@ -3,6 +3,7 @@
 And what the worker adds to what its work returns, and what it refuses.
 """
 
+import asyncio
 import errno
 import json
 import os
@@ -30,7 +31,7 @@ from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import plan
 from mixlens.analysis.study.sections import installed_sections
 from mixlens.analysis.study.study import PRESETS, read_study
-from mixlens.analysis.study.worker import FailedError, do
+from mixlens.analysis.study.worker import FailedError, NoMemoryError, do
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -146,7 +147,10 @@ def test_work_that_raises_fails_alone_with_its_reason(store, context):
     assert not list(store.root.glob("*.lease"))
 
 
-@pytest.mark.parametrize("error", [InputError("NaN heatmaps"), SystemExit(0), FileNotFoundError(2, "gone", "my.csv")])
+@pytest.mark.parametrize(
+    "error",
+    [InputError("NaN heatmaps"), SystemExit(0), asyncio.CancelledError(), FileNotFoundError(2, "gone", "my.csv")],
+)
 def test_a_users_code_may_raise_what_it_will(store, context, error):
     jobs.fails["a"] = error
     with pytest.raises(FailedError):
@@ -154,7 +158,16 @@ def test_a_users_code_may_raise_what_it_will(store, context, error):
     assert "jobs.py" in store.partial(jobs.task("a").name).read_json(FAILED)["traceback"]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_task_for_which_memory_is_too_little_says_what_to_lower(store, context, monkeypatch):
+    monkeypatch.setattr(jobs, "work", lambda *_: torch.empty(2**50))
+    with pytest.raises(
+        NoMemoryError, match=r"DefaultCPUAllocator.* cpu has too little memory for it\. Lower .*batch-size"
+    ):
+        do(jobs.task("a"), store, context)
+    assert "DefaultCPUAllocator" in store.partial(jobs.task("a").name).read_json(FAILED)["reason"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG])
 def test_what_is_of_the_machine_is_no_tasks_failure(store, context, number):
     jobs.fails["a"] = OSError(number, os.strerror(number))
     with pytest.raises(OSError, match=os.strerror(number)):

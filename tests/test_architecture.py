@@ -142,6 +142,7 @@ TRIED_ELSEWHERE = {
     "analysis.data.sources.fashion_mnist": "analysis/data/test_published.py",
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",
+    "analysis.models.conv4": DEEP,
     "analysis.models.densenet": DEEP,
     "analysis.models.layers": DEEP,
     "analysis.models.pyramidnet": DEEP,

@@ -11,7 +11,7 @@ BLOCKS = 4
 
 
 class Conv4(nn.Module):
-    """Images (B, in_channels, H, W) → logits (B, num_classes). Four times 3×3 convolution–BN–ReLU–2×2 maximum, then a mean.
+    """Images (B, in_channels, H, W) → logits (B, num_classes). Four blocks of convolution, BN, ReLU and maximum.
 
     Raises:
         InputError: images of less than 16 pixels a side, of which nothing would be left.

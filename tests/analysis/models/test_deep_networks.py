@@ -1,4 +1,4 @@
-"""WideResNet, DenseNet-BC and PyramidNet: sizes as printed, each equal to a plain version or to another library's."""
+"""WideResNet, DenseNet-BC, PyramidNet, Conv4: sizes as printed, each equal to another version."""
 
 import math
 
@@ -15,7 +15,12 @@ from mixlens.analysis.models.densenet import DenseNetBC
 from mixlens.analysis.models.pyramidnet import PyramidNet, ShakeDrop
 from mixlens.analysis.models.wide_resnet import WideResNet
 
-SMALL = ("wide-resnet(depth=10,width=1)", "densenet-bc(depth=10,growth=4)", "pyramidnet(depth=11,alpha=9)")
+SMALL = (
+    "conv4(width=3)",
+    "wide-resnet(depth=10,width=1)",
+    "densenet-bc(depth=10,growth=4)",
+    "pyramidnet(depth=11,alpha=9)",
+)
 
 
 def settled(net):
@@ -41,6 +46,7 @@ def parameters(net):
         ("wide-resnet", 36.5, 36_479_194),
         ("densenet-bc", 25.6, 25_624_430),
         ("pyramidnet", 26.2, 26_210_842),
+        ("conv4", 0.1, 113_482),
         ("wide-resnet(depth=40,width=4)", 8.9, 8_949_210),
         ("densenet-bc(depth=100,growth=12)", 0.8, 769_162),
         ("pyramidnet(depth=164,alpha=270)", 27.2, 27_216_021),
@@ -194,6 +200,21 @@ def test_a_step_of_each_augmentation_moves_every_parameter(text, mixing):
 def test_sizes_that_cannot_be_are_refused(text, message):
     with pytest.raises(InputError, match=message):
         build(text, classes=10, channels=3)
+
+
+def test_conv4_equals_a_plain_version():
+    torch.manual_seed(0)
+    net = settled(build("conv4(width=3)", classes=5, channels=2))
+    state, images = net.state_dict(), torch.randn(2, 2, 33, 40, dtype=torch.float64)
+    x = F.conv2d(images, state["stem.weight"], padding=1)
+    for block in range(4):
+        if block:
+            x = F.conv2d(x, state[f"stages.{block}.0.weight"], padding=1)
+        x = F.max_pool2d(F.relu(normalised(state, f"stages.{block}.{1 if block else 0}.0", x)), 2)
+    assert x.shape == (2, 3, 2, 2)
+    torch.testing.assert_close(net(images), x.mean((2, 3)) @ state["head.weight"].T + state["head.bias"])
+    with pytest.raises(InputError, match="at least 16 pixels a side"):
+        net(images[..., :15])
 
 
 def test_the_papers_sizes_are_the_defaults():

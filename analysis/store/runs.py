@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ..archives import check_size
 from ..errors import InputError
 from ..schema import finite, from_stored, key_of
 from .lease import Lease
@@ -254,6 +255,7 @@ class Run:
         """The named arrays, or all. Raises InputError when the file is missing, damaged or lacks one of them."""
         content = self._read(ARRAYS)
         try:
+            check_size(io.BytesIO(content))
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 if missing := set(names) - set(archive.files):
                     raise ValueError(f"it has no array {min(missing)!r}")

@@ -5,6 +5,7 @@ What a study is stands in `mixlens.analysis.interface.Study`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib.resources import files
@@ -168,6 +169,8 @@ def _spelt_out(key: str, value: Any) -> Any:
         raise InputError(
             f"seeds: {value} as a count is more than {MOST_SEEDS} trainings of each; one seed is [{value}]."
         )
+    if type(value) is int and value < 1:
+        raise InputError(f"seeds: {value} as a count is no training at all; give 1 or more, or a list such as 0,3,7.")
     return list(range(value)) if type(value) is int else value
 
 
@@ -181,7 +184,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 def _read(source: str) -> Mapping[str, Any]:
     path = at_home(Path(source))
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

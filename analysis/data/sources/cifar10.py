@@ -1,5 +1,6 @@
 """CIFAR-10 (Krizhevsky, 2009) as torchvision stores it; its pickles are opened only after their MD5 is confirmed."""
 
+import os
 from http.client import HTTPException
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def status(root: str | Path | None = None) -> list[DataFile]:
     """The state of the five training batches, the test batch and batches.meta, in this order."""
     folder = data_root(root) / CIFAR10.base_folder
     return [
-        DataFile(folder / name, (folder / name).is_file(), check_integrity(folder / name, md5))
+        DataFile(folder / name, os.path.isfile(folder / name), check_integrity(folder / name, md5))
         for name, md5 in _FILES.items()
     ]
 

@@ -151,7 +151,6 @@ TRIED_ELSEWHERE = {
     "reports.report": "reports/test_writing.py",
     "reports.sections": "test_sections.py and reports/test_compare.py",
     "robustness.comparisons": "robustness/test_figures.py: half of figures.py",
-    "robustness.probe": "robustness/test_sweep.py, against Foolbox's own loop",
     "robustness.state": "robustness/test_sweep.py: checkpoints, damaged and of others",
     "vae.config": "settings; as of classifier.config",
 }

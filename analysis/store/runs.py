@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..archives import check_size
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..schema import finite, from_stored, key_of
 from .lease import Lease
 
@@ -269,8 +269,8 @@ class Run:
 
     def damaged(self, name: str, error: Exception) -> InputError:
         return InputError(
-            f"{self.path / name} is damaged or not ours ({error}). Delete the folder {self.path} and run the study "
-            "again; only this task is repeated."
+            f"{self.path / name} is damaged or not ours ({first_line(error)}). Delete the folder {self.path} and run the "
+            "study again; only this task is repeated."
         )
 
 

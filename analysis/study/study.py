@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, unknown
 from ..interface import Section, Study
 from ..presentation.names import check_aliases
-from ..schema import at_home, from_user
+from ..schema import at_home, from_user, shown
 from ..spec import expand_named, split_list
 from . import plain_yaml
 from .axes import axes_of, named, points
@@ -167,7 +167,7 @@ def _spelt_out(key: str, value: Any) -> Any:
             raise InputError(f"seeds are a count (5) or a list (0,3,7), got {value!r}.") from None
     if type(value) is int and value > MOST_SEEDS:
         raise InputError(
-            f"seeds: {value} as a count is more than {MOST_SEEDS} trainings of each; one seed is [{value}]."
+            f"seeds: {shown(value)} as a count is more than {MOST_SEEDS} trainings of each; a list is 0,3,7."
         )
     if type(value) is int and value < 1:
         raise InputError(f"seeds: {value} as a count is no training at all; give 1 or more, or a list such as 0,3,7.")

@@ -269,8 +269,8 @@ class Run:
 
     def damaged(self, name: str, error: Exception) -> InputError:
         return InputError(
-            f"{self.path / name} is damaged or not ours ({first_line(error)}). Delete the folder {self.path} and run the "
-            "study again; only this task is repeated."
+            f"{self.path / name} is damaged or not ours ({first_line(error)}). Delete the folder {self.path} and run "
+            "the study again; only this task is repeated."
         )
 
 

@@ -34,7 +34,10 @@ def runs_of(folder: Path) -> Path:
         InputError: it is neither.
     """
     if os.path.exists(folder / RECORD):
-        return read_record(folder).runs
+        runs = read_record(folder).runs
+        if runs.name != "runs" or not os.path.isdir(runs):  # what is cleaned there must be ours
+            raise InputError(f"{folder / RECORD} names {runs} as the folder of its runs, and no runs are there.")
+        return runs
     found = next((path for path in (folder / "runs", folder) if os.path.isdir(path) and path.name == "runs"), None)
     if found is None:
         raise InputError(

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from traceback import walk_tb
 
+LONGEST = 300  # letters of another's message within ours
 _LIBRARIES = {__name__.partition(".")[0], "torch", "torchvision", "timm", "numpy", *sys.stdlib_module_names}
 
 _MACHINE = {
@@ -48,8 +49,12 @@ def of_memory(error: BaseException | None) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says in one line; its type where it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """What an error says in one line, not too long; its type where it says nothing.
+
+    A library may repeat a whole damaged file.
+    """
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def own_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from .errors import InputError
-from .schema import check_ranges, key_of, keyed, plain, setting
+from .schema import MOST_NAME, check_ranges, key_of, keyed, plain, setting, shown
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -222,10 +222,11 @@ class Study:
             or self.name.startswith(".")
             or not self.name.isprintable()
         )
-        if not 1 <= len(self.name) <= 100 or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
+        fits = 1 <= len(self.name) <= 100 and len(self.name.encode(errors="replace")) <= MOST_NAME
+        if not fits or reserved or any(letter in self.name for letter in '/\\:*?"<>|'):
             raise InputError(
-                "a study's name becomes a folder beside 'runs': at most 100 letters that can be seen, none of "
-                f'/\\:*?"<>|, no dot or space at its start, no space at its end; got {self.name!r}. '
+                "a study's name becomes a folder beside 'runs': at most 100 letters that can be seen, of 255 bytes, "
+                f'none of /\\:*?"<>|, no dot or space at its start, no space at its end; got {shown(self.name)}. '
                 "Give another with --name."
             )
         if not all(type(seed) is int for seed in self.seeds):
@@ -234,6 +235,8 @@ class Study:
             raise InputError(f"seeds must be different whole numbers of at least 0, got {list(self.seeds)}.")
         if max(self.seeds) > MOST_SEED:
             raise InputError(f"seeds must be at most 2^63 − 1, got {max(self.seeds):.3g}.")
+        if type(self.subset_seed) is int and not 0 <= self.subset_seed <= MOST_SEED:
+            raise InputError(f"subset_seed must lie in [0, 2^63 − 1], got {self.subset_seed}.")
         if not self.sections:
             raise InputError("a study needs at least one section, such as vae.")
         if not self.augmentations:
@@ -253,13 +256,16 @@ class Machine:
     data_root: Path | None = setting(None, "Folder of the data. Default: $MIXLENS_DATA, else the user's cache folder.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.")
     threads: int | None = setting(
-        None, "CPU threads of each process. Default: PyTorch's choice, or an equal share of the cores.", minimum=1
+        None,
+        "CPU threads of each process. Default: PyTorch's choice, or an equal share of the cores.",
+        minimum=1,
+        most=1024,
     )
     at_once: int | None = setting(
         None, "How many tasks take turns on the device. Default: 8 on CUDA, else 1.", minimum=1
     )
     workers: int | None = setting(
-        None, "How many processes work at once. Default: one, or one for each of several GPUs.", minimum=1
+        None, "How many processes work at once. Default: one, or one for each of several GPUs.", minimum=1, most=4096
     )
     cluster: str | None = setting(
         None, "Where else they work: slurm, or the address of a running Dask scheduler, tcp://host:port."

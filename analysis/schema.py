@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -27,6 +28,7 @@ JSON: dict[Any, tuple[type, ...]] = {float: (float, int), Mapping: (dict,), tupl
 WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 WORDS |= {Path: "a path", dict: "an object", list: "a list", NoneType: "null"}
 LARGEST_INTEGER = 2**63 - 1  # what tables and arrays can hold
+MOST_NAME = 255  # bytes of a file's or a folder's name
 
 
 # What a setting is
@@ -226,12 +228,20 @@ def _converted(expected: _Expected, value: Any, where: str) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{where} must be a number, got {shown(given)}.")
     if Path in expected.types and isinstance(value, str | Path):
-        return at_home(Path(value))
+        return _nameable(at_home(Path(value)), where)
     if type(value) is int and abs(value) > LARGEST_INTEGER:
         raise InputError(f"{where} must be at most 2^63 − 1, got {shown(value)}.")
     if type(value) not in expected.types:
         raise InputError(f"{where} must be {expected.words.removesuffix(' or null')}, got {value!r}.")
     return value
+
+
+def _nameable(path: Path, where: str) -> Path:
+    """Raises InputError for a path that no file system can have."""
+    for part in path.parts:
+        if len(os.fsencode(part)) > MOST_NAME:
+            raise InputError(f"{where}: a name in a path has at most {MOST_NAME} bytes, got {shown(part)}.")
+    return path
 
 
 # What mixlens wrote

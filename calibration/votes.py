@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..analysis.data.dataset import Dataset
 from ..analysis.data.load import find_source
-from ..analysis.errors import InputError
+from ..analysis.errors import InputError, first_line
 from ..analysis.spec import call, load_object, read_spec
 from . import measures
 
@@ -39,7 +40,7 @@ def read_votes(text: str, dataset: Dataset, root: Path | None = None) -> Tensor:
     where = f"{KIND}: {text}"
     if text == CIFAR10H:
         votes = find_source(CIFAR10H).load(root)
-    elif ":" in text and not Path(text).exists():
+    elif ":" in text and not os.path.exists(text):
         votes = _of_factory(text)
     else:
         votes = _of_file(Path(text), where)
@@ -69,6 +70,8 @@ def _of_file(path: Path, where: str) -> Tensor:
         return _numbers(np.load(path, allow_pickle=False))
     except FileNotFoundError:
         raise InputError(f"{where}: there is no such file.") from None
+    except OSError as error:
+        raise InputError(f"{where} is no .npy array of numbers: {error.strerror or first_line(error)}.") from error
     except Exception as error:  # zipfile, numpy and pickle each have their own
         raise InputError(f"{where} is no .npy array of numbers ({type(error).__name__}).") from error
 

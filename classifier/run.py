@@ -6,6 +6,7 @@ Other sections measure these networks: they are handed this section's tasks, who
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,8 +129,8 @@ def _brought(config: ClassifierConfig, asked: Asked) -> list[Task]:
     settings, dataset = narrowed(NetworkSettings, config), asked.dataset
     found: list[Task] = []
     for text in config.weights:
-        name, given, file = ("", "", text) if Path(text).is_file() else text.rpartition("=")
-        if given and not Path(file).is_file():  # the file's own name may hold the sign
+        name, given, file = ("", "", text) if os.path.isfile(text) else text.rpartition("=")
+        if given and not os.path.isfile(file):  # the file's own name may hold the sign
             name, _, file = text.partition("=")
         if not file or (given and not name):
             raise InputError(f"weights must be FILE, NAME=FILE or {PRETRAINED!r}, got {text!r}.")

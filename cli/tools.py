@@ -93,16 +93,19 @@ def oracle(
     from .tables import comparison_table
 
     _check_draws(seed, critic_steps)
+    for name, value, most in (("samples", samples, 10**6), ("dimensions", dimensions, 10_000)):
+        if value > most:
+            raise InputError(f"--{name} must be at most {most:,}, got {value}.")
     world = GaussianWorld.with_information(level, dimensions)
     screen().print(comparison_table(compare(world, samples, seed=seed, steps=critic_steps), unit))
     return 0
 
 
-def _check_draws(seed: int, critic_steps: int) -> None:
+def _check_draws(seed: int, critic_steps: int = 1) -> None:
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed must be a whole number from 0 to 2^63 − 1, got {seed}.")
-    if critic_steps < 1:
-        raise InputError(f"--critic-steps must be at least 1, got {critic_steps}.")
+    if not 1 <= critic_steps <= 10**7:
+        raise InputError(f"--critic-steps must be 1 to 10,000,000, got {critic_steps}.")
 
 
 def report(
@@ -262,8 +265,9 @@ def masks(
 
     if out.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"--out must end in .svg, .png or .pdf, got {out}.")
-    if columns < 2:
-        raise InputError(f"--columns must be at least 2, got {columns}.")
+    if not 2 <= columns <= 100:
+        raise InputError(f"--columns must be 2 to 100, got {columns}.")
+    _check_draws(seed)
     policies, aliases = read_augmentations(split_list(augmentations))
     dataset = load_dataset(data, data_root)
     if 2 * columns > len(dataset.test):

@@ -25,6 +25,7 @@ from foolbox.attacks.newtonfool import NewtonFoolAttack
 from foolbox.distances import LpDistance, linf
 
 from ..analysis.errors import InputError, first_line, unknown
+from ..analysis.schema import shown
 from ..analysis.spec import Spec, call, expand, load_object, read_spec, source_of, split_list
 from .autoattack import AutoAttack
 
@@ -37,6 +38,7 @@ SHORT = {
     "deepfool": "LinfDeepFoolAttack",
 }
 GRADIENT_MINIMISERS = (DeepFoolAttack, FMNAttackLp, DDNAttack, L2CarliniWagnerAttack, EADAttack, NewtonFoolAttack)
+MOST = 10**6  # steps, repeats and the like
 NOT_ARGUMENTS = ("distance", "tensorboard", "init_attack")  # objects and files, which no text names
 UNUSABLE = {
     "SpatialAttack": "it has no ε that a sweep could bound",
@@ -155,6 +157,7 @@ def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
     for key in arguments:
         if key not in accepted:
             raise InputError(f"attack {text!r}: {unknown('argument', key, accepted)}")
+    _check_arguments(f"attack {text!r}", arguments, {key: parameters[key].default for key in accepted})
     given: dict[str, Any] = {k: v for k, v in arguments.items() if v != parameters[k].default}
     if issubclass(kind, FlexibleDistanceMinimizationAttack):
         given["distance"] = linf
@@ -168,10 +171,26 @@ def _of_foolbox(text: str, name: str, arguments: Mapping[str, Any]) -> Attack:
     steps = getattr(returned, "steps", 0)
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
         raise InputError(f"attack {text!r}: steps must be a whole number of at least 0, got {steps!r}.")
-    shown = ",".join(f"{key}={value!r}" for key, value in sorted(given.items()) if key != "distance")
+    listed = ",".join(f"{key}={value!r}" for key, value in sorted(given.items()) if key != "distance")
     known = {long: short for short, long in SHORT.items()} | {AutoAttack.__name__: "autoattack"}
     name = known.get(kind.__name__, kind.__name__)
-    return Attack(f"{name}({shown})" if shown else name, returned)
+    return Attack(f"{name}({listed})" if listed else name, returned)
+
+
+def _check_arguments(where: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Refuse what Foolbox would take and attack nothing with, so that every image would look robust."""
+    starts_at_random = arguments.get("random_start", defaults.get("random_start", False))
+    for key, value in arguments.items():
+        if isinstance(defaults[key], bool) and not isinstance(value, bool):
+            raise InputError(f"{where}: {key} must be True or False, got {shown(value)}.")
+        if type(value) not in (int, float):
+            continue
+        counts = type(defaults[key]) is int and defaults[key] > 0 and not (key == "steps" and starts_at_random)
+        least = 1 if counts else 0  # no step at all leaves a random start
+        if value < least:
+            raise InputError(f"{where}: {key} must be at least {least}, got {shown(value)}.")
+        if type(value) is int and value > MOST:
+            raise InputError(f"{where}: {key} must be at most {MOST:,}, got {shown(value)}.")
 
 
 def _install(error: ImportError) -> str:

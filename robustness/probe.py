@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import eagerpy as ep
@@ -14,14 +15,18 @@ from foolbox.attacks.deepfool import DeepFoolAttack
 from foolbox.attacks.gradient_descent_base import BaseGradientDescent
 from foolbox.criteria import Misclassification
 from foolbox.models import PyTorchModel
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..analysis.data.dataset import Dataset
 from ..analysis.errors import InputError
 from .attacks import Attack
+from .autoattack import AutoAttack
 from .deepfool import deepfool
 from .draws import Draws
 from .measures import NOT_RUN
 from .passes import Passes
+
+TRIED, TRIED_EPSILON = 2, 0.1  # images and ε that attacks are tried on
 
 
 class Block:
@@ -154,7 +159,7 @@ class Probe:
             yield
         except (InputError, torch.OutOfMemoryError):
             raise
-        except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever the attack raises
             raise InputError(f"attack {self.attack.name!r} failed: {type(error).__name__}: {error}") from error
 
     def _value_and_grad(self, loss: Callable[..., ep.Tensor], x: ep.Tensor) -> tuple[Any, ep.Tensor]:
@@ -164,6 +169,32 @@ class Probe:
         if x.raw is images:
             return None, ep.astensor(self._block.gradient[rows])
         return None, ep.astensor(self._block.passes.loss_gradient(x.raw, self._block.labels[rows]))
+
+
+def try_attacks(attacks: Sequence[Attack], dataset: Dataset) -> None:
+    """Run a step or two of each attack on a few images and a linear network, so that a bad argument is known now.
+
+    AutoAttack is left out: it has no single step.
+
+    Raises:
+        InputError: an attack fails, or makes NaN or infinite pixels.
+    """
+    with torch.inference_mode(False), torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        images = dataset.test.images[:TRIED].cpu()
+        x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+        model = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), len(dataset.classes))).eval().requires_grad_(False)
+        block = Block(Passes(model, x.device), x, model(x).argmax(1), np.arange(len(x)), len(x))
+        for attack in attacks:
+            if isinstance(attack.foolbox, AutoAttack):
+                continue
+            few = copy.copy(attack.foolbox)
+            for name in ("steps", "repeats"):
+                if type(value := getattr(few, name, None)) is int and value > 2:
+                    setattr(few, name, 2)
+            Probe(replace(attack, foolbox=few), block, 0, len(x)).broken(
+                torch.arange(len(x)), TRIED_EPSILON, within=False
+            )
 
 
 def _plain_loss(attack: Any) -> bool:

@@ -24,6 +24,7 @@ from ..classifier.model import load_classifier
 from .attacks import Attack, parse_attacks
 from .config import SECTION, TOGETHER, ProtocolName, RobustnessConfig, SweepSettings, check_within_range
 from .measures import WORST, accuracy, broken_by, masking_signs, median, smallest_epsilon
+from .probe import try_attacks
 from .state import ARRAYS, Swept
 from .sweep import compile_for_attacks, sweep
 
@@ -50,6 +51,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
     attacks = parse_attacks(config.attacks)
     if math.isinf(attacks[0].norm.p):
         check_within_range(config.epsilons)
+    try_attacks(attacks, asked.dataset)
     names = tuple(attack.name for attack in attacks)
     evenly_spaced(len(asked.dataset.test), config.images, "robustness.images")
     settings = narrowed(SweepSettings, config)

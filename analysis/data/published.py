@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -33,7 +34,7 @@ class Published(NamedTuple):
         """The state of its files, in their order."""
         folder = data_root(root) / self.folder
         return [
-            DataFile(folder / name, (folder / name).is_file(), check_integrity(folder / name, md5))
+            DataFile(folder / name, os.path.isfile(folder / name), check_integrity(folder / name, md5))
             for name, md5 in self.files.items()
         ]
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..errors import InputError
+from ..archives import check_size
+from ..errors import InputError, first_line
 from ..interface import Estimate
 from .critics import Estimator
 from .encodings import prepare
@@ -64,12 +65,15 @@ def estimate_file(
 def read_arrays(path: Path) -> dict[str, Tensor]:
     """Either mu, log_sigma and perhaps z, or x and z, as tensors; ``sigma`` becomes ``log_sigma``."""
     try:
+        check_size(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"there is no file {path}.") from None
     except Exception as error:  # zipfile, zlib and numpy each have their own
-        raise InputError(f"{path} is no .npz file of plain arrays. Write it with numpy.savez.") from error
+        raise InputError(
+            f"{path} is no .npz file of plain arrays ({first_line(error)}). Write it with numpy.savez."
+        ) from error
     names = set(arrays)
     if not (names <= ENCODER and "mu" in names and len(names & {"log_sigma", "sigma"}) == 1) and names != SAMPLES:
         raise InputError(

@@ -71,7 +71,7 @@ def one_record(folder: Path) -> StudyRecord:
     Raises:
         InputError: as `read_record`; the folder has the report of several, which are named.
     """
-    if not (folder / RECORD).exists() and (folder / PARTS).exists():
+    if not os.path.exists(folder / RECORD) and os.path.exists(folder / PARTS):
         listed = ", ".join(repr(str(part)) for part in part_folders(folder))
         raise InputError(f"{folder} holds the report of several studies; name one of them: {listed}.")
     return read_record(folder)

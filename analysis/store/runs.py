@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..archives import check_size
+from ..errors import InputError, first_line
 from ..schema import finite, from_stored, key_of
 from .lease import Lease
 
@@ -255,6 +256,7 @@ class Run:
         """The named arrays, or all. Raises InputError when the file is missing, damaged or lacks one of them."""
         content = self._read(ARRAYS)
         try:
+            check_size(io.BytesIO(content))
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 if missing := set(names) - set(archive.files):
                     raise ValueError(f"it has no array {min(missing)!r}")
@@ -268,8 +270,8 @@ class Run:
 
     def damaged(self, name: str, error: Exception) -> InputError:
         return InputError(
-            f"{self.path / name} is damaged or not ours ({error}). Delete the folder {self.path} and run the study "
-            "again; only this task is repeated."
+            f"{self.path / name} is damaged or not ours ({first_line(error)}). Delete the folder {self.path} and run "
+            "the study again; only this task is repeated."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,9 +33,12 @@ def runs_of(folder: Path) -> Path:
     Raises:
         InputError: it is neither.
     """
-    if (folder / RECORD).exists():
-        return read_record(folder).runs
-    found = next((path for path in (folder / "runs", folder) if path.is_dir() and path.name == "runs"), None)
+    if os.path.exists(folder / RECORD):
+        runs = read_record(folder).runs
+        if runs.name != "runs" or not os.path.isdir(runs):  # what is cleaned there must be ours
+            raise InputError(f"{folder / RECORD} names {runs} as the folder of its runs, and no runs are there.")
+        return runs
+    found = next((path for path in (folder / "runs", folder) if os.path.isdir(path) and path.name == "runs"), None)
     if found is None:
         raise InputError(
             f"{folder} holds no runs and no study. Give the output folder, such as mixlens-runs, or a study's in it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -182,7 +183,7 @@ def _before(folder: Path, study: Study, planned: set[str]) -> StudyRecord | None
     Raises:
         InputError: it was a study with other settings, whose results this one's report would leave out or stand beside.
     """
-    if not (folder / RECORD).exists():
+    if not os.path.exists(folder / RECORD):
         return None
     try:
         before = read_record(folder)

@@ -5,6 +5,7 @@ What a study is stands in `mixlens.analysis.interface.Study`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib.resources import files
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, unknown
 from ..interface import Section, Study
 from ..presentation.names import check_aliases
-from ..schema import at_home, from_user
+from ..schema import at_home, from_user, shown
 from ..spec import expand_named, split_list
 from . import plain_yaml
 from .axes import axes_of, named, points
@@ -166,8 +167,10 @@ def _spelt_out(key: str, value: Any) -> Any:
             raise InputError(f"seeds are a count (5) or a list (0,3,7), got {value!r}.") from None
     if type(value) is int and value > MOST_SEEDS:
         raise InputError(
-            f"seeds: {value} as a count is more than {MOST_SEEDS} trainings of each; one seed is [{value}]."
+            f"seeds: {shown(value)} as a count is more than {MOST_SEEDS} trainings of each; a list is 0,3,7."
         )
+    if type(value) is int and value < 1:
+        raise InputError(f"seeds: {value} as a count is no training at all; give 1 or more, or a list such as 0,3,7.")
     return list(range(value)) if type(value) is int else value
 
 
@@ -181,7 +184,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 def _read(source: str) -> Mapping[str, Any]:
     path = at_home(Path(source))
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

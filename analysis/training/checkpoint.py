@@ -7,6 +7,7 @@ epoch) as JSON in the file's own metadata, so that the file is replaced in one a
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import threading
 import zipfile
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
+from ..archives import check_size
 from ..errors import InputError, first_line
 from ..store.tensors import read_tensors, write_tensors
 
@@ -42,10 +44,14 @@ def load_weights(path: Path, model: nn.Module) -> None:
     wrappers put before them: `PREFIXES`.
 
     Raises:
-        InputError: the file is missing, damaged, holds no state dict, or another network's; the model is as it was.
+        InputError: the file is missing, damaged, holds no state dict, another network's, or values that the network
+            cannot hold as they are; the model is as it was.
     """
-    state = _renamed(_read_state(path), model.state_dict())
     before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = _renamed(_read_state(path), before)
+    for name, value in state.items():
+        if problem := _unfit(value, before.get(name)):
+            raise InputError(f"{path}: {name} {problem}. Save the network's own plain tensors, as model.state_dict().")
     shapes: list[str] = []
     try:
         missing, unknown = model.load_state_dict(state, strict=False)
@@ -81,13 +87,37 @@ def _renamed(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[s
     return {names.get(name.replace(COMPILED, ""), name): value for name, value in state.items()}
 
 
+def _unfit(value: Tensor, expected: Tensor | None) -> str:
+    """Why a tensor's values are not those that the network would have after loading it; empty where they are.
+
+    Rounding to the network's own precision is meant. So is −∞ where the network as it was built has it, as in a mask.
+    """
+    plain = value.layout == torch.strided and value.device.type == "cpu" and not (value.is_quantized or value.is_nested)
+    if not plain:
+        kinds = {"quantised": value.is_quantized, "nested": value.is_nested, "on no device": value.is_meta}
+        kind = next((words for words, is_so in kinds.items() if is_so), str(value.layout).removeprefix("torch."))
+        return f"is {kind}, no plain array of numbers"
+    if expected is None or value.shape != expected.shape:
+        return ""  # which is said of all such tensors together
+    if expected.is_floating_point() and not value.is_floating_point():
+        return f"holds {value.dtype}, of which {expected.dtype} would lose or invent a part"
+    loaded = value.to(expected.dtype)
+    if not expected.is_floating_point():
+        return "" if torch.equal(loaded.to(value.dtype), value) else f"holds {value.dtype} that are no {expected.dtype}"
+    bad = int((~(loaded.isfinite() | (loaded == expected.cpu()))).sum())
+    return f"holds {bad} NaN or infinite values of {value.numel()} in {expected.dtype}" if bad else ""
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # also where no such name can be
         raise InputError(f"there are no weights at {path}.")
     try:
         if not _is_torchs(path):
             return load_file(path)
         with path.open("rb") as file:  # of a path, torch would judge by the suffix
+            if zipfile.is_zipfile(file):
+                check_size(file)
+            file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -98,11 +128,13 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         ours = (path.parent / "config.json").exists()
         remedy = f" Delete the folder {path.parent} and run the study again." if ours else ""
         raise InputError(f"{path} is damaged or no file of weights ({first_line(error)}).{remedy}") from error
+    seen: set[int] = set()  # what was looked through: one may hold itself
     while not _is_state(state):
+        seen.add(id(state))
         holder = next(
             (key for key in HOLDERS if isinstance(state, Mapping) and isinstance(state.get(key), Mapping)), ""
         )
-        if not holder:
+        if not holder or id(state[holder]) in seen:
             listed = ", ".join(map(str, list(state)[:8])) if isinstance(state, Mapping) else ""
             raise InputError(
                 f"{path} holds {type(state).__name__}, not a state dict (names → tensors)"

@@ -85,6 +85,17 @@ def test_a_study_whose_record_is_damaged_keeps_everything(out, capsys):
     assert run_of(out, "vae-measure").exists()
 
 
+@pytest.mark.parametrize("runs", ["/", "..", "../nowhere/runs", "../rows"])
+def test_a_record_that_leads_elsewhere_cleans_nothing_there(out, failing, runs):
+    record = out / "demo" / "study.json"
+    record.write_text(record.read_text(encoding="utf-8").replace('"../runs"', f'"{runs}"'), encoding="utf-8")
+    (out / "rows").mkdir()
+    (out / "rows" / "of_the_user").mkdir()
+    for command in (["verify"], ["clean", "--yes"]):
+        assert "as the folder of its runs, and no runs are there" in failing(*command, str(out / "demo"))
+    assert (out / "rows" / "of_the_user").is_dir()
+
+
 def test_status_says_what_is_done_at_work_failed_and_left(out, capsys):
     assert main(["status", str(out / "demo")]) == 0
     assert re.search(r"vae-train +\d+ +0 +0 +0", capsys.readouterr().out)

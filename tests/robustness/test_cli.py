@@ -194,9 +194,11 @@ def test_a_network_that_cannot_be_attacked_is_one_clear_message(here, failing, f
 
 
 @pytest.mark.parametrize("attack", ["deepfool(candidates=1)", "bim(rel_stepsize='far')"])
-def test_an_attack_that_fails_is_one_clear_message(here, failing, attack):
+def test_an_attack_that_fails_is_one_clear_message_before_anything_is_trained(here, failing, attack):
     arguments = ["--augmentations", "baseline", "--seeds", "1", "--robustness.attacks", attack, "--out", str(here)]
-    message = failing(*own(*BATCH, *arguments), status=1)
+    message = failing(*own(*BATCH, *arguments))
+    assert failing(*own(*BATCH, *arguments), "--dry-run") == message
+    assert not list((here / "runs").iterdir())
     assert f"attack {attack!r} failed" in message or f'attack "{attack}" failed' in message
 
 

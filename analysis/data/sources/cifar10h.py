@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
@@ -27,7 +28,7 @@ SECONDS = 60
 def status(root: str | Path | None = None) -> list[DataFile]:
     """Whether the file of counts is there, and whether its SHA-256 is that of the published one."""
     path = data_root(root) / FOLDER / FILE
-    present = path.is_file()
+    present = os.path.isfile(path)
     return [DataFile(path, present, present and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256)]
 
 

@@ -224,6 +224,78 @@ def test_names_of_which_only_some_begin_with_module_are_left_alone(tmp_path):
     assert "1 are unknown (such as module.0.weight)" in refusal(tmp_path / "w.pt")
 
 
+# values that a network cannot hold as they are
+
+
+def with_weight(change):
+    state = network().state_dict()
+    return {**state, "0.weight": change(state["0.weight"])}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: torch.complex(w, w), "0.weight holds torch.complex64"),
+        (lambda w: (100 * w).to(torch.int8), "0.weight holds torch.int8"),
+        (lambda w: w > 0, "0.weight holds torch.bool"),
+        (lambda w: w.to_sparse(), "0.weight is sparse_coo, no plain array of numbers"),
+        (lambda w: w.to("meta"), "0.weight is on no device"),
+        (lambda w: torch.nested.nested_tensor([w[0], w[1]]), "0.weight is nested"),
+        (lambda w: torch.quantize_per_tensor(w, 0.1, 0, torch.qint8), "0.weight is quantised"),
+        (lambda w: w / 0, "0.weight holds 54 NaN or infinite values of 54"),
+        (lambda w: w.double() * 1e300, "0.weight holds 54 NaN or infinite values of 54 in torch.float32"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_would_lose_a_part_is_refused(tmp_path, change, words):
+    torch.save(with_weight(change), tmp_path / "w.pt")
+    assert words in refusal(tmp_path / "w.pt")
+
+
+def test_fractions_of_a_count_are_refused_and_a_count_in_floats_is_taken(tmp_path):
+    floats = {name: value.double() for name, value in network().state_dict().items()}
+    torch.save(floats, tmp_path / "w.pt")
+    assert_loaded(tmp_path / "w.pt")
+    torch.save({**floats, "1.num_batches_tracked": torch.tensor(2.5)}, tmp_path / "w.pt")
+    assert "1.num_batches_tracked holds torch.float32 that are no torch.int64" in refusal(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float64])
+def test_weights_of_every_precision_are_the_values_that_they_hold(tmp_path, dtype):
+    state = with_weight(lambda w: w.to(dtype))
+    save_file(state, tmp_path / "w")
+    other = network(seed=1)
+    load_weights(tmp_path / "w", other)
+    assert torch.equal(other[0].weight, state["0.weight"].float())
+
+
+def test_infinity_is_taken_where_the_network_has_it_itself(tmp_path):
+    def masked(last):
+        net = nn.Sequential(nn.Linear(2, 2))
+        net.register_buffer("mask", torch.tensor([0.0, last]))
+        return net
+
+    save_weights(tmp_path / "w", masked(-torch.inf))
+    load_weights(tmp_path / "w", masked(-torch.inf))
+    assert "mask holds 1 NaN or infinite values of 2" in refusal(tmp_path / "w", masked(0.0))
+
+
+def test_a_checkpoint_that_holds_itself_is_refused(tmp_path):
+    first, second = {}, {}
+    first["state_dict"], second["model"] = second, first
+    torch.save(first, tmp_path / "w.pt")
+    assert "not a state dict" in refusal(tmp_path / "w.pt")
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_unread(tmp_path, monkeypatch):
+    torch.save(network().state_dict(), tmp_path / "w.pt")
+    with zipfile.ZipFile(tmp_path / "w.pt", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w/data/99", bytes(2**20))
+    assert_loaded(tmp_path / "w.pt")  # so much is no bomb
+    monkeypatch.setattr("mixlens.analysis.archives.MOST", 2**19)
+    assert "would unpack to 1,0" in refusal(tmp_path / "w.pt")
+
+
 # no weights at all
 
 

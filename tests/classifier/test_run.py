@@ -370,7 +370,7 @@ def test_nan_weights_are_refused_before_anything_runs(dataset, weights):
     state = load_file(bad)
     state["head.weight"][0, 0] = float("nan")
     save_file(state, bad)
-    with pytest.raises(InputError, match="returns NaN"):
+    with pytest.raises(InputError, match=r"head\.weight holds 1 NaN"):
         planned(dataset, classifier={"weights": [good, bad]})
 
 

@@ -98,7 +98,7 @@ def test_a_section_without_settings_has_its_defaults(study_of):
         ("seeds: [0, 1, 0]", r"seeds must be different whole numbers of at least 0, got \[0, 1, 0\]"),
         ("seeds: [-1]", "seeds must be different whole numbers of at least 0"),
         ("seeds: []", "seeds must be different whole numbers"),
-        ("seeds: 0", "seeds must be different whole numbers"),
+        ("seeds: 0", "seeds: 0 as a count is no training"),
         ("name: a/b", "a study's name becomes a folder .* got 'a/b'"),
         ("name: ''", "a study's name becomes a folder"),
         ("name: runs", "a study's name becomes a folder beside 'runs'"),

@@ -38,7 +38,7 @@ def test_variants_stand_beside_their_study(tmp_path: Path) -> None:
     )
     assert main(["run", str(file), *DATA, "--out", str(tmp_path), *TINY]) == 0
     page = (tmp_path / "mine" / "report.html").read_text(encoding="utf-8")
-    assert "Baseline [mine-plain], second training" in page
+    assert "Baseline [jitter=0], second training" in page
     assert (tmp_path / "mine-plain" / "study.json").exists()
     assert not (tmp_path / "mine-plain" / "report.html").exists(), "one report for both"
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -228,3 +229,13 @@ def test_the_process_that_was_born_then_holds_its_lease(tmp_path):
 def test_a_lease_of_an_older_version_is_held_by_its_process(tmp_path):
     written(tmp_path, host=socket.gethostname(), pid=os.getpid())
     assert not Lease(tmp_path, "task").acquire()
+
+
+def test_a_lease_that_may_not_be_read_is_somebodys_until_it_is_old(tmp_path, monkeypatch):
+    path = written(tmp_path, host="elsewhere", pid=1)
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    assert Lease(tmp_path, "task").holder()
+    assert not Lease(tmp_path, "task").acquire()
+    old = path.stat().st_mtime - 2 * STALE_SECONDS
+    os.utime(path, (old, old))
+    assert not Lease(tmp_path, "task").holder()

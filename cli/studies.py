@@ -149,10 +149,11 @@ def _run(
     from ..analysis.study.conduct import prepare, prepare_each, report_folder
     from ..analysis.study.study import read_studies
 
-    studies, place = read_studies(source, sections, overrides), Machine(**machine)
+    with redirect_stdout(sys.stderr):  # what a user's own code prints is no part of the answer
+        studies, place = read_studies(source, sections, overrides), Machine(**machine)
+        plans = [prepare(study, place, looking=True, dataless=True) for study in studies] if dry_run else []
     if dry_run:
         timed: Timed = {}
-        plans = [prepare(study, place, looking=True, dataless=True) for study in studies]
         seconds = [_show(each, timed) for each in plans]
         _warn(plans[0])
         if studies[1:]:
@@ -162,20 +163,20 @@ def _run(
 
     records: list[StudyRecord] = []
     logs: list[Path] = []
-    for prepared in prepare_each(studies, place):
-        ranks = prepared.context.backend.ranks
-        if ranks is not None and ranks.rank:  # the first process says the rest, and writes the report
-            prepared.run(command)
-            continue
-        if not records:
-            _warn(prepared)
-        with redirect_stdout(sys.stderr):  # what a user's own code prints is no part of the answer
-            record = prepared.run(command)
-        records.append(record)
-        logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
-        for task in record.tasks:
-            if task.state != "done":
-                print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
+    with redirect_stdout(sys.stderr):
+        for prepared in prepare_each(studies, place):
+            ranks = prepared.context.backend.ranks
+            if ranks is not None and ranks.rank:  # the first process says the rest, and writes the report
+                prepared.run(command)
+                continue
+            if not records:
+                _warn(prepared)
+            records.append(record := prepared.run(command))
+            log = prepared.context.log
+            logs += [log.path] if log and log.path.exists() else []
+            for task in record.tasks:
+                if task.state != "done":
+                    print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
     if not records:
         return 0
     unshown, whole = 0, combine(records, mixed=True) if records[1:] else records[0]
@@ -222,7 +223,8 @@ def _show(prepared: Prepared, timed: Timed) -> float:
             f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). "
             "Others of their shape stand in for them here, and past runs cannot be looked up."
         )
-    planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
+    with redirect_stdout(sys.stderr):
+        planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
     screen().print(plan_table(study.name, planned))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
     if needed:

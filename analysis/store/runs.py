@@ -112,7 +112,7 @@ def _not_finite(name: str) -> Any:
 
 
 class UnreadError(InputError):
-    """A file is there and cannot be read, for want of permission or of a disk that answers: nothing says it is damaged."""
+    """A file is there and cannot be read, for want of permission or as the disk does not answer: it may be whole."""
 
 
 class Run:

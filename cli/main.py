@@ -108,6 +108,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except BaseException as error:
         if isinstance(error, OSError) and of_the_machine(error):
             return _unwritten(error, errors)
+        if isinstance(error, PermissionError) and error.filename is not None:
+            errors.print(f"mixlens: {error.filename}: {error.strerror}.", markup=False, soft_wrap=True)
+            return 2
         if of_memory(error):
             errors.print(
                 f"mixlens: there is too little memory ({type(error).__name__}: {first_line(error)}). Done tasks stay; "

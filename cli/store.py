@@ -51,13 +51,12 @@ def verify(folder: Path) -> int:
     counts: dict[str, int] = {}
     for one in survey(runs):
         counts[one.state] = counts.get(one.state, 0) + 1
-        if one.state == "damaged":
-            print(f"damaged: {one.reason}")
+        if one.state in ("damaged", "unread"):
+            print(f"{one.state}: {one.reason}")
     print(f"{runs}: {', '.join(f'{count} {state}' for state, count in counts.items()) or 'nothing in it'}")
     if counts.get("damaged"):
         print(f"`mixlens clean {folder} --yes` removes what is damaged; the same study again repeats that alone.")
-        return 1
-    return 0
+    return 1 if counts.get("damaged") or counts.get("unread") else 0
 
 
 def clean(folder: Path, *, yes: bool = False) -> int:

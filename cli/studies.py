@@ -150,10 +150,11 @@ def _run(
     from ..analysis.study.executors.clusters import Crew
     from ..analysis.study.study import read_studies
 
-    studies, place = read_studies(source, sections, overrides), Machine(**machine)
+    with redirect_stdout(sys.stderr):  # what a user's own code prints is no part of the answer
+        studies, place = read_studies(source, sections, overrides), Machine(**machine)
+        plans = [prepare(study, place, looking=True, dataless=True) for study in studies] if dry_run else []
     if dry_run:
         timed: Timed = {}
-        plans = [prepare(study, place, looking=True, dataless=True) for study in studies]
         seconds = [_show(each, timed) for each in plans]
         _warn(plans[0])
         if studies[1:]:
@@ -163,7 +164,7 @@ def _run(
 
     records: list[StudyRecord] = []
     logs: list[Path] = []
-    with Crew() as crew:
+    with redirect_stdout(sys.stderr), Crew() as crew:
         for prepared in prepare_each(studies, place):
             ranks = prepared.context.backend.ranks
             if ranks is not None and ranks.rank:  # the first process says the rest, and writes the report
@@ -171,10 +172,9 @@ def _run(
                 continue
             if not records:
                 _warn(prepared)
-            with redirect_stdout(sys.stderr):  # what a user's own code prints is no part of the answer
-                record = prepared.run(command, crew)
-            records.append(record)
-            logs += [prepared.context.log.path] if prepared.context.log and prepared.context.log.path.exists() else []
+            records.append(record := prepared.run(command, crew))
+            log = prepared.context.log
+            logs += [log.path] if log and log.path.exists() else []
             for task in record.tasks:
                 if task.state != "done":
                     print(f"mixlens: {task.state}: {task.label}. {task.reason}".rstrip(), file=sys.stderr)
@@ -224,7 +224,8 @@ def _show(prepared: Prepared, timed: Timed) -> float:
             f"The data are not there: {prepared.megabytes:g} MB to download (mixlens data {study.data} --fetch). "
             "Others of their shape stand in for them here, and past runs cannot be looked up."
         )
-    planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
+    with redirect_stdout(sys.stderr):
+        planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
     screen().print(plan_table(study.name, planned))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
     if needed:

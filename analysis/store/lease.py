@@ -104,9 +104,11 @@ class Lease:
         return not (near and not _alive(holder["pid"], holder.get("born")))
 
     def _read(self) -> dict[str, Any]:
-        """The lease as written; empty if there is none, or none of ours."""
+        """The lease as written; empty if there is none, or none of ours. One that may not be read is somebody's."""
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
+        except PermissionError:
+            return {"token": "", "host": "?", "pid": 0}
         except (OSError, ValueError):
             return {}
         ours = isinstance(content, dict) and {"token", "host"} <= set(content) and type(content.get("pid")) is int

@@ -113,6 +113,10 @@ def _not_finite(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
+class UnreadError(InputError):
+    """A file is there and cannot be read, for want of permission or as the disk does not answer: it may be whole."""
+
+
 class Run:
     """One run directory, whole or partial: named files, read and written in one way."""
 
@@ -229,7 +233,7 @@ class Run:
                 f"{self.path} is no folder of a mixlens run or study: it has no {name}. If it was deleted or emptied, "
                 "delete what is left of it and run the study again; only this task is repeated."
             )
-        return InputError(f"{self.path / name} cannot be read: {error.strerror or error}.")
+        return UnreadError(f"{self.path / name} cannot be read: {error.strerror or error}.")
 
     def read_history(self, *columns: str) -> list[dict[str, Any]]:
         """One record per epoch. Raises InputError: the file is missing or damaged, or no numbers are in the columns."""

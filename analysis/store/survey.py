@@ -12,7 +12,7 @@ from typing import Literal
 from ..errors import InputError
 from .lease import Lease
 from .record import RECORD, read_record
-from .runs import FAILED, Run, is_left_over
+from .runs import FAILED, Run, UnreadError, is_left_over
 
 PARTIAL, LEASE = ".partial", ".lease"
 
@@ -22,8 +22,8 @@ class Surveyed:
     """A run, or a file that a killed worker left."""
 
     path: Path
-    state: Literal["whole", "without checksums", "damaged", "begun", "at work", "left over"]
-    reason: str = ""  # of what is damaged or failed
+    state: Literal["whole", "without checksums", "damaged", "unread", "begun", "at work", "left over"]
+    reason: str = ""  # of what is damaged, failed or cannot be read
     listed: bool = True  # by a study
 
 
@@ -74,7 +74,8 @@ def removable(found: Sequence[Surveyed]) -> list[Surveyed]:
     return [
         one
         for one in found
-        if one.state != "at work" and (one.state not in ("whole", "without checksums") or not one.listed)
+        if one.state not in ("at work", "unread")
+        and (one.state not in ("whole", "without checksums") or not one.listed)
     ]
 
 
@@ -101,6 +102,8 @@ def _whole(path: Path, *, listed: bool) -> Surveyed:
         run.check()
         for name in run.files:
             run.checked(name)
+    except UnreadError as error:
+        return Surveyed(path, "unread", str(error), listed)
     except InputError as error:
         return Surveyed(path, "damaged", str(error), listed)
     return Surveyed(path, "whole" if run.files else "without checksums", listed=listed)

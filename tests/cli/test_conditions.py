@@ -11,8 +11,8 @@ from mixlens.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("page_alone")
 
-PICTURES = ["gallery", "--data", "photos", "--train-size", "100", "--augmentations", "baseline,fmix", "--seeds", "1"]
-PICTURES += ["--name", "mine"]
+PICTURES = ["gallery", "--data", "photos", "--train-size", "100", "--seeds", "1", "--name", "mine"]
+PAIR = ["--augmentations", "baseline,fmix"]
 
 
 def shell(text, **options):
@@ -28,7 +28,7 @@ def study(tmp_path_factory):
     out = tmp_path_factory.mktemp("a folder of Ωmega")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("mixlens.reports.report.render_pdf", lambda content: b"%PDF-")
-        assert main([*PICTURES, "--out", str(out), "--quiet"]) == 0
+        assert main([*PICTURES, *PAIR, "--out", str(out), "--quiet"]) == 0
     return out
 
 
@@ -37,7 +37,7 @@ def test_a_study_whose_words_cannot_be_written_is_finished(tmp_path, monkeypatch
     status = None
     with suppress(OSError), open("/dev/full", "w") as full, monkeypatch.context() as patched:  # it cannot be closed
         patched.setattr(sys, "stderr", full)
-        status = main([*PICTURES, "--out", str(tmp_path)])
+        status = main([*PICTURES, *PAIR, "--out", str(tmp_path)])
     assert status == 0
     assert (tmp_path / "mine" / "report.html").exists()
 
@@ -48,7 +48,7 @@ def test_a_study_that_nobody_reads_is_finished(tmp_path, monkeypatch):
     with os.fdopen(os.dup(writing), "w") as both, monkeypatch.context() as patched:
         for name in ("stdout", "stderr"):
             patched.setattr(sys, name, both)
-        assert main([*PICTURES, "--out", str(tmp_path)]) == 141
+        assert main([*PICTURES, *PAIR, "--out", str(tmp_path)]) == 141
     os.close(writing)
     assert (tmp_path / "mine" / "report.html").exists()
 
@@ -63,6 +63,21 @@ def test_neither_environment_nor_a_matplotlibrc_changes_a_report(study, tmp_path
     assert shell(command, cwd=folder).returncode == 0
     page = (folder / "Übung 1" / "report.html").read_text(encoding="utf-8")
     assert page == (study / "mine" / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_a_users_module_prints_and_sets_is_no_part_of_the_answer(here, capsys):
+    (here / "loud.py").write_text(
+        "import os, torch\nprint('imported')\ntorch.set_default_dtype(torch.float64)\nos.chdir('/')\n"
+        "def make():\n    print('made')\n    return lambda x, y, *, generator: (print('mixed'), (x, y))[1]\n",
+        encoding="utf-8",
+    )
+    study = [*PICTURES, "--augmentations", "baseline,loud:make", "--out", "out"]
+    for typed in ([*study, "--dry-run"], [*study, "--quiet"]):
+        assert main(typed) == 0
+        said = capsys.readouterr()
+        assert not any(word in said.out for word in ("imported", "made", "mixed"))
+        assert "mixed" in said.err
+    assert (here / "out" / "mine" / "report.html").exists()
 
 
 def test_help_that_nobody_reads_has_the_status_of_a_closed_pipe():

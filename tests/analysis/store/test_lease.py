@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from nfs import remembering
@@ -239,3 +240,13 @@ def test_a_lease_is_seen_where_the_file_system_remembers_that_there_was_none(tmp
         assert not (tmp_path / "task.lease").exists(), "the stand-in does what it says"
         assert not Lease(tmp_path, "task").acquire()
         assert Lease(tmp_path, "task").holder()
+
+
+def test_a_lease_that_may_not_be_read_is_somebodys_until_it_is_old(tmp_path, monkeypatch):
+    path = written(tmp_path, host="elsewhere", pid=1)
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    assert Lease(tmp_path, "task").holder()
+    assert not Lease(tmp_path, "task").acquire()
+    old = path.stat().st_mtime - 2 * STALE_SECONDS
+    os.utime(path, (old, old))
+    assert not Lease(tmp_path, "task").holder()

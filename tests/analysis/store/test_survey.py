@@ -1,9 +1,11 @@
+import errno
+
 import pytest
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.schema import key_of
 from mixlens.analysis.store.results import write_rows
-from mixlens.analysis.store.runs import ENVIRONMENT, Store
+from mixlens.analysis.store.runs import ENVIRONMENT, Store, sha256_of
 from mixlens.analysis.store.survey import removable, runs_of, survey
 
 TASKS = [{"kind": "thing", "version": 1, "config": {"seed": seed}, "inputs": []} for seed in range(3)]
@@ -37,3 +39,15 @@ def test_the_folder_may_be_that_of_the_runs_or_above(runs, tmp_path):
     assert runs_of(tmp_path) == runs_of(runs) == runs
     with pytest.raises(InputError, match="holds no runs and no study"):
         runs_of(tmp_path / "runs" / NAMES[0])
+
+
+def test_what_cannot_be_read_is_not_taken_for_damaged_and_stays(runs, monkeypatch):
+    def refusing(path):
+        if path.parent.name == NAMES[0]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return sha256_of(path)
+
+    monkeypatch.setattr("mixlens.analysis.store.runs.sha256_of", refusing)
+    assert states(runs) == {NAMES[0]: "unread", NAMES[1]: "whole", NAMES[2]: "whole"}
+    left = {one.path.name for one in removable(list(survey(runs)))}
+    assert left == {*NAMES[1:]}, "those that no study lists"

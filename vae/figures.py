@@ -149,7 +149,8 @@ def _linear(record: StudyRecord) -> dict[str, float]:
 
 def _rows(record: StudyRecord) -> pd.DataFrame:
     """What was measured on VAEs, without the estimators' own trial."""
-    return record.table(SECTION.name).dropna(subset="pair")
+    table = record.table(SECTION.name)
+    return table.assign(pair=table.get("pair")).dropna(subset="pair")  # where no VAE was measured no row has one
 
 
 def _lines(record: StudyRecord, rows: pd.DataFrame) -> list[Line]:

@@ -173,7 +173,7 @@ class StudyRecord:
         """
         rows = self.table(section)
         for name, value in params.items():
-            rows = rows[rows[name] == value]
+            rows = rows[rows[name] == value] if name in rows else rows[:0]
         runs = rows.drop_duplicates("run")
         columns = (runs["arm"], runs["seed"], runs["run"])
         return {

@@ -112,3 +112,13 @@ def with_rows(record, quantity, value, arrays):
         run.write_arrays({**run.read_arrays(), **arrays})
         write_rows(run, [*rows, replace(rows[0], quantity=quantity, value=value)], 12.0)
     return replace(record)
+
+
+def test_where_no_vae_was_measured_what_else_was_is_shown(record):
+    """Measuring failed, the estimators' own trial did not: no row says how its VAE was paired."""
+    tasks = tuple(replace(task, state="failed") if task.kind == "vae-measure" else task for task in record.tasks)
+    without = replace(record, tasks=tasks)
+    assert "pair" not in without.table("vae")
+    assert all(not one.terms for one in figures.measured(without))
+    assert figures.tables(without, {})[0].rows == ()
+    assert figures.plots(without, {}) is not None

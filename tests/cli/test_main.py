@@ -323,7 +323,7 @@ def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
             ["data", "cifar10", "--data-root", "no/such/folder"],
             ["cifar10 is not complete", "mixlens data cifar10 --fetch"],
         ),
-        (["data", "--fetch"], ["name what to fetch: cifar10, cifar10h, photos"]),
+        (["data", "--fetch"], ["name what to fetch: cifar10, cifar100, cifar10h, fashion_mnist, photos"]),
         (["masks", "--lam", "1.5"], ["lam must lie in [0, 1]"]),
         (["masks", "--out", "masks.gif"], ["masks.gif"]),
         (["masks", "--augmentations", "baseline"], ["baseline"]),
@@ -402,7 +402,9 @@ def test_data_verifies_cifar10(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data"]) == 0
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
         ["ok", "cifar10"],
+        ["missing", "cifar100"],
         ["ok", "cifar10h"],
+        ["ok", "fashion_mnist"],
         ["ok", "photos"],
     ]
     assert main(["data", "cifar10"]) == 0

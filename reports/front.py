@@ -81,11 +81,8 @@ class Front:
         told = [column for column in compared if any(cell.change and cell.change.direction for cell in column.cells)]
         said = [column.sentence(self.names) for column in told]
         open_ = [column.question.lower() for column in compared if column not in told]
-        return (
-            [*said, f"After correction no difference to the baseline can be told in {listed(open_)}."]
-            if open_
-            else said
-        )
+        rest = [f"After correction no difference to the baseline can be told in {listed(open_)}."] if open_ else []
+        return [*said, *rest]
 
     @property
     def caption(self) -> str:
@@ -115,7 +112,7 @@ class Front:
         joined = " Each study's own report has fewer, and so smaller p." if len(studies) > 1 else ""
         together = "This one is the family" if len(judged) == 1 else f"These {len(judged)} are one family"
         return (
-            f"{how} {together}: p is corrected for their number (Holm), and ↑ or ↓ stands where p < .05. Wherever this "
+            f"{how} {together}: p is corrected for their number (Holm), and ↑ or ↓ stands where p\u00a0<\u00a0.05. Wherever this "
             "report shows one of them it is the same difference, interval and p. All others (other layers, ε or "
             f"bounds) have an interval, each by itself, and no arrow.{joined}"
         )

@@ -13,10 +13,22 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Estimate, Measurement, Task
 from mixlens.analysis.store.runs import CONFIG
 from mixlens.analysis.training.loop import DivergedError
+from mixlens.analysis.training.progress import Reporter
 
 worked = []  # (kind, the kinds of its inputs), in order
 fails = {}  # kind → what its work raises, once
 values = {}  # kind → what its work measures, where it is not 1
+
+
+class Said(Reporter):
+    """Keeps what is said."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torchvision.datasets import CIFAR10, VisionDataset
-from torchvision.datasets.utils import check_integrity
+from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from ..errors import InputError
 from .dataset import Dataset, Split
@@ -90,6 +90,12 @@ def _split(data: VisionDataset) -> Split:
     return Split.of(images, torch.as_tensor(data.targets))
 
 
-def cifar_files(kind: type[CIFAR10]) -> dict[str, str]:
-    """Its pickles with their MD5; torchvision overlooks a missing one of class names."""
-    return {**dict(kind.train_list), **dict(kind.test_list), kind.meta["filename"]: kind.meta["md5"]}
+def cifar(name: str, title: str, kind: type[CIFAR10], shape: Shape) -> Published:
+    """CIFAR-10 or CIFAR-100: pickles, opened only after their MD5 is confirmed."""
+
+    def download(folder: Path) -> None:
+        download_and_extract_archive(kind.url, folder, filename=kind.filename, md5=kind.tgz_md5)
+
+    # torchvision overlooks a missing file of class names.
+    files = {**dict(kind.train_list), **dict(kind.test_list), kind.meta["filename"]: kind.meta["md5"]}
+    return Published(name, title, kind.base_folder, files, shape, kind.url, kind, download)

@@ -1,11 +1,8 @@
 """CIFAR-10 (Krizhevsky, 2009) as torchvision stores it; its pickles are opened only after their MD5 is confirmed."""
 
-from pathlib import Path
-
 from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import download_and_extract_archive
 
-from ..published import Published, cifar_files
+from ..published import cifar
 from ..shape import Shape
 
 ABOUT = "60,000 colour photographs of 32×32 pixels in ten classes; 170 MB"
@@ -19,19 +16,5 @@ STD = (0.2023, 0.1994, 0.2010)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = Shape(50_000, 10_000, (3, 32, 32), CLASSES, MEAN, STD)
 
-
-def _download(folder: Path) -> None:
-    download_and_extract_archive(CIFAR10.url, folder, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5)
-
-
-_SET = Published(
-    name="cifar10",
-    title="CIFAR-10",
-    folder=CIFAR10.base_folder,
-    files=cifar_files(CIFAR10),
-    shape=SHAPE,
-    address=CIFAR10.url,
-    read=CIFAR10,
-    download=_download,
-)
+_SET = cifar("cifar10", "CIFAR-10", CIFAR10, SHAPE)
 status, fetch, load = _SET.status, _SET.fetch, _SET.load

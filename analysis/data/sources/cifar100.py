@@ -1,11 +1,8 @@
 """CIFAR-100 (Krizhevsky, 2009), by its 100 fine classes; its pickles are opened only after their MD5 is confirmed."""
 
-from pathlib import Path
-
 from torchvision.datasets import CIFAR100
-from torchvision.datasets.utils import download_and_extract_archive
 
-from ..published import Published, cifar_files
+from ..published import cifar
 from ..shape import Shape
 
 ABOUT = "60,000 colour photographs of 32×32 pixels in 100 classes; 169 MB"
@@ -16,19 +13,5 @@ STD = (0.2673, 0.2564, 0.2762)
 
 SHAPE = Shape(50_000, 10_000, (3, 32, 32), tuple(map(str, range(100))), MEAN, STD)  # the names are in the files
 
-
-def _download(folder: Path) -> None:
-    download_and_extract_archive(CIFAR100.url, folder, filename=CIFAR100.filename, md5=CIFAR100.tgz_md5)
-
-
-_SET = Published(
-    name="cifar100",
-    title="CIFAR-100",
-    folder=CIFAR100.base_folder,
-    files=cifar_files(CIFAR100),
-    shape=SHAPE,
-    address=CIFAR100.url,
-    read=CIFAR100,
-    download=_download,
-)
+_SET = cifar("cifar100", "CIFAR-100", CIFAR100, SHAPE)
 status, fetch, load = _SET.status, _SET.fetch, _SET.load

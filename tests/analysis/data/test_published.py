@@ -12,13 +12,12 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR100
 
+from mixlens.analysis.data import published
 from mixlens.analysis.data.load import load_dataset, source_names
-from mixlens.analysis.data.published import cifar_files
 from mixlens.analysis.data.sources import cifar100, fashion_mnist
 from mixlens.analysis.errors import InputError
 
 needs_data = pytest.mark.skipif(not os.environ.get("MIXLENS_DATA"), reason="needs Fashion-MNIST: set MIXLENS_DATA")
-CIFAR = cifar100.load.__self__
 FASHION = fashion_mnist.load.__self__
 
 
@@ -50,7 +49,7 @@ def cifar(tmp_path):
 
     lists = {f"{name}_list": [[name, md5(content[name])]] for name in ("train", "test")}
     small = type("Small", (CIFAR100,), lists | {"meta": {**CIFAR100.meta, "md5": md5(content["meta"])}})
-    return CIFAR._replace(read=small, files=cifar_files(small)), tmp_path, pickle.loads(content["train"])
+    return published.cifar("cifar100", "CIFAR-100", small, cifar100.SHAPE), tmp_path, pickle.loads(content["train"])
 
 
 def idx(array):

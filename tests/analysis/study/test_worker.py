@@ -238,3 +238,18 @@ def test_a_device_answers_or_not(monkeypatch):
     for error, answers in ((RuntimeError("CUDA error: gone"), False), (torch.OutOfMemoryError("full"), True)):
         monkeypatch.setattr(torch, "zeros", Mock(side_effect=error))
         assert worker._answers(torch.device("cpu")) == answers
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"),
+    [
+        ({"compile": True}, "--compile"),
+        ({"at_once": 2}, "--at-once"),
+        ({"workers": 2}, "--workers"),
+        ({"cluster": "tcp://here:8786"}, "--cluster"),
+    ],
+)
+def test_processes_that_share_trainings_refuse_what_one_alone_does(given, flag):
+    ranks = Mock(world=2, rank=0)
+    with pytest.raises(InputError, match=f"{flag} is for a process alone; 2 share each training here"):
+        worker.make_context(tiny_study("vae"), Machine(device="cpu", **given), Mock(), Mock(), ranks)

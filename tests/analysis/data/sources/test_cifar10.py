@@ -7,6 +7,7 @@ import pytest
 import torch
 from platformdirs import user_cache_path
 
+from mixlens.analysis.data import published
 from mixlens.analysis.data.files import data_root
 from mixlens.analysis.data.sources import cifar10
 from mixlens.analysis.errors import InputError
@@ -154,7 +155,7 @@ def test_a_failed_download(tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(cifar10, "download_and_extract_archive", fail)
+    monkeypatch.setattr(published, "download_and_extract_archive", fail)
     with pytest.raises(InputError, match=r"could not be fetched to .*mixlens data cifar10 --fetch") as caught:
         cifar10.fetch(tmp_path)
     assert caught.value.__cause__ is error
@@ -169,7 +170,7 @@ def test_download_fetches_nothing_when_all_is_there_and_mends_what_is_not(whole,
         calls.append((url, filename, md5))
         shutil.copy(source / "batches.meta", root / "cifar-10-batches-py" / "batches.meta")
 
-    monkeypatch.setattr(cifar10, "download_and_extract_archive", fake)
+    monkeypatch.setattr(published, "download_and_extract_archive", fake)
     cifar10.fetch(whole)
     assert calls == []
     (whole / "cifar-10-batches-py" / "batches.meta").unlink()

@@ -8,7 +8,7 @@ import time
 
 import jobs
 import pytest
-from jobs import deed, deeds
+from jobs import Said, deed, deeds
 from nfs import remembering
 
 from mixlens.analysis.errors import InputError
@@ -21,7 +21,6 @@ from mixlens.analysis.study.executors.local import Outcome
 from mixlens.analysis.study.plan import load_data
 from mixlens.analysis.study.worker import Context
 from mixlens.analysis.training.backend import make_backend
-from mixlens.analysis.training.progress import Reporter
 
 pytest.importorskip("distributed", reason="needs the extra [cluster]")
 
@@ -68,15 +67,6 @@ def store(tmp_path):
 @pytest.fixture
 def log(tmp_path):
     return tmp_path / "log"
-
-
-class Said(Reporter):
-    def __init__(self):
-        super().__init__(quiet=True)
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def execute(tasks, store, workers, reporter=None, outcome=None, study=STUDY):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import jobs
 import pytest
 import torch
-from jobs import task
+from jobs import Said, task
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.results import read_rows
@@ -33,15 +33,6 @@ def _quick(monkeypatch):
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "out")
-
-
-class Said(Reporter):
-    def __init__(self):
-        super().__init__(quiet=True)
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def context():

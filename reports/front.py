@@ -113,8 +113,8 @@ class Front:
         together = "This one is the family" if len(judged) == 1 else f"These {len(judged)} are one family"
         return (
             f"{how} {together}: p is corrected for their number (Holm), and ↑ or ↓ stands where p\u00a0<\u00a0.05. "
-            "Wherever this report shows one of them it is the same difference, interval and p. All others (other layers, ε or "
-            f"bounds) have an interval, each by itself, and no arrow.{joined}"
+            "Wherever this report shows one of them it is the same difference, interval and p. All others (other "
+            f"layers, ε or bounds) have an interval, each by itself, and no arrow.{joined}"
         )
 
 

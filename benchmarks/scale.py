@@ -6,9 +6,10 @@ Tasks: 16 equal ones by two worker processes (ours), by the plain loop (theirs) 
 loop's time halved (floor): the efficiency is 1 / floor ratio. Once they compute, which takes two free cores, and once
 they only wait, which shows the overhead on a machine that is busy as well.
 
-Plans: tasks that do nothing, by the plain loop, by 256 taking turns in it, and by 256 workers of dask.distributed
-within this process: milliseconds a task, those of the processor, those in which the disk is waited for (fsync, five
-times a run), and memory; they grow as the plan does and not faster. The disk is that of the temporary files:
+Plans: tasks that do nothing, by the plain loop, by 256 taking turns in it, and by 256 workers of dask.distributed in
+two other processes: milliseconds a task, and of this process those of the processor, those in which the disk is waited
+for (fsync, five times a run), and memory; they grow as the plan does and not faster. Dask's own: the same number of
+calls of a function that does nothing, sent and awaited alike. The disk is that of the temporary files:
 ``TMPDIR=/dev/shm`` measures without one.
 
 Store: what `--dry-run` looks up, and what a report of its study reads, in a store of many runs.
@@ -16,6 +17,8 @@ Store: what `--dry-run` looks up, and what a report of its study reads, in a sto
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import resource
 import sys
@@ -25,7 +28,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -114,14 +119,13 @@ def efficiency(given: Any) -> list[dict[str, Any]]:
 
 def plans(most: int, width: int) -> list[dict[str, Any]]:
     """Plans of two sizes of tasks that do nothing; each executor by itself, so that memory is its own."""
-    import dask
     from distributed import Client, LocalCluster
 
     records = []
     context = make_context(STUDY, QUIET, Reporter(quiet=True))
     print(f"\n{'tasks that do nothing':24}{'tasks':>8}{'ms a task':>11}{'of CPU':>8}{'of fsync':>10}{'more MB':>9}")
 
-    def measured(case: str, execute: Callable[[list[Task], Store], Outcome], what: str) -> None:
+    def measured(case: str, execute: Callable[[list[Task], Store], object], what: str) -> None:
         for count in (most // 4, most):
             with tempfile.TemporaryDirectory() as folder, _synced() as syncs:
                 tasks = [task("none", Settings(number), what) for number in range(count)]
@@ -135,17 +139,60 @@ def plans(most: int, width: int) -> list[dict[str, Any]]:
 
     measured("plain loop", lambda tasks, store: local.execute(tasks, store, context), "work")
     measured(f"{width} in turns", lambda tasks, store: local.execute(tasks, store, context, at_once=width), "turns")
-    here = {"processes": False, "dashboard_address": ":0", "silence_logs": 50, "memory_limit": 0}
-    # What each worker watches in its own process, 256 would watch in one.
-    alone = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.interval": "1h"}
     with (
-        dask.config.set(alone),
-        LocalCluster(n_workers=width, threads_per_worker=1, **here) as cluster,
+        LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as cluster,
         Client(cluster) as client,
+        _workers(cluster.scheduler_address, width),
     ):
         client.wait_for_workers(width)
-        measured(f"dask, {width} workers", lambda tasks, store: by_dask(tasks, store, Workers(client, QUIET)), "work")
+        several = f"dask, {width} workers"
+        measured(several, lambda tasks, store: by_dask(tasks, store, Workers(client, QUIET)), "work")
+        measured(f"{several}, its own", lambda tasks, store: _bare(client, len(tasks), width), "work")
     return records
+
+
+@contextmanager
+def _workers(scheduler: str, count: int) -> Iterator[None]:
+    """So many workers, half of them in each of two processes, until the end."""
+    halves = [get_context("spawn").Process(target=_half, args=(scheduler, count // 2), daemon=True) for _ in range(2)]
+    for half in halves:
+        half.start()
+    try:
+        yield
+    finally:
+        for half in halves:
+            half.terminate()
+            half.join()
+
+
+def _half(scheduler: str, count: int) -> None:
+    import dask
+    from distributed import Worker
+
+    async def serve() -> None:
+        workers = [await Worker(scheduler, nthreads=1, memory_limit=0, dashboard=False) for _ in range(count)]
+        await asyncio.gather(*(worker.finished() for worker in workers))
+
+    # What each worker watches in its own process, many would watch in one.
+    alone = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.interval": "1h"}
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with dask.config.set(alone):
+        asyncio.run(serve())
+
+
+def _bare(client: Any, count: int, width: int) -> None:
+    """So many calls of a function that does nothing, ``width`` at a time."""
+    landed: SimpleQueue[Any] = SimpleQueue()
+    for number in range(count):
+        if number >= width:
+            landed.get().result()
+        client.submit(_nothing, number, key=f"bare-{number}-{count}", pure=False).add_done_callback(landed.put)
+    for _ in range(min(count, width)):
+        landed.get().result()
+
+
+def _nothing(number: int) -> None:
+    pass
 
 
 def stored(count: int) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from cyclopts.exceptions import CommandCollisionError
 
 from ..analysis.errors import InputError
 from ..analysis.interface import BASELINE, Machine, Section
-from ..analysis.presentation.numbers import duration
 from ..analysis.study.sections import with_used
 from .flags import MACHINE_FLAGS, STUDY, STUDY_FLAGS, given, given_of, overrides_of
 from .tools import screen, write_reports
@@ -155,10 +154,12 @@ def _run(
         plans = [prepare(study, place, looking=True, dataless=True) for study in studies] if dry_run else []
     if dry_run:
         timed: Timed = {}
-        seconds = [_show(each, timed) for each in plans]
+        seconds = [_show(each, timed, place.workers) for each in plans]
         _warn(plans[0])
         if studies[1:]:
-            print(f"All {len(studies)} studies: about {duration(sum(seconds))} for one worker.")
+            from .tables import for_workers
+
+            print(f"All {len(studies)} studies: about {for_workers(sum(seconds), place.workers)}.")
         return 0
     from ..reports.content import has_content
 
@@ -209,7 +210,7 @@ def _places(machine: Machine, records: Sequence[StudyRecord], logs: Sequence[Pat
     return ({"curves": shown} if logs else {}) | {"runs": str(records[0].runs)}
 
 
-def _show(prepared: Prepared, timed: Timed) -> float:
+def _show(prepared: Prepared, timed: Timed, workers: int | None) -> float:
     """A study's plan, and of the paper's data how many seeds its claims need. Returns the seconds that are left."""
     from ..analysis.study.conduct import seeds_in_words
     from ..analysis.study.forecast import forecast
@@ -226,7 +227,7 @@ def _show(prepared: Prepared, timed: Timed) -> float:
         )
     with redirect_stdout(sys.stderr):
         planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
-    screen().print(plan_table(study.name, planned))
+    screen().print(plan_table(study.name, planned, workers))
     needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
     if needed:
         screen().print(power_words(needed, len(study.seeds)))

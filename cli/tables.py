@@ -84,7 +84,7 @@ def front_table(front: Front) -> Group:
     return Group(table, *front.sentences)
 
 
-def plan_table(name: str, planned: Sequence[Planned]) -> Group:
+def plan_table(name: str, planned: Sequence[Planned], workers: int | None = None) -> Group:
     """Each kind of task: how many, how many are done, what one and all that are left take; below, the sum."""
     table = _table("task", "number", "done", "begun", "each takes", "left", "known from", "memory")
     kinds: dict[str, list[Planned]] = {}
@@ -109,10 +109,16 @@ def plan_table(name: str, planned: Sequence[Planned]) -> Group:
     known = [task.seconds for task in left if task.seconds is not None]
     words = f"{name}: {len(planned)} tasks, {len(planned) - len(left)} done, {len(left)} left"
     if known:
-        words += f"; about {duration(sum(known))} for one worker"
+        words += f"; about {for_workers(sum(known), workers)}"
     if len(known) < len(left):
         words += f", without {len(left) - len(known)} of which no time is known" if known else "; no time is known"
     return Group(table, f"{words}.")
+
+
+def for_workers(seconds: float, workers: int | None) -> str:
+    """How long one worker takes, and several of whom none ever waits for another's output."""
+    several = f", at least {duration(seconds / workers)} for {workers}" if workers and workers > 1 else ""
+    return f"{duration(seconds)} for one worker{several}"
 
 
 def _between(seconds: Sequence[float]) -> str:

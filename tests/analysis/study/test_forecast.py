@@ -12,7 +12,7 @@ from mixlens.analysis.store.runs import CONFIG, RESULT, Store
 from mixlens.analysis.study import forecast as module
 from mixlens.analysis.study.forecast import forecast
 from mixlens.analysis.study.stopwatch import Measured
-from mixlens.cli.tables import plan_table
+from mixlens.cli.tables import for_workers, plan_table
 
 
 def task(kind="train", seed=0, epochs=3, inputs=()):
@@ -32,6 +32,11 @@ def finish(store, done, seconds, history=None):
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "runs")
+
+
+def test_several_workers_take_their_part_of_the_time():
+    assert for_workers(3600, None) == for_workers(3600, 1) == "1 h 00 min for one worker"
+    assert for_workers(3600, 4) == "1 h 00 min for one worker, at least 15 min 00 s for 4"
 
 
 def test_states_and_the_median_of_runs_that_differ_only_in_seed_or_augmentation(store):

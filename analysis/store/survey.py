@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from typing import Literal
 from ..errors import InputError
 from .lease import Lease
 from .record import RECORD, read_record
-from .runs import FAILED, Run, UnreadError, is_left_over
+from .runs import FAILED, Run, UnreadError
 
 PARTIAL, LEASE = ".partial", ".lease"
+# Other tools have a folder called runs too: what is not named as we name it is not ours.
+_RUN = re.compile(r".+-[0-9a-f]{16}(\.partial)?")
+_ASIDE = re.compile(r"\..+-[0-9a-f]{16}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,15 @@ def runs_of(folder: Path) -> Path:
 def survey(runs: Path) -> Iterator[Surveyed]:
     """Every run of a store, each file of it read and compared with its checksum, by name; then what was left over.
 
+    What else lies there is passed over.
+
     Raises:
         InputError: a study beside it has a record that cannot be read, so that what it lists is not known.
     """
     listed = _listed(runs)
     paths = sorted(runs.iterdir())
-    folders, files = [path for path in paths if path.is_dir()], [path for path in paths if not path.is_dir()]
+    folders = [path for path in paths if path.is_dir() and _RUN.fullmatch(path.name)]
+    files = [path for path in paths if not path.is_dir()]
     for path in folders:
         name = path.name.removesuffix(PARTIAL)
         if path.name == name:
@@ -64,8 +71,8 @@ def survey(runs: Path) -> Iterator[Surveyed]:
         else:
             yield Surveyed(path, "begun", _failure(Run(path)), listed=name in listed)
     for path in files:
-        is_lease = path.suffix == LEASE
-        if (is_lease and not Lease(runs, path.stem).holder()) or (is_left_over(path) and path.name != ".leases.lock"):
+        is_lease = path.suffix == LEASE and _RUN.fullmatch(path.stem)
+        if (is_lease and not Lease(runs, path.stem).holder()) or _ASIDE.fullmatch(path.name):
             yield Surveyed(path, "left over")
 
 

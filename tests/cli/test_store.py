@@ -67,7 +67,7 @@ def test_what_no_study_lists_and_what_was_begun_can_go_but_not_what_is_at_work(o
     at_work, begun = (f"vae-train-{digit * 16}" for digit in "ab")
     for name in (at_work, begun):
         (runs / f"{name}.partial").mkdir()
-    (runs / ".rows.csv-0f.tmp").touch()
+    (runs / f".rows.csv-{'0f' * 8}.tmp").touch()
     lease = Lease(runs, at_work)
     assert lease.acquire()
     shutil.rmtree(out / "demo")

@@ -29,10 +29,19 @@ def states(runs):
 def test_each_run_is_what_it_is(runs):
     (runs / NAMES[0] / ENVIRONMENT).write_text("{ }")
     (runs / NAMES[1]).rename(runs / f"{NAMES[1]}.partial")
-    (runs / "x.lease").write_text("{}")
-    expected = {NAMES[0]: "damaged", f"{NAMES[1]}.partial": "begun", NAMES[2]: "whole", "x.lease": "left over"}
+    lease = f"thing-{'0' * 16}.lease"
+    (runs / lease).write_text("{}")
+    expected = {NAMES[0]: "damaged", f"{NAMES[1]}.partial": "begun", NAMES[2]: "whole", lease: "left over"}
     assert states(runs) == expected
     assert len(removable(list(survey(runs)))) == 4, "no study lists the whole one either"
+
+
+def test_what_another_tool_has_in_a_folder_of_that_name_is_none_of_ours(runs):
+    (runs / "Nov29_12-00-00_host").mkdir()
+    (runs / "Nov29_12-00-00_host" / "events.out.tfevents.1").write_text("theirs")
+    for name in ("notes.txt", ".DS_Store", "a.tmp", "their.lease"):
+        (runs / name).write_text("theirs")
+    assert states(runs) == dict.fromkeys(NAMES, "whole")
 
 
 def test_the_folder_may_be_that_of_the_runs_or_above(runs, tmp_path):

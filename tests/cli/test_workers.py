@@ -68,7 +68,7 @@ def test_two_workers_interrupted_and_gone_on_with_make_what_the_plain_loop_makes
         assert (several / path).read_bytes() == (plain / path).read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_workers_end_with_the_command_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
     """It alone is told to end, or cannot even say so."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -80,13 +80,13 @@ def test_workers_end_with_the_command_that_started_them(number: signal.Signals, 
     workers = [json.loads(lease.read_text())["pid"] for lease in leases]
     child.send_signal(number)
     child.communicate(timeout=60)
-    assert child.returncode == (143 if number == signal.SIGTERM else -number)
+    assert child.returncode == (-number if number == signal.SIGKILL else 128 + number)
     while any(map(runs, workers)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(map(runs, workers))
     assert len(set(workers)) == 2
     assert child.pid not in workers
-    if number == signal.SIGTERM:
+    if number != signal.SIGKILL:
         assert not list(tmp_path.glob("runs/*.lease"))
 
 

@@ -1,4 +1,4 @@
-"""Every section that measures classifiers, on images of other sizes, channels and numbers of classes than CIFAR-10's."""
+"""Every section that measures classifiers, on images of other sizes, channels and class counts than CIFAR-10’s."""
 
 import pandas as pd
 import pytest

@@ -44,6 +44,7 @@ def finite_weights(path):
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
+TRIED = 150  # of each kind
 KINDS = {
     "w.safetensors": (lambda path: save_file(network().state_dict(), path), finite_weights),
     "w.pt": (lambda path: torch.save(network().state_dict(), path), finite_weights),
@@ -80,14 +81,14 @@ def mutated(content, draw):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", KINDS)
-def test_five_hundred_mutated_files_are_read_or_refused(name, tmp_path):
+def test_mutated_files_are_read_or_refused(name, tmp_path):
     write, read = KINDS[name]
     path, draw, ends = tmp_path / name, random.Random(0), {"read": 0, "refused": 0}
     messages = []
     write(path)
     read(path)
     content = path.read_bytes()
-    for _ in range(500):
+    for _ in range(TRIED):
         path.write_bytes(mutated(content, draw))
         try:
             read(path)
@@ -95,7 +96,7 @@ def test_five_hundred_mutated_files_are_read_or_refused(name, tmp_path):
         except InputError as error:
             ends["refused"] += 1
             messages.append(str(error))
-    assert ends["refused"] > 200, ends
+    assert ends["refused"] > 0.4 * TRIED, ends
     assert max(map(len, messages)) < 1000
     assert not any("\n" in message for message in messages)
     assert [each.name for each in tmp_path.iterdir()] == [name]
@@ -108,7 +109,7 @@ def test_mutated_arrays_of_a_whole_run_are_never_taken(tmp_path):
     run.write_arrays({"mu": NUMBERS})
     run.write_result({"rows": [], "seconds": 1.0})
     content, draw = (tmp_path / "arrays.npz").read_bytes(), random.Random(0)
-    for _ in range(500):
+    for _ in range(TRIED):
         changed = mutated(content, draw)
         (tmp_path / "arrays.npz").write_bytes(changed)
         if changed != content:

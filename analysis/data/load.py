@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from ..errors import InputError, unknown
 from ..spec import Spec, call, load_object, read_spec, without_defaults
 from . import sources
-from .dataset import Dataset, Split
+from .dataset import Dataset, Head, Split
 from .files import DataFile
 from .shape import Shape
 
@@ -94,7 +94,8 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
 
     A source's data set is named by its spec, without arguments that are defaults. The factory returns a `Dataset` or a
     dict with the keys train_images, train_labels, test_images, test_labels (arrays), classes, mean and std, and maybe
-    recipe; a dict's data set is named by its spec. ``root`` is the sources' folder.
+    recipe; a dict's data set is named by its spec. Several heads are classes by their names, {"root": [...], ...}, and
+    labels (N, heads). ``root`` is the sources' folder.
 
     Raises:
         InputError: unknown name, arguments that it does not take, or a factory that cannot be imported, fails, or
@@ -147,7 +148,10 @@ def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
     if missing:
         raise InputError(f"{KIND} {name!r}: the dict that the factory returned lacks {', '.join(missing)}.")
     try:
-        classes = tuple(str(name) for name in returned["classes"])
+        named = returned["classes"]
+        several = isinstance(named, Mapping)
+        heads = tuple(Head(str(head), tuple(map(str, names))) for head, names in named.items()) if several else ()
+        classes = () if several else tuple(str(name) for name in named)
         mean, std = (tuple(float(value) for value in returned[key]) for key in ("mean", "std"))
         train, test = (Split.of(returned[f"{one}_images"], returned[f"{one}_labels"]) for one in ("train", "test"))
     except (TypeError, ValueError) as error:
@@ -155,4 +159,4 @@ def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
             f"{KIND} {name!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
             "std as lists of numbers."
         ) from error
-    return Dataset(name, train, test, classes, mean, std, str(returned.get("recipe", "")))
+    return Dataset(name, train, test, classes, mean, std, str(returned.get("recipe", "")), heads)

@@ -107,12 +107,15 @@ class Dataset:
 
     def _check_heads(self) -> None:
         names = [head.name for head in self.heads]
-        if len(names) < 2 or len(set(names)) < len(names) or not all(names):
-            raise InputError(f"data set {self.name!r}: heads {names}; expected two or more, each with a name of its own.")
+        if len(names) < 2 or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+            raise InputError(
+                f"data set {self.name!r}: heads {names}; expected two or more, each with a name of its own, an "
+                "identifier."
+            )
         for head in self.heads:
             if len(head.classes) < 2 or not (math.isfinite(head.weight) and head.weight > 0):
                 raise InputError(
-                    f"data set {self.name!r}, head {head.name!r}: {len(head.classes)} classes and weight {head.weight}; "
+                    f"data set {self.name!r}, head {head.name!r}: {len(head.classes)} classes, weight {head.weight}; "
                     "expected two classes or more, and a finite weight above 0."
                 )
         if self.classes not in ((), self.heads[0].classes):
@@ -120,6 +123,11 @@ class Dataset:
                 f"data set {self.name!r}: classes {list(self.classes)[:3]} are not those of the first of its heads; "
                 "leave them out, as ()."
             )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many classes each head has; of one label an image, its classes."""
+        return tuple(len(head.classes) for head in self.heads) or (len(self.classes),)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -181,7 +189,8 @@ class Dataset:
         """Cross-validation: part ``index`` of the train split becomes the test split, the other parts the train split.
 
         The parts, their sizes and their class counts (each within one of equal) depend on ``folds`` and ``seed`` only.
-        Of several heads these are the counts of the first's classes and of whole labels. The original test split is dropped, the name stays.
+        Of several heads these are the counts of the first's classes and of whole labels. The original test split is
+        dropped, the name stays.
 
         Raises:
             InputError: folds is below 2 or leaves a part with one image, or index is outside 0 … folds − 1.

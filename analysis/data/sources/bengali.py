@@ -67,7 +67,7 @@ def fetch(root: str | Path | None = None) -> None:
 
 
 def load(root: str | Path | None = None, *, head: str = "", fold: int = 0, folds: int = 5) -> Dataset:
-    """All images, prepared (`prepared`), part ``fold`` of ``folds`` as the test split and the others as the train split.
+    """All images, `prepared`: part ``fold`` of ``folds`` is the test split, and the others are the train split.
 
     The parts are dealt by whole labels (`dealt`), the same for each head. Mean and deviation are those of the train
     split's pixels.
@@ -83,23 +83,24 @@ def load(root: str | Path | None = None, *, head: str = "", fold: int = 0, folds
     if head not in ("", *HEADS):
         raise InputError(f"data set 'bengali': head={head!r}; expected {', '.join(HEADS)}, or none for all of them.")
     if type(folds) is not int or folds < 2 or type(fold) is not int or not 0 <= fold < folds:
-        raise InputError(f"data set 'bengali': fold={fold!r} of folds={folds!r}; expected 0 to folds − 1, of 2 or more.")
+        raise InputError(
+            f"data set 'bengali': fold={fold!r} of folds={folds!r}; expected 0 to folds − 1, of 2 or more."
+        )
     if missing := [file.path.name for file in status(root) if not file.present]:
         raise _unusable(folder, f"in {FOLDER}, missing {', '.join(missing)}")
     heads = _heads(folder)
     ids, labels = _labels(folder, heads)
     if 2 * folds > len(ids):
         raise InputError(f"data set 'bengali': {len(ids)} images cannot be cut in {folds} folds of two images or more.")
-    test = dealt(labels, fold, folds, SEED)
-    train_images, test_images = _read(folder, ids, test)
+    held_out = dealt(labels, fold, folds, SEED)
+    train_images, test_images = _read(folder, ids, held_out)
     mean, std = moments(train_images)
-    chosen = list(HEADS).index(head) if head else None
-    splits = (
-        Split(images, labels[which] if chosen is None else labels[which, chosen].contiguous())
-        for images, which in ((train_images, ~test), (test_images, test))
-    )
-    classes = () if chosen is None else heads[chosen].classes
-    return Dataset("bengali", *splits, classes, (mean,), (std,), heads=heads if chosen is None else ())
+    classes: tuple[str, ...] = ()
+    if head:
+        chosen = list(HEADS).index(head)
+        labels, classes, heads = labels[:, chosen], heads[chosen].classes, ()
+    train, test = Split(train_images, labels[~held_out]), Split(test_images, labels[held_out])
+    return Dataset("bengali", train, test, classes, (mean,), (std,), heads=heads)
 
 
 def prepared(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -111,7 +112,7 @@ def prepared(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """
     ink = 255 - pixels
     inner = ink[:, EDGE:-EDGE, EDGE:-EDGE] >= INK
-    boxes = zip(*(_ends(inner.any(axis), side) for axis, side in ((2, HEIGHT), (1, WIDTH))), strict=True)
+    boxes = zip(_ends(np.any(inner, axis=2), HEIGHT), _ends(np.any(inner, axis=1), WIDTH), strict=True)
     out = np.empty((len(pixels), SIZE, SIZE), np.uint8)
     for place, ((top, bottom), (left, right)) in enumerate(boxes):
         height, width = bottom - top, right - left
@@ -134,8 +135,8 @@ def moments(images: Tensor) -> tuple[float, float]:
     return round(mean.item(), 4), round(std.item(), 4)
 
 
-def _ends(inked: np.ndarray[Any, Any], side: int) -> np.ndarray[Any, Any]:
-    """From where to where (N, 2) there is ink, with the margin; of (N, side − 2 · EDGE) bool. All where there is none."""
+def _ends(inked: Any, side: int) -> np.ndarray[Any, Any]:
+    """From where to where (N, 2) there is ink, with the margin; all where there is none. Of (N, side − 2 · EDGE)."""
     first = inked.argmax(1) + EDGE - MARGIN
     last = side - EDGE - inked[:, ::-1].argmax(1) + MARGIN
     found = inked.any(1)
@@ -149,7 +150,9 @@ def _heads(folder: Path) -> tuple[Head, ...]:
     for name, (column, count, weight) in HEADS.items():
         names = table[table["component_type"] == column].set_index("label")["component"]
         if sorted(names.index) != list(range(count)):
-            raise _unusable(folder, f"{NAMES} has {len(names)} labels of {column}; expected 0 to {count - 1}, each once")
+            raise _unusable(
+                folder, f"{NAMES} has {len(names)} labels of {column}; expected 0 to {count - 1}, each once"
+            )
         heads.append(Head(name, tuple(names.loc[label] for label in range(count)), weight))
     return tuple(heads)
 
@@ -181,7 +184,9 @@ def _table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pandas' errors of what it reads are ValueErrors
         raise _unusable(folder, f"{name} cannot be read as a table ({first_line(error)})") from error
     if missing := [column for column in columns if column not in table]:
-        raise _unusable(folder, f"{name} lacks the column {missing[0]}; it has {', '.join(map(str, table.columns[:6]))}")
+        raise _unusable(
+            folder, f"{name} lacks the column {missing[0]}; it has {', '.join(map(str, table.columns[:6]))}"
+        )
     return table
 
 
@@ -202,7 +207,9 @@ def _read(folder: Path, ids: pd.Index, test: Tensor) -> tuple[Tensor, Tensor]:
             if (rows < 0).any():
                 raise _unusable(folder, f"the image {names[(rows < 0).argmax()]} of {name} has no row in {LABELS}")
             if seen[rows].any() or len(np.unique(rows)) < len(rows):
-                twice = names[seen[rows].argmax()] if seen[rows].any() else pd.Index(names)[pd.Index(names).duplicated()][0]
+                twice = (
+                    names[seen[rows].argmax()] if seen[rows].any() else pd.Index(names)[pd.Index(names).duplicated()][0]
+                )
                 raise _unusable(folder, f"the image {twice} stands twice in the files of images; the second in {name}")
             seen[rows] = True
             graphemes = prepared(pixels)[:, None]
@@ -212,8 +219,8 @@ def _read(folder: Path, ids: pd.Index, test: Tensor) -> tuple[Tensor, Tensor]:
     if not seen.all():
         raise _unusable(
             folder,
-            f"{int((~seen).sum()):,} of the {len(ids):,} rows of {LABELS} have no image in the files of images, such as "
-            f"{ids[(~seen).argmax()]}",
+            f"{int((~seen).sum()):,} of the {len(ids):,} rows of {LABELS} have no image in the files of images, such "
+            f"as {ids[int((~seen).argmax())]}",
         )
     return torch.from_numpy(train_images), torch.from_numpy(test_images)
 
@@ -239,8 +246,8 @@ def _parts(folder: Path, name: str) -> Iterator[tuple[np.ndarray[Any, Any], np.n
             if missing := [column for column in ("image_id", *wanted) if column not in there]:
                 raise _unusable(
                     folder,
-                    f"{name} lacks the column {missing[0]}; expected image_id and a column for each of {HEIGHT}×{WIDTH} "
-                    f"pixels, 0 to {len(wanted) - 1}",
+                    f"{name} lacks the column {missing[0]}; expected image_id and a column for each of {HEIGHT}×{WIDTH}"
+                    f" pixels, 0 to {len(wanted) - 1}",
                 )
             for group in range(file.num_row_groups):
                 names = file.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
@@ -250,13 +257,17 @@ def _parts(folder: Path, name: str) -> Iterator[tuple[np.ndarray[Any, Any], np.n
                     for place, column in enumerate(part.columns, start):
                         if column.type != pyarrow.uint8() or column.null_count:
                             kind = "empty values" if column.null_count else column.type
-                            raise _unusable(folder, f"{name} has {kind} in its column {place}; expected uint8, 0 to 255")
+                            raise _unusable(
+                                folder, f"{name} has {kind} in its column {place}; expected uint8, 0 to 255"
+                            )
                         pixels[place] = column.to_numpy()
                 for start in range(0, len(names), ROWS):
                     rows = slice(start, start + ROWS)
                     yield np.asarray(names[rows]), pixels[:, rows].T.reshape(-1, HEIGHT, WIDTH)
     except (OSError, pyarrow.ArrowException) as error:
-        raise _unusable(folder, f"{name} cannot be read, and may be cut off or damaged ({first_line(error)})") from error
+        raise _unusable(
+            folder, f"{name} cannot be read, and may be cut off or damaged ({first_line(error)})"
+        ) from error
 
 
 def _ends_well(path: Path) -> bool:
@@ -274,7 +285,7 @@ def _unusable(folder: Path, why: str) -> InputError:
 
 def _remedy(folder: Path) -> str:
     return (
-        f"Ask for them at {ADDRESS} (an account, and the competition's rules accepted), and unpack {LABELS}, {NAMES} and "
-        f"{IMAGES[0]} to {IMAGES[-1].removeprefix('train_image_data_')} in {folder / FOLDER}; another folder can be "
-        "named in MIXLENS_DATA."
+        f"Ask for them at {ADDRESS} (an account, and the competition's rules accepted), and unpack {LABELS}, {NAMES} "
+        f"and {IMAGES[0]} to {IMAGES[-1].removeprefix('train_image_data_')} in {folder / FOLDER}; another folder can "
+        "be named in MIXLENS_DATA."
     )

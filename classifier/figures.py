@@ -160,7 +160,7 @@ def _of_head(head: str) -> str:
 def _sources(printed: PaperValues) -> str:
     """Where the paper's values stand, and of which training."""
     sources = sorted({value.source for values in printed.values() for value in values.values()})
-    return f"The paper's: {' and '.join(sources)}; it prints one FMix."
+    return f"The paper's: {'; '.join(sources)}. It prints one FMix."
 
 
 def _partner(record: StudyRecord) -> str:

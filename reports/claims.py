@@ -266,8 +266,8 @@ OTHER_CLAIMS = (
         "ImageNet-a: every mixed-sample augmentation above the baseline, MixUp most",
         "section 5, Table 3",
         (
-            *(Comparison("classifier", "accuracy:imagenet_a", name, "baseline", "above") for name in _MSDA),
-            *_over_each("classifier", "accuracy:imagenet_a", "mixup", ("fmix", "cutmix")),
+            *(Comparison("classifier", "other_accuracy:imagenet-a", name, "baseline", "above") for name in _MSDA),
+            *_over_each("classifier", "other_accuracy:imagenet-a", "mixup", ("fmix", "cutmix")),
         ),
         setup=_IMAGENET,
     ),

@@ -62,7 +62,7 @@ def _combined(source: str, **rows: Row) -> dict[str, dict[str, Printed]]:
 def _table_3(alpha: str, **columns: tuple[float, float, float, float]) -> dict[str, dict[str, Printed]]:
     """Table 3 at an α: of each augmentation top-1 and top-5 on ImageNet, then the same on ImageNet-a."""
     source = "Table 3 (ResNet-101, 90 epochs)"
-    names = ("accuracy", "top5", "accuracy:imagenet_a", "top5:imagenet_a")
+    names = ("accuracy", "accuracy_top5", "other_accuracy:imagenet-a", "other_accuracy_top5:imagenet-a")
     return {
         f"{augmentation}{alpha}": {
             quantity: Printed(value, math.nan, 2, None, source) for quantity, value in zip(names, values, strict=True)

@@ -49,12 +49,13 @@ def plan(
     Raises:
         InputError: an augmentation fails on a few images; what a section refuses.
     """
+    for name in study.sections:
+        if dataset.heads and not sections[name].heads:
+            raise InputError(_one_head(name, dataset, study))
     try_policies(study, dataset)
     planned: dict[str, Sequence[Task]] = {}
     for name in with_used(study.sections, sections):
         section = sections[name]
-        if dataset.heads and not section.heads:
-            raise InputError(_one_head(name, dataset, study))
         used = {other: planned[other] for other in section.uses}
         asked = Asked(study, study.settings[name], dataset, backend, root, used)
         planned[name] = _tasks_of(section, asked)

@@ -68,9 +68,8 @@ def _one_head(name: str, dataset: Dataset, study: Study) -> str:
     """What to do where a section takes one label an image, and the data have several heads."""
     head = dataset.heads[0].name
     spec = read_spec(study.data, "data set")
-    alone = (
-        "the labels of one head" if spec.is_own else f"--data {Spec(spec.use, {**spec.arguments, 'head': head}).text}"
-    )
+    one = Spec(spec.use, {**spec.arguments, "head": head}).text
+    alone = "the labels of one head" if spec.is_own else f'--data "{one}"'
     return (
         f"the section {name!r} takes one label an image, and data set {dataset.name!r} has "
         f"{', '.join(each.name for each in dataset.heads)}. Leave the section out, or give {alone}."

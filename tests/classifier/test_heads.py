@@ -216,7 +216,7 @@ def test_sections_of_one_label_an_image_say_so(dataset, section):
     told = rf"the section '{section}' takes one label an image, and data set 'tiny' has shape, tone, edge\. Leave"
     with pytest.raises(InputError, match=rf"{told}.*give the labels of one head"):
         plan(study(section), sections_of(section), dataset, BACKEND)
-    told = r"or give --data bengali\(fold=2,head='shape'\)"
+    told = r"or give --data \"bengali\(fold=2,head='shape'\)\"\."
     with pytest.raises(InputError, match=told):
         plan(study(section, data="bengali(fold=2)"), sections_of(section), dataset, BACKEND)
 

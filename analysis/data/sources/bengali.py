@@ -21,16 +21,17 @@ from ..dataset import Dataset, Head, Split, dealt
 from ..files import DataFile, data_root
 
 ABOUT = (
-    "200,840 handwritten Bengali graphemes, grey, at 64×64 pixels, with three labels each; 5 GB, to be asked for at "
-    "kaggle.com/c/bengaliai-cv19"
+    "200,840 handwritten Bengali graphemes, grey, at 64×64 pixels, three labels each; 5 GB, it must be asked for, "
+    "nothing to fetch"
 )
-MEGABYTES = 4_800.0
+MEGABYTES = 0.0
 SHAPE = None  # it cannot be fetched, so that nothing is planned without it
 
-ADDRESS = "https://www.kaggle.com/c/bengaliai-cv19/data"
+ASK = "https://www.kaggle.com/c/bengaliai-cv19/data"
 FOLDER = "bengaliai-cv19"
 LABELS, NAMES = "train.csv", "class_map.csv"
 IMAGES = tuple(f"train_image_data_{part}.parquet" for part in range(4))
+LAYOUT = f"{FOLDER}/ with {LABELS}, {NAMES} and {IMAGES[0]} to {IMAGES[-1].removeprefix('train_image_data_')}"
 # As their heads are called: the column of the labels, how many classes there are, and the weight of the head's recall
 # in the competition's score.
 HEADS = {
@@ -46,6 +47,10 @@ MARGIN = 6  # pixels around the grapheme
 ROWS = 1024  # images prepared at a time
 COLUMNS = 512  # read at a time: readers of all 32,332 would take a gigabyte beside what they read
 SEED = 0  # of the folds
+_REMEDY = (
+    f"They are had from {ASK}, with an account and the competition's rules accepted; expected {LAYOUT} in the folder "
+    "of the data, which MIXLENS_DATA can name."
+)
 _MAGIC = b"PAR1"  # begins and ends a parquet file
 
 
@@ -62,8 +67,19 @@ def fetch(root: str | Path | None = None) -> None:
     Raises:
         InputError: they are not: Kaggle asks who wants them to accept the competition's rules.
     """
-    if not all(file.ok for file in status(root)):
-        raise InputError(f"Bengali.AI's graphemes cannot be fetched by a program alone. {_remedy(data_root(root))}")
+    if wrong := missing(root):
+        raise InputError(f"Bengali.AI's graphemes cannot be fetched by a program, and are {wrong}. {_REMEDY}")
+
+
+def missing(root: str | Path | None = None) -> str:
+    """Which files are not there or not whole, in words; empty where all are."""
+    files = status(root)
+    absent = [file.path.name for file in files if not file.present]
+    cut = [file.path.name for file in files if file.present and not file.ok]
+    found = [
+        f"{words} {', '.join(names)}" for words, names in (("missing", absent), ("cut off or damaged", cut)) if names
+    ]
+    return "; ".join(found)
 
 
 def load(root: str | Path | None = None, *, head: str = "", fold: int = 0, folds: int = 5) -> Dataset:
@@ -86,8 +102,8 @@ def load(root: str | Path | None = None, *, head: str = "", fold: int = 0, folds
         raise InputError(
             f"data set 'bengali': fold={fold!r} of folds={folds!r}; expected 0 to folds − 1, of 2 or more."
         )
-    if missing := [file.path.name for file in status(root) if not file.present]:
-        raise _unusable(folder, f"in {FOLDER}, missing {', '.join(missing)}")
+    if wrong := missing(root):
+        raise _unusable(folder, wrong)
     heads = _heads(folder)
     ids, labels = _labels(folder, heads)
     if 2 * folds > len(ids):
@@ -183,9 +199,9 @@ def _table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         table = pd.read_csv(path, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' errors of what it reads are ValueErrors
         raise _unusable(folder, f"{name} cannot be read as a table ({first_line(error)})") from error
-    if missing := [column for column in columns if column not in table]:
+    if lacking := [column for column in columns if column not in table]:
         raise _unusable(
-            folder, f"{name} lacks the column {missing[0]}; it has {', '.join(map(str, table.columns[:6]))}"
+            folder, f"{name} lacks the column {lacking[0]}; it has {', '.join(map(str, table.columns[:6]))}"
         )
     return table
 
@@ -243,10 +259,10 @@ def _parts(folder: Path, name: str) -> Iterator[tuple[np.ndarray[Any, Any], np.n
     try:
         with parquet.ParquetFile(path, memory_map=True) as file:
             there = set(file.schema_arrow.names)
-            if missing := [column for column in ("image_id", *wanted) if column not in there]:
+            if lacking := [column for column in ("image_id", *wanted) if column not in there]:
                 raise _unusable(
                     folder,
-                    f"{name} lacks the column {missing[0]}; expected image_id and a column for each of {HEIGHT}×{WIDTH}"
+                    f"{name} lacks the column {lacking[0]}; expected image_id and a column for each of {HEIGHT}×{WIDTH}"
                     f" pixels, 0 to {len(wanted) - 1}",
                 )
             for group in range(file.num_row_groups):
@@ -280,12 +296,4 @@ def _ends_well(path: Path) -> bool:
 
 
 def _unusable(folder: Path, why: str) -> InputError:
-    return InputError(f"Bengali.AI's graphemes in {folder} cannot be used: {why}. {_remedy(folder)}")
-
-
-def _remedy(folder: Path) -> str:
-    return (
-        f"Ask for them at {ADDRESS} (an account, and the competition's rules accepted), and unpack {LABELS}, {NAMES} "
-        f"and {IMAGES[0]} to {IMAGES[-1].removeprefix('train_image_data_')} in {folder / FOLDER}; another folder can "
-        "be named in MIXLENS_DATA."
-    )
+    return InputError(f"Bengali.AI's graphemes in {folder / FOLDER} cannot be used: {why}. {_REMEDY}")

@@ -358,3 +358,4 @@ class Section:
     uses: tuple[str, ...] = ()  # other sections whose tasks and settings it is handed
     command: str = ""  # where it is not called as the section is
     every_study: bool = False  # whether it belongs to studies that do not list it
+    heads: bool = False  # whether it takes data of several heads, whose images have a label for each

@@ -85,4 +85,5 @@ SECTION = Section(
     run="mixlens.classifier.run",
     figures="mixlens.classifier.figures",
     command="train",
+    heads=True,
 )

@@ -37,6 +37,7 @@ PANELS = {"train_loss": "training loss (nats)", "test_loss": "test loss (nats)",
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Test accuracy beside the paper's, and the difference to the baseline of the same seed."""
     rows = record.table(SECTION.name)
+    rows, of_heads = (rows[rows["head"].isna()], rows.dropna(subset=["head"])) if "head" in rows else (rows, rows[:0])
     shown = set(rows["augmentation"])
     printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
     body, arms = [], list(dict.fromkeys(rows["arm"]))
@@ -57,11 +58,47 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
         f"Differences are to the baseline {_partner(record)}, judged as the summary says. NLL: mean cross entropy in "
         "nats."
     )
+    if len(of_heads):
+        caption += " An image is right where each of its labels is; its NLL is the sum of theirs."
     if printed:
-        sources = sorted({value.source for values in printed.values() for value in values.values()})
-        caption += f" The paper's: {' and '.join(sources)}, 200 epochs at width 64; it prints one FMix."
+        caption += f" {_sources(printed)}"
     header = ("Augmentation", "Accuracy (%)", *(["paper"] if printed else []), "to the baseline", "NLL", "seeds")
-    return [Table("classifier-accuracy", "Test accuracy", caption, header, tuple(body))]
+    table = Table("classifier-accuracy", "Test accuracy", caption, header, tuple(body))
+    return [table, *([_heads_table(record, rows, of_heads, printed)] if len(of_heads) else [])]
+
+
+def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame, printed: PaperValues) -> Table:
+    """Each head's accuracy beside the paper's, and their recall."""
+    heads, arms = list(dict.fromkeys(of_heads["head"])), list(dict.fromkeys(of_heads["arm"]))
+    columns: dict[str, list[str]] = {"Augmentation": [record.label(arm) for arm in arms]}
+    for head in heads:
+        own = of_heads[of_heads["head"] == head]
+        changes = [record.family.of(SECTION.name, _of_head(head), arm) for arm in arms]
+        accuracies = column([100 * _values(own, arm, "accuracy") for arm in arms])
+        cells = [
+            (_of_one(own, arm) if len(_values(own, arm, "accuracy")) == 1 else accuracy)
+            + (f"\n{change(effect)}" if effect is not None else "")
+            for arm, accuracy, effect in zip(arms, accuracies, changes, strict=True)
+        ]
+        columns[f"{head.capitalize()} (%)"] = cells
+        known = [printed.get(arm.augmentation, {}).get(_of_head(head)) for arm in arms]
+        if any(known):
+            columns[f"paper, {head}"] = [
+                number(one.value, one.sd, one.decimals) if one is not None else "—" for one in known
+            ]
+    columns["Recall (%)"] = list(column([100 * _values(rows, arm, "recall") for arm in arms]))
+    caption = (
+        "Accuracy of each head in percent, as in the table before; below it the difference to the baseline. Recall: "
+        "the mean over a head’s classes of the share of a class’s images that are right, and of the heads by their "
+        "weights, as the data set has them."
+    )
+    return Table(
+        "classifier-heads",
+        "Test accuracy of each head",
+        caption,
+        tuple(columns),
+        tuple(zip(*columns.values(), strict=True)),
+    )
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
@@ -103,9 +140,27 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
 
 
 def measured(record: StudyRecord) -> list[Measured]:
-    """What the front page and the claims compare: test accuracy."""
+    """What the front page and the claims compare: test accuracy, of whole labels where there are several heads."""
     terms = record.terms(SECTION.name, "accuracy")
-    return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")]
+    whole = Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")
+    rows = record.table(SECTION.name)
+    return [whole] + [
+        Measured(
+            _of_head(head), f"Test accuracy, {head}", "%", record.terms(SECTION.name, _of_head(head), head=head), 100
+        )
+        for head in (dict.fromkeys(rows["head"].dropna()) if "head" in rows else ())
+    ]
+
+
+def _of_head(head: str) -> str:
+    """What a head's accuracy is called beside that of whole labels: the array of it, and what the paper prints."""
+    return f"accuracy:{head}"
+
+
+def _sources(printed: PaperValues) -> str:
+    """Where the paper's values stand, and of which training."""
+    sources = sorted({value.source for values in printed.values() for value in values.values()})
+    return f"The paper's: {'; '.join(sources)}. It prints one FMix."
 
 
 def _partner(record: StudyRecord) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,16 +30,43 @@ def predict(
     Raises:
         InputError: images that are none, a model in training mode, or one that gives no logits.
     """
+    logits = []
+    for outputs, count in _batches(model, images, backend, batch_size):
+        check_logits(outputs, count)
+        logits.append(outputs)
+    return torch.cat(logits).float()
+
+
+def predict_heads(
+    model: nn.Module, images: Tensor | np.ndarray[Any, Any], backend: Backend, batch_size: int | None = None
+) -> tuple[Tensor, ...]:
+    """Of a model with several heads the logits of each, as `predict`.
+
+    Raises:
+        InputError: as `predict`.
+    """
+    parts = []
+    for outputs, count in _batches(model, images, backend, batch_size):
+        if not isinstance(outputs, tuple):
+            raise InputError(f"the model returns {type(outputs).__name__}; expected a tuple, the logits of each head.")
+        for logits in outputs:
+            check_logits(logits, count)
+        parts.append(outputs)
+    return tuple(torch.cat(logits).float() for logits in zip(*parts, strict=True))
+
+
+def _batches(
+    model: nn.Module, images: Tensor | np.ndarray[Any, Any], backend: Backend, batch_size: int | None
+) -> Iterator[tuple[Any, int]]:
+    """What the model returns for one batch after the other, and of how many images."""
     images = torch.as_tensor(images)
     if images.ndim != 4 or not len(images) or images.dtype != torch.uint8:
         raise InputError(f"expected images as uint8 (N, C, H, W); got {tuple(images.shape)} of {images.dtype}.")
     check_evaluating(model)
-    logits = []
-    with torch.no_grad():
-        for part in images.split(batch_size or images_at_once(backend.device)):
-            logits.append(model(to_unit(part, backend)))
-            check_logits(logits[-1], len(part))
-    return torch.cat(logits).float()
+    for part in images.split(batch_size or images_at_once(backend.device)):
+        with torch.no_grad():
+            outputs = model(to_unit(part, backend))
+        yield outputs, len(part)
 
 
 def check_evaluating(model: nn.Module) -> None:
@@ -68,3 +96,22 @@ def check_logits(logits: object, images: int) -> None:
 def right_and_nll(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Which images (N,) are classified correctly, and the cross entropy −log p(label) of each in nats."""
     return logits.argmax(1) == labels, F.cross_entropy(logits, labels, reduction="none")
+
+
+class Recall(NamedTuple):
+    """The mean over classes of the share of a class's images that are right, as a mean over images."""
+
+    terms: Tensor  # (N,) whose mean it is
+    influence: Tensor  # (N,) of each image on it
+
+
+def recall(right: Tensor, labels: Tensor) -> Recall:
+    """Of images (N,) bool and their labels (N,), over the classes that occur: scikit-learn's balanced accuracy.
+
+    An image counts N / (classes · images of its class), so that every class counts the same. The influence is that of a
+    mean for each class, of as many images as it has.
+    """
+    counts = labels.bincount().double()
+    hits = labels.bincount(right.double(), len(counts))
+    weights = (len(labels) / ((counts > 0).sum() * counts))[labels]
+    return Recall(weights * right, weights * (right.double() - (hits / counts)[labels]))

@@ -30,7 +30,7 @@ LOGITS = (
 
 
 class Classifier(nn.Module):
-    """``network((x − mean) / std)`` for images x (B, C, H, W) in [0, 1]; logits (B, classes).
+    """``network((x − mean) / std)`` for images x (B, C, H, W) in [0, 1]; logits (B, classes), or a tuple of heads.
 
     In eval mode with frozen parameters from the start: gradients flow to the images only. With ``size`` the images are
     resized to that side first (bilinear, inside the graph, so that perturbations stay in the data's own pixels).
@@ -53,13 +53,26 @@ class Classifier(nn.Module):
     def extra_repr(self) -> str:
         return f"size={self.size}"
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         normalised = (resize(x, self.size) - self.mean) / self.std
         weight = next(self.network.parameters(), normalised)
         if weight.dtype not in (torch.float16, torch.bfloat16):
             return self.network(normalised)
-        logits = self.network(normalised.to(weight.dtype))
-        return logits.to(x.dtype) if isinstance(logits, Tensor) else logits
+        outputs = self.network(normalised.to(weight.dtype))
+        if isinstance(outputs, tuple):
+            return tuple(logits.to(x.dtype) for logits in outputs)
+        return outputs.to(x.dtype) if isinstance(outputs, Tensor) else outputs
+
+
+class OneHead(nn.Module):
+    """Of a model with several heads the logits (B, classes) of one."""
+
+    def __init__(self, model: nn.Module, index: int) -> None:
+        super().__init__()
+        self.model, self.index = model, index
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)[self.index]
 
 
 def network_of(model: nn.Module) -> nn.Module:
@@ -89,6 +102,8 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
     try:
         with torch.no_grad():
             logits, again = model(x), model(x)
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:  # whatever the network raises
         raise InputError(
             f"the model failed on images of shape {tuple(x.shape[1:])}: {first_line(error)}{own_line(error)} If it "
@@ -154,15 +169,18 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
     """
     network = build(
         settings.model,
-        classes=len(dataset.classes),
+        classes=sum(dataset.sizes),
         channels=dataset.train.images.shape[1],
         pretrained=pretrained,
+        heads=dataset.sizes if dataset.heads else (),
     )
     if any(map(is_lazy, (*network.parameters(), *network.buffers()))):
         blank = resize(torch.zeros(2, *dataset.train.images.shape[1:]), settings.size)
         try:
             with torch.no_grad():
                 network.eval()(blank)
+        except InputError:
+            raise
         except (Exception, SystemExit) as error:  # whatever the network raises
             raise InputError(
                 f"model {settings.model!r} has Lazy modules, and failed on images of shape {tuple(blank.shape[1:])}, "
@@ -208,7 +226,12 @@ def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module,
     few = to_unit(dataset.test.images[:PROBES], backend)
     model = Classifier(network, *scaling(settings, dataset), size=settings.size)
     with backend.session():
-        classes = check_classifier(backend.prepare(model, few[:2]), few)
+        prepared = backend.prepare(model, few[:2])
+        if dataset.heads:  # each has its number of classes, or the network refuses
+            for index in range(len(dataset.heads)):
+                check_classifier(OneHead(prepared, index), few)
+            return
+        classes = check_classifier(prepared, few)
     if classes != len(dataset.classes):
         raise InputError(
             f"model {settings.model!r} has {classes} outputs, but data set {dataset.name!r} has "

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..analysis.data.dataset import Dataset
 from ..analysis.errors import InputError
@@ -22,7 +23,7 @@ from ..analysis.models.build import LIBRARIES, canonical
 from ..analysis.schema import narrowed, setting
 from ..analysis.spec import read_spec, source_of
 from ..analysis.statistics.proportion import proportion
-from ..analysis.statistics.uncertainty import from_independent
+from ..analysis.statistics.uncertainty import from_independent, from_influence
 from ..analysis.store.runs import MODEL, Run
 from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
@@ -30,7 +31,7 @@ from ..analysis.training.checkpoint import load_weights, save_weights
 from ..analysis.training.recipe import KIND as RECIPE
 from ..analysis.training.turns import Turns
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
-from .measures import predict, right_and_nll
+from .measures import Recall, predict, predict_heads, recall, right_and_nll
 from .model import load_classifier, make_network, try_network
 from .train import check_batches, recipe_named, train_classifier, try_recipe
 
@@ -190,9 +191,12 @@ def load(config: Loading, run: Run, inputs: Sequence[Run], context: Context) -> 
 
 
 def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
-    """Leaves the test logits in its arrays, as ``logits`` (N, classes)."""
+    """Leaves the test logits in its arrays, as ``logits`` (N, classes); of several heads as `_measure_heads`."""
     test, backend = context.dataset.test, context.backend
-    logits = predict(load_classifier(inputs[0], config.network, context.dataset, backend), test.images, backend)
+    model = load_classifier(inputs[0], config.network, context.dataset, backend)
+    if context.dataset.heads:
+        return _measure_heads(predict_heads(model, test.images, backend), context.dataset, run)
+    logits = predict(model, test.images, backend)
     right, nll = right_and_nll(logits, test.labels.to(logits.device))
     arrays = {"logits": logits, "accuracy": right, "nll": nll}
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
@@ -200,3 +204,33 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
         Measurement("accuracy", proportion(int(right.sum()), len(right))),
         Measurement("nll", from_independent(nll, "none")),
     ]
+
+
+def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list[Measurement]:
+    """Of each head its accuracy, nll and recall, with ``head`` in their params; of whole labels the same without.
+
+    A whole label is right where every head is, its nll is the sum of theirs, and its recall their mean by the heads'
+    weights. Leaves each head's ``logits:NAME`` (N, classes), and the terms of every quantity, ``accuracy:NAME``, ….
+    """
+    labels = dataset.test.labels.to(logits[0].device)
+    arrays: dict[str, Tensor] = {}
+    each: dict[str, tuple[Tensor, Tensor, Recall]] = {}
+    for head, outputs, own in zip(dataset.heads, logits, labels.unbind(1), strict=True):
+        right, nll = right_and_nll(outputs, own)
+        each[head.name] = right, nll, recall(right.cpu(), own.cpu())
+        arrays[f"logits:{head.name}"] = outputs
+    rights, losses, recalls = zip(*each.values(), strict=True)
+    shares = torch.tensor([head.weight for head in dataset.heads], dtype=torch.float64)
+    mean = Recall(*(shares / shares.sum() @ torch.stack(parts) for parts in zip(*recalls, strict=True)))
+    whole = torch.stack(rights).all(0), torch.stack(losses).sum(0), mean
+    measured: list[Measurement] = []
+    for name, (right, nll, one) in {"": whole, **each}.items():
+        params, suffix = ({"head": name}, f":{name}") if name else ({}, "")
+        arrays |= {f"accuracy{suffix}": right, f"nll{suffix}": nll, f"recall{suffix}": one.terms.float()}
+        measured += [
+            Measurement("accuracy", proportion(int(right.sum()), len(right)), params),
+            Measurement("nll", from_independent(nll, "none"), params),
+            Measurement("recall", from_influence(*one, "none", "fraction", "influence functions"), params),
+        ]
+    run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
+    return measured

@@ -27,6 +27,8 @@ from ..analysis.training.recipe import (
     accuracy,
     changed,
     cross_entropy,
+    joint_accuracy,
+    joint_cross_entropy,
     mixed_loss,
     try_outputs,
     try_parts,
@@ -56,7 +58,7 @@ def train_classifier(
     augmentation, so that differences between augmentations are paired.
     """
     check_batches(settings, dataset, backend.ranks)
-    mix = policy.build(len(dataset.classes), settings.mix_mode)
+    mix = policy.build(max(dataset.sizes), settings.mix_mode)
     generators = {purpose: backend.generator("classifier", purpose, seed) for purpose in ("images", "mixing")}
     with backend.global_draws("classifier", "weights", seed):
         recipe = make_recipe(settings, dataset, generators["images"], backend)
@@ -100,7 +102,7 @@ def train_classifier(
 
 
 def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Recipe:
-    """The paper's: SGD on the cross entropy; or what the settings' ``recipe`` makes of it.
+    """The paper's: SGD on the cross entropy, of several heads on its sum; or what the settings' ``recipe`` makes of it.
 
     Args:
         generator: of the order of the images and their transforms.
@@ -111,8 +113,8 @@ def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generat
     network = backend.prepare(make_network(settings, dataset), few_inputs(settings, dataset))
     standard = Recipe(
         network,
-        cross_entropy,
-        accuracy,
+        joint_cross_entropy if dataset.heads else cross_entropy,
+        joint_accuracy if dataset.heads else accuracy,
         make_optimizer(settings, network),
         make_schedule(settings),
         make_batches(settings, dataset, generator, backend),
@@ -168,7 +170,7 @@ def try_recipe(
         recipe.network.train()
         where = f" by the {KIND}" if settings.recipe else ""
         for policy in (None, *(policy for policy in policies if policy.spec.is_own)):
-            mix = policy.build(len(dataset.classes), settings.mix_mode) if policy else None
+            mix = policy.build(max(dataset.sizes), settings.mix_mode) if policy else None
             mixing = {"mixing": backend.generator("classifier", "try", "mixing")}
             _try_step(recipe, make_step(recipe, mix, mixing, backend, settings.size), x, y, where)
 

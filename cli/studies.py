@@ -228,7 +228,7 @@ def _show(prepared: Prepared, timed: Timed, workers: int | None) -> float:
     with redirect_stdout(sys.stderr):
         planned = forecast(prepared.tasks, prepared.store, prepared.context, timed)
     screen().print(plan_table(study.name, planned, workers))
-    needed = seeds_needed(study.sections, study.augmentations) if study.data == paper.DATA_SET else []
+    needed = seeds_needed(study.sections, study.augmentations, paper.Setup.of(study.describe()))
     if needed:
         screen().print(power_words(needed, len(study.seeds)))
     return sum(task.seconds for task in planned if task.state != "done" and task.seconds is not None)

@@ -25,4 +25,5 @@ SECTION = Section(
     run="mixlens.gallery.run",
     figures="mixlens.gallery.figures",
     every_study=True,
+    heads=True,
 )

@@ -90,7 +90,7 @@ def spectra(size: tuple[int, int], decay_power: float = FMix.decay_power, *, see
 def pictures(dataset: Dataset, columns: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Two sets of test images (columns, C, H, W), drawn without replacement; partners of other classes if there are."""
     order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
-    labels = dataset.test.labels[order]
+    labels = dataset.test.first[order]
     first, rest = order[:columns], order[columns:]
     chosen: list[int] = []
     for label in labels[:columns].tolist():
@@ -98,8 +98,8 @@ def pictures(dataset: Dataset, columns: int, seed: int = 0) -> tuple[Tensor, Ten
         fallback = next(others)
         match = (
             fallback
-            if int(dataset.test.labels[fallback]) != label
-            else next((i for i in others if int(dataset.test.labels[i]) != label), fallback)
+            if int(dataset.test.first[fallback]) != label
+            else next((i for i in others if int(dataset.test.first[i]) != label), fallback)
         )
         chosen.append(match)
     return dataset.test.images[first], dataset.test.images[torch.tensor(chosen)]

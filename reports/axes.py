@@ -88,7 +88,7 @@ def _plot(
             for line, arm, mark in zip(parameter.lines, firsts, MARKS * len(firsts), strict=False):
                 colour = palette[arm]
                 _draw(axis, one, line, places, colour, mark)
-                known = _printed(parameter, line, printed, one.quantity)
+                known = _printed(record, parameter, line, printed, one.quantity)
                 if known is not None:
                     axis.plot(places[known[0]], known[1], "D", color=colour, mfc="none", ms=6)
                     marked = True
@@ -140,20 +140,22 @@ def _baselines(
                 axis.axhline(values.mean(), color=palette[arm], lw=1.2, ls="--", label=record.label(arm))
 
 
-def _printed(parameter: Parameter, line: Line, printed: PaperValues, quantity: str) -> tuple[Any, float] | None:
+def _printed(
+    record: StudyRecord, parameter: Parameter, line: Line, printed: PaperValues, quantity: str
+) -> tuple[Any, float] | None:
     """The point of a line that is as the paper's, with what it prints; None where the line has none.
 
     An augmentation without arguments is the paper's.
     """
     for value, arm in line.points.items():
         known = printed.get(arm.augmentation, {}).get(quantity)
-        there = not parameter.setting or value == _settings().get(parameter.name, ...)
+        there = not parameter.setting or value == _settings(record).get(parameter.name, ...)
         if known is not None and there:
             return value, known.value
     return None
 
 
-def _settings() -> dict[str, Any]:
+def _settings(record: StudyRecord) -> dict[str, Any]:
     """Where the paper stands in each setting: at the default, unless that is ours; on all of its training images."""
     kinds = {"": Study} | {f"{name}.": section.config for name, section in installed_sections().items()}
     return {
@@ -161,4 +163,4 @@ def _settings() -> dict[str, Any]:
         for section, kind in kinds.items()
         for field in dataclasses.fields(kind)
         if field.metadata.get("source") not in (None, "", "ours")
-    } | {SIZE: paper.TRAIN_IMAGES}
+    } | {SIZE: paper.TRAIN_IMAGES.get(paper.Setup.of(record.settings).data)}

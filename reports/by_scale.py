@@ -17,7 +17,7 @@ from ..analysis.statistics.effect import Effect, effect
 from ..analysis.store.record import StudyRecord, combine
 from . import paper
 from .axes import places_of, tick, value_axis
-from .claims import CLAIMS, Answers, Claim, Comparison, judge
+from .claims import Answers, Claim, Comparison, claims_of, judge
 from .scale import SIZE, Parameter, settings_varied
 from .sections import measured
 
@@ -43,6 +43,7 @@ class Scale(NamedTuple):
     parameter: Parameter
     where: str  # what else tells these studies from others
     answers: Mapping[Any, Answers]
+    setup: paper.Setup = paper.CIFAR10  # of the first of these studies
 
 
 class Point(NamedTuple):
@@ -65,7 +66,7 @@ def scales_of(record: StudyRecord) -> list[Scale]:
                 }
                 answers = {value: Answers(part.study, measured(part)) for value, part in parts.items()}
                 own = parameter._replace(values=tuple(answers))
-                found.append(Scale(own, line.name, answers))
+                found.append(Scale(own, line.name, answers, paper.Setup.of(next(iter(parts.values())).settings)))
     return found
 
 
@@ -112,10 +113,10 @@ def _verdicts(scale: Scale) -> list[tuple[Claim, dict[Any, str]]]:
     """The claims that were judged at two values or more, each with its verdicts."""
     cells: dict[str, dict[Any, str]] = {}
     for value, answers in scale.answers.items():
-        for judged in judge(answers):
+        for judged in judge(answers, setup=scale.setup):
             if judged.verdict != "not run" and not judged.claim.at_every_size:
                 cells.setdefault(judged.claim.name, {})[value] = judged.verdict
-    return [(claim, cells[claim.name]) for claim in CLAIMS if len(cells.get(claim.name, {})) > 1]
+    return [(claim, cells[claim.name]) for claim in claims_of(scale.setup) if len(cells.get(claim.name, {})) > 1]
 
 
 def points_of(scale: Scale, comparison: Comparison) -> list[Point]:
@@ -134,11 +135,10 @@ def points_of(scale: Scale, comparison: Comparison) -> list[Point]:
     return found
 
 
-def printed_of(comparison: Comparison) -> float | None:
+def printed_of(comparison: Comparison, setup: paper.Setup = paper.CIFAR10) -> float | None:
     """The paper's difference, as `points_of` takes it."""
-    known = paper.VALUES.get(comparison.section, {})
-    one, other = (known.get(name, {}).get(comparison.quantity) for name in _pair(comparison))
-    return None if one is None or other is None else one.value - other.value
+    found = paper.difference(comparison.section, comparison.quantity, *_pair(comparison), setup)
+    return found.value if found else None
 
 
 def _pair(comparison: Comparison) -> tuple[str, str]:
@@ -174,7 +174,7 @@ def _panel(axis: Axes, scale: Scale, claim: Claim) -> None:
     stands = _Places(scale.parameter, axis.get_xscale() == "log")
     axis.axhline(0, color=FAINT, lw=1)
     palette = hues([Arm("", name) for comparison in claim.comparisons for name in _pair(comparison)])
-    printed = [printed_of(comparison) for comparison in claim.comparisons]
+    printed = [printed_of(comparison, claim.setup) for comparison in claim.comparisons]
     for count, (comparison, known) in enumerate(zip(claim.comparisons, printed, strict=True)):
         first, second = _pair(comparison)
         colour, points = palette[first], points_of(scale, comparison)

@@ -19,7 +19,7 @@ from ..analysis.study.sections import package_of
 from . import by_scale, paper
 from .appendix import appendix
 from .axes import axis_plots
-from .claims import Answers, Judged, judge
+from .claims import Answers, Judged, claims_of, judge
 from .commands import commands_of
 from .facts import facts, heading, warning
 from .foreign import SectionError, drawn_from
@@ -127,9 +127,10 @@ def collect(record: StudyRecord) -> Content:
     broken: dict[str, str] = {}
     sections, answers, given = [], measured(record, broken), brought(record)
     record = replace(record, family=family_of(answers, as_given=given))
-    papers_data = record.settings["data"] == paper.DATA_SET  # the paper's values belong to no other
+    setup = paper.Setup.of(record.settings)
+    claimed = bool(claims_of(setup))
     for name, figures in figures_of(record).items():
-        printed = paper.VALUES.get(name, {}) if papers_data else {}
+        printed = paper.values(name, setup)  # they belong to no other
         try:
             section = _section(record, name, figures, printed, answers[name])
         except SectionError as error:
@@ -138,12 +139,12 @@ def collect(record: StudyRecord) -> Content:
             about = About(f"The section {name}", (f"{broken[name][:1].upper()}{broken[name][1:]}",))
             section = SectionContent(name, about, commands_of(record, name), (), ())
         sections.append(section)
-    scales = by_scale.scales_of(record) if papers_data else []
+    scales = by_scale.scales_of(record) if claimed else []
     if verdicts := by_scale.scale_tables(scales):
         commands = record.command.splitlines()
         drawn = by_scale.scale_plots(scales)
         sections.insert(0, SectionContent(by_scale.NAME, by_scale.ABOUT, commands, verdicts, drawn))
-    front = front_page(record, answers, papers_data=papers_data)
+    front = front_page(record, answers, setup)
     return Content(
         record=record,
         rows=rows,
@@ -153,7 +154,7 @@ def collect(record: StudyRecord) -> Content:
         sections=sections,
         front=front,
         forest=forest_plot(front),
-        claims=_claims(record, answers, scales) if papers_data and not given else [],
+        claims=_claims(record, answers, scales, setup) if claimed and not given else [],
         appendix=appendix(record),
         missing=not_installed(record),
         broken=tuple(broken.values()),
@@ -177,10 +178,13 @@ def _section(
 
 
 def _claims(
-    record: StudyRecord, answers: Mapping[str, Sequence[Measured]], scales: Sequence[by_scale.Scale]
+    record: StudyRecord,
+    answers: Mapping[str, Sequence[Measured]],
+    scales: Sequence[by_scale.Scale],
+    setup: paper.Setup,
 ) -> list[Judged]:
     """The verdicts; none where there are too few seeds for any."""
-    judged = judge(Answers(record.study, answers), by_scale.sizes_of(scales), record.family)
+    judged = judge(Answers(record.study, answers), by_scale.sizes_of(scales), record.family, setup)
     return judged if any(one.change.p is not None for each in judged for one in each.evidence) else []
 
 

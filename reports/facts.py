@@ -97,8 +97,8 @@ def _under_trained(record: StudyRecord) -> str:
     if not values or brought(record):
         return ""
     reached = 100 * fmean(values)
-    printed = paper.VALUES["classifier"][BASELINE]["accuracy"]
-    if record.settings["data"] == paper.DATA_SET and reached < printed.value - BELOW:
+    printed = paper.values("classifier", paper.Setup.of(record.settings)).get(BASELINE, {}).get("accuracy")
+    if printed and reached < printed.value - BELOW:
         return (
             f"These networks are under-trained: the baseline reaches {reached:.2f}% where the paper's has "
             f"{printed.value}%. No order of augmentations here speaks for or against the paper's, whose networks "

@@ -118,7 +118,9 @@ class Front:
         )
 
 
-def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], *, papers_data: bool = False) -> Front:
+def front_page(
+    record: StudyRecord, measured: Mapping[str, Sequence[Measured]], setup: paper.Setup | None = None
+) -> Front:
     """The front quantities of the sections, in their order, for the arms that any of them measured.
 
     Their differences are those of the record's family.
@@ -133,10 +135,12 @@ def front_page(record: StudyRecord, measured: Mapping[str, Sequence[Measured]], 
         changes = (record.family.of(section, one.quantity, arm) for arm in arms)
         cells = tuple(map(Cell, _values(one, arms), changes))
         known = [
-            None if arm.is_baseline else paper.difference(section, one.quantity, arm.augmentation, BASELINE)
+            paper.difference(section, one.quantity, arm.augmentation, BASELINE, setup)
+            if setup is not None and not arm.is_baseline
+            else None
             for arm in arms
         ]
-        printed = tuple(value.value if value and papers_data else None for value in known)
+        printed = tuple(value.value if value else None for value in known)
         shown = "points" if one.unit == "%" else one.unit
         columns.append(Column(section, one.front, one.title + unit, shown, cells, printed))
     return Front(tuple(map(record.label, arms)), tuple(columns), tuple(arms), brought(record))

@@ -10,7 +10,7 @@ from ..analysis.statistics.effect import Effect
 from ..analysis.statistics.level import ENOUGH_SEEDS, LEVEL
 from ..analysis.statistics.power import power
 from . import paper
-from .claims import CLAIMS, Claim, Comparison, Judged
+from .claims import Claim, Comparison, Judged, claims_of
 
 WANTED = 0.8
 MOST_SEEDS = 50
@@ -21,15 +21,17 @@ class Needed(NamedTuple):
     seeds: int | None  # None: more than `MOST_SEEDS`
 
 
-def seeds_needed(sections: Sequence[str], augmentations: Sequence[str]) -> list[Needed]:
+def seeds_needed(
+    sections: Sequence[str], augmentations: Sequence[str], setup: paper.Setup = paper.CIFAR10
+) -> list[Needed]:
     """Of each claim about these, for which the paper prints numbers: the seeds with which it would agree at 80% power.
 
     As if its printed means were true and its trainings, whose standard deviations it prints, independent; the level of
     each comparison is corrected for their number (Bonferroni). What images add to the error is not in it.
     """
     found = []
-    for claim in CLAIMS:
-        printed = [_printed(comparison) for comparison in claim.comparisons]
+    for claim in claims_of(setup):
+        printed = [_printed(comparison, claim.setup) for comparison in claim.comparisons]
         told = all({one.first, one.second} <= {*augmentations} and one.section in sections for one in claim.comparisons)
         if claim.at_every_size or not told or any(difference is None for difference in printed):
             continue
@@ -46,7 +48,7 @@ def chance_to_agree(claim: Claim, effects: Sequence[Effect]) -> float | None:
     At least that often: the misses of the comparisons are added up, each at its corrected level. None where the paper
     prints no numbers, or there are too few seeds.
     """
-    printed = [_printed(comparison) for comparison in claim.comparisons]
+    printed = [_printed(comparison, claim.setup) for comparison in claim.comparisons]
     if len(printed) != len(effects) or any(one is None for one in printed) or any(one.p is None for one in effects):
         return None
     missed = 0.0
@@ -65,9 +67,9 @@ def in_words(judged: Judged) -> str:
     return "" if chance is None else f"power {chance:.0%}"
 
 
-def _printed(comparison: Comparison) -> tuple[float, float] | None:
-    """The difference in the claimed direction, and its deviation between two independent trainings, as printed."""
-    found = paper.difference(comparison.section, comparison.quantity, comparison.first, comparison.second)
-    if found is None or comparison.relation not in ("above", "below"):
+def _printed(comparison: Comparison, setup: paper.Setup) -> tuple[float, float] | None:
+    """The difference in the claimed direction, and its deviation between two independent trainings, where printed."""
+    found = paper.difference(comparison.section, comparison.quantity, comparison.first, comparison.second, setup)
+    if found is None or math.isnan(found.sd) or comparison.relation not in ("above", "below"):
         return None
     return (found.value if comparison.relation == "above" else -found.value), found.sd

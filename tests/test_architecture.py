@@ -162,7 +162,6 @@ TRIED_ELSEWHERE = {
     "cli.tools": "cli/test_main.py, as a user meets it",
     "gallery.config": "settings; as of classifier.config",
     "reports.content": "reports/test_html.py, test_pdf.py and test_foreign.py",
-    "reports.paper": "data; reports/test_html.py has Table 1 once more by hand",
     "reports.report": "reports/test_writing.py",
     "reports.sections": "test_sections.py and reports/test_compare.py",
     "robustness.comparisons": "robustness/test_figures.py: half of figures.py",

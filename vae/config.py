@@ -82,4 +82,5 @@ SECTION = Section(
     config=VAEConfig,
     run="mixlens.vae.run",
     figures="mixlens.vae.figures",
+    heads=True,
 )

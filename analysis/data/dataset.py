@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,20 @@ CHANNELS = 4  # at most, of images; more are told from sides by this alone
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 
+class Head(NamedTuple):
+    """One of several questions about each image, and its classes."""
+
+    name: str
+    classes: tuple[str, ...]
+    weight: float = 1.0  # of its recall among those of the heads
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images (N, C, H, W) uint8 and their labels (N,) int64; labels of another integer dtype are converted."""
+    """Images (N, C, H, W) uint8 and their labels int64, (N,), or (N, heads) where there are several heads.
+
+    Labels of another integer dtype are converted.
+    """
 
     images: Tensor
     labels: Tensor
@@ -31,6 +42,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def first(self) -> Tensor:
+        """The labels, of the first head where there are several: (N,)."""
+        return self.labels if self.labels.ndim == 1 else self.labels[:, 0]
 
     @classmethod
     def of(cls, images: Any, labels: Any) -> "Split":
@@ -46,6 +62,8 @@ class Split:
 class Dataset:
     """Two splits, the names of the classes, and the mean and standard deviation per channel on the [0, 1] scale.
 
+    With several ``heads`` each image has a label for each, and ``classes`` are those of the first; give () for them.
+
     Raises:
         InputError: names the data set, the split, what was found and what was expected.
     """
@@ -57,10 +75,14 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     recipe: str = ""  # what trains networks on it, as package.module:function; empty: what trains any
+    heads: tuple[Head, ...] = ()  # two or more; empty: one label an image
 
     def __post_init__(self) -> None:
+        if self.heads:
+            self._check_heads()
+            object.__setattr__(self, "classes", self.heads[0].classes)
         for which, split in (("train", self.train), ("test", self.test)):
-            problem = _problem(split, len(self.classes))
+            problem = _problem(split, len(self.classes), self.heads)
             if problem:
                 raise InputError(f"data set {self.name!r}, {which} split: {problem}.")
         train_shape, test_shape = tuple(self.train.images.shape[1:]), tuple(self.test.images.shape[1:])
@@ -83,6 +105,30 @@ class Dataset:
                     f"train and test images, {wanted}, on the [0, 1] scale."
                 )
 
+    def _check_heads(self) -> None:
+        names = [head.name for head in self.heads]
+        if len(names) < 2 or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+            raise InputError(
+                f"data set {self.name!r}: heads {names}; expected two or more, each with a name of its own, an "
+                "identifier."
+            )
+        for head in self.heads:
+            if len(head.classes) < 2 or not (math.isfinite(head.weight) and head.weight > 0):
+                raise InputError(
+                    f"data set {self.name!r}, head {head.name!r}: {len(head.classes)} classes, weight {head.weight}; "
+                    "expected two classes or more, and a finite weight above 0."
+                )
+        if self.classes not in ((), self.heads[0].classes):
+            raise InputError(
+                f"data set {self.name!r}: classes {list(self.classes)[:3]} are not those of the first of its heads; "
+                "leave them out, as ()."
+            )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many classes each head has; of one label an image, its classes."""
+        return tuple(len(head.classes) for head in self.heads) or (len(self.classes),)
+
     @property
     def image_size(self) -> tuple[int, int]:
         """(H, W) in pixels."""
@@ -94,7 +140,8 @@ class Dataset:
         """SHA-256 of all that a network can see: shapes, classes, mean, std and the tensors' bytes, not the name."""
         tensors = (self.train.images, self.train.labels, self.test.images, self.test.labels)
         shapes = [list(tensor.shape) for tensor in tensors]
-        header = {"shapes": shapes, "classes": self.classes, "mean": self.mean, "std": self.std}
+        header: dict[str, Any] = {"shapes": shapes, "classes": self.classes, "mean": self.mean, "std": self.std}
+        header |= {"heads": self.heads} if self.heads else {}
         digest = sha256(json.dumps(header, sort_keys=True).encode())
         for tensor in tensors:
             digest.update(tensor.cpu().contiguous().numpy().data)
@@ -116,7 +163,8 @@ class Dataset:
         """``size`` training images, the classes as equal as can be; the test split and the name stay.
 
         Class counts differ by at most one; a class with too few images gives them all and the others make up for it.
-        Subsets with the same seed are nested: the smaller is part of the larger.
+        Subsets with the same seed are nested: the smaller is part of the larger. Of several heads the classes are the
+        first's.
 
         Raises:
             InputError: size is below 2, below the number of classes, or above the number of training images.
@@ -128,7 +176,7 @@ class Dataset:
                 f"{len(self.classes)} classes and {len(self.train)} images: give {smallest} to {len(self.train)}."
             )
         shuffled = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
-        labels = self.train.labels.cpu()[shuffled]
+        labels = self.train.first.cpu()[shuffled]
         # Every class offers its first image, then every class its second, …: an exhausted class just drops out.
         by_class = labels.argsort(stable=True)
         counts = labels.bincount()
@@ -141,7 +189,8 @@ class Dataset:
         """Cross-validation: part ``index`` of the train split becomes the test split, the other parts the train split.
 
         The parts, their sizes and their class counts (each within one of equal) depend on ``folds`` and ``seed`` only.
-        The original test split is dropped, the name stays.
+        Of several heads these are the counts of the first's classes and of whole labels. The original test split is
+        dropped, the name stays.
 
         Raises:
             InputError: folds is below 2 or leaves a part with one image, or index is outside 0 … folds − 1.
@@ -154,12 +203,22 @@ class Dataset:
             )
         if not 0 <= index < folds:
             raise InputError(f"data set {self.name!r}: fold {index} of the train split; expected 0 to {folds - 1}.")
-        shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-        by_class = shuffled[self.train.labels.cpu()[shuffled].argsort(stable=True)]
-        held_out = torch.zeros(count, dtype=torch.bool)
-        held_out[by_class[index::folds]] = True  # dealt like cards, class after class
+        held_out = dealt(self.train.labels.cpu(), index, folds, seed)
         train, test = (_take(self.train, chosen.nonzero().squeeze(1)) for chosen in (~held_out, held_out))
         return replace(self, train=train, test=test)
+
+
+def dealt(labels: Tensor, index: int, folds: int, seed: int) -> Tensor:
+    """Which images (N,) bool are in part ``index`` of ``folds``: dealt like cards, class after class.
+
+    Labels (N,), or (N, heads), whose classes are then whole labels, those with one first label beside each other.
+    """
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    classes = labels if labels.ndim == 1 else labels.unique(dim=0, return_inverse=True)[1]
+    by_class = shuffled[classes[shuffled].argsort(stable=True)]
+    part = torch.zeros(len(labels), dtype=torch.bool)
+    part[by_class[index::folds]] = True
+    return part
 
 
 def evenly_spaced(available: int, count: int | None, where: str) -> Tensor:
@@ -173,7 +232,7 @@ def evenly_spaced(available: int, count: int | None, where: str) -> Tensor:
     return torch.linspace(0, available - 1, count or available, dtype=torch.float64).round().long()
 
 
-def _problem(split: Split, classes: int) -> str | None:
+def _problem(split: Split, classes: int, heads: tuple[Head, ...]) -> str | None:
     """What is wrong with a split, and what to do about it; None if nothing is."""
     images, labels = split.images, split.labels
     if images.dtype != torch.uint8:
@@ -188,15 +247,19 @@ def _problem(split: Split, classes: int) -> str | None:
             "images.transpose(0, 3, 1, 2) of an array, .permute(0, 3, 1, 2) of a tensor"
         )
     if labels.dtype != torch.int64:
-        return f"labels of dtype {_dtype(labels)}; give integers 0..{classes - 1}, one class per image"
-    if tuple(labels.shape) != (len(images),):
-        return f"labels of shape {tuple(labels.shape)} for {len(images)} images; expected ({len(images)},)"
+        each = "one class per image and head" if heads else "one class per image"
+        return f"labels of dtype {_dtype(labels)}; give integers 0..{classes - 1}, {each}"
+    shape = (len(images), len(heads)) if heads else (len(images),)
+    if tuple(labels.shape) != shape:
+        return f"labels of shape {tuple(labels.shape)} for {len(images)} images; expected {shape}"
     if len(images) < 2:
         return f"{len(images)} image(s); at least 2 are needed"
-    outside = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(outside):
-        index = int(outside[0])
-        return f"label {int(labels[index])} at index {index}; with {classes} classes, give 0..{classes - 1}"
+    for place, name, count in [(k, head.name, len(head.classes)) for k, head in enumerate(heads)] or [(0, "", classes)]:
+        column = labels[:, place] if heads else labels
+        outside = ((column < 0) | (column >= count)).nonzero()
+        if len(outside):
+            index, where = int(outside[0]), f" of head {name!r}" if name else ""
+            return f"label {int(column[index])}{where} at index {index}; with {count} classes, give 0..{count - 1}"
     return None
 
 

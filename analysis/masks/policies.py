@@ -252,7 +252,8 @@ class OwnAugmentation:
     def _labels(self, labels: Any, given: Tensor) -> Tensor:
         """The labels, classes as int64. Their values are looked at on a CPU alone, as in `transform.check_batch`."""
         count = len(given)
-        if isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == (count, self.num_classes):
+        floats = isinstance(labels, Tensor) and labels.is_floating_point()
+        if floats and given.ndim == 1 and labels.shape == (count, self.num_classes):
             if not _holds((labels >= 0).all(1) & ((labels.sum(1) - 1).abs() < 1e-3)):
                 raise InputError(
                     f"augmentation {self.name!r} returned soft labels that are no shares of the classes: each image's "
@@ -267,10 +268,10 @@ class OwnAugmentation:
                 )
             return labels.long()
         described = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        soft = f"floats ({count}, {self.num_classes}), how much of each class is in each image, or "
         raise InputError(
-            f"augmentation {self.name!r} returned {described} as labels of {count} images; expected floats "
-            f"({count}, {self.num_classes}), how much of each class is in each image, or integers "
-            f"{tuple(given.shape)}."
+            f"augmentation {self.name!r} returned {described} as labels of {count} images; expected "
+            f"{soft if given.ndim == 1 else ''}integers {tuple(given.shape)}."
         )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+import torch
 from torch import nn
 from torch._dynamo.eval_frame import OptimizedModule
 
 from ..errors import InputError, unknown
 from ..spec import Spec, call, load_object, parameters_of, read_spec, without_defaults
+from .heads import with_heads
 
 KIND = "model"
 _OFFERED = ("num_classes", "in_channels", "pretrained")  # what a factory is told of a study, if it asks
+COLOURS = 3  # channels that torchvision's networks are made for
 LIBRARIES = ("torchvision", "timm")  # whose networks are named library:NAME
 
 
@@ -42,21 +45,29 @@ def canonical(text: str) -> str:
     return Spec(spec.use, without_defaults(spec.arguments, defaults, f"{KIND} {text!r}")).text
 
 
-def build(text: str, *, classes: int, channels: int, pretrained: bool = False) -> nn.Module:
+def build(text: str, *, classes: int, channels: int, pretrained: bool = False, heads: Sequence[int] = ()) -> nn.Module:
     """A network (B, channels, H, W) → logits (B, classes), with PyTorch's initial weights unless ``pretrained``.
 
     Args:
         text: a network of this folder such as ``preact-resnet18(width=16)``, ``torchvision:NAME``, ``timm:NAME`` or
             ``package.module:factory``, each with arguments. A factory is also called with those of ``num_classes``,
-            ``in_channels`` and ``pretrained`` that it names.
+            ``in_channels`` and ``pretrained`` that it names, and of several heads with ``head_sizes``. An untrained
+            network of torchvision takes other channels than three by its first convolution (`_adapted`).
         pretrained: with the weights that torchvision or timm publish (a download).
+        heads: how many classes each head has, of which ``classes`` is then the sum. The network is `with_heads`.
 
     Raises:
         InputError: no such network, a library that is not installed, a factory that fails or returns no module.
     """
     spec = read_spec(text, KIND)
+    network = _built(spec, classes, channels, pretrained, tuple(heads))
+    return with_heads(network, heads) if heads else network
+
+
+def _built(spec: Spec, classes: int, channels: int, pretrained: bool, heads: tuple[int, ...]) -> nn.Module:
     where = f"{KIND} {spec.text!r}"
-    offered = dict(zip(_OFFERED, (classes, channels, pretrained), strict=True))
+    offered: dict[str, Any] = dict(zip(_OFFERED, (classes, channels, pretrained), strict=True))
+    offered |= {"head_sizes": heads} if heads else {}
     library = spec.use.partition(":")[0]
     if not spec.is_own:
         factory = _ours(spec)
@@ -90,7 +101,8 @@ def _of_library(spec: Spec, library: str, classes: int, channels: int, pretraine
         if name not in models.list_models(module=models):
             raise unknown(f"torchvision {KIND}", name, models.list_models(module=models))
         standard: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {"weights": None, "num_classes": classes}
-        return call(models.get_model, {"name": name, **standard, **spec.arguments}, where)
+        network = call(models.get_model, {"name": name, **standard, **spec.arguments}, where)
+        return _adapted(network, channels, where, trained=bool({**standard, **spec.arguments}["weights"]))
     try:
         import timm
     except ImportError as error:
@@ -99,6 +111,29 @@ def _of_library(spec: Spec, library: str, classes: int, channels: int, pretraine
         raise unknown(f"timm {KIND}", name, timm.list_models())
     standard = {} if pretrained else {"num_classes": classes, "in_chans": channels}
     return call(timm.create_model, {"model_name": name, "pretrained": pretrained, **standard, **spec.arguments}, where)
+
+
+def _adapted(network: nn.Module, channels: int, where: str, *, trained: bool) -> nn.Module:
+    """A network of torchvision, which is made for three channels, for so many: untrained, by its first convolution.
+
+    That keeps the initial weights of its colour channels, in turn: of one channel the first's. Their spread is theirs,
+    as torchvision's initialisation by fan-out has it for any number of channels.
+
+    Raises:
+        InputError: it has published weights, or no convolution of three channels.
+    """
+    if channels == COLOURS:
+        return network
+    first = next((one for one in network.modules() if isinstance(one, nn.Conv2d) and one.in_channels == COLOURS), None)
+    if trained or first is None:
+        why = "its published weights are for" if trained else "it has no first convolution of"
+        raise InputError(
+            f"{where}: the images have {channels} channel{'s' * (channels > 1)}, and {why} {COLOURS}. Take timm:NAME, "
+            "which fits any, or a factory of your own."
+        )
+    first.weight = nn.Parameter(first.weight.detach()[:, torch.arange(channels) % COLOURS].clone())
+    first.in_channels = channels
+    return network
 
 
 def _module(where: str, returned: Any) -> nn.Module:

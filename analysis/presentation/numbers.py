@@ -17,12 +17,12 @@ ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 def number(value: float, spread: float | None = None, decimals: int | None = None) -> str:
     """``value ± spread``, to the digits that the spread leaves (`_decimals`) or as many as a source printed.
 
-    Without a spread, four significant digits.
+    Without a spread, four significant digits, or as many decimals as a source printed.
     """
     if not math.isfinite(value):
         return "∞" if value == math.inf else "−∞" if value == -math.inf else "not a number"
     if spread is None or not math.isfinite(spread):
-        return _signed(f"{value:.4g}")
+        return _signed(f"{value:.4g}" if decimals is None else f"{value:.{decimals}f}")
     spread = _without_rounding(spread, value)
     if decimals is None:
         if spread == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -90,7 +91,7 @@ class Prepared:
                 runs=self.store.root,
                 tasks=[*kept, *task_records(self.tasks, self.store, outcome)],
                 train_images=len(self.context.dataset.train),
-                classes=len(self.context.dataset.classes),
+                classes=math.prod(self.context.dataset.sizes),
             )
 
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known

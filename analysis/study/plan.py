@@ -18,6 +18,7 @@ from ..errors import InputError, first_line, own_line
 from ..interface import Section, Study, Task
 from ..masks.policies import OwnAugmentation, Policy, parse_policy
 from ..process import unchanged
+from ..spec import Spec, read_spec
 from ..training.backend import Backend
 from .sections import package_of, with_used
 
@@ -48,6 +49,9 @@ def plan(
     Raises:
         InputError: an augmentation fails on a few images; what a section refuses.
     """
+    for name in study.sections:
+        if dataset.heads and not sections[name].heads:
+            raise InputError(_one_head(name, dataset, study))
     try_policies(study, dataset)
     planned: dict[str, Sequence[Task]] = {}
     for name in with_used(study.sections, sections):
@@ -58,6 +62,18 @@ def plan(
     every = [name for name in planned if sections[name].every_study]
     ordered = in_order([task for name in dict.fromkeys([*every, *study.sections]) for task in planned[name]])
     return [_with_its_name(task, study.aliases) for task in ordered]
+
+
+def _one_head(name: str, dataset: Dataset, study: Study) -> str:
+    """What to do where a section takes one label an image, and the data have several heads."""
+    head = dataset.heads[0].name
+    spec = read_spec(study.data, "data set")
+    one = Spec(spec.use, {**spec.arguments, "head": head}).text
+    alone = "the labels of one head" if spec.is_own else f'--data "{one}"'
+    return (
+        f"the section {name!r} takes one label an image, and data set {dataset.name!r} has "
+        f"{', '.join(each.name for each in dataset.heads)}. Leave the section out, or give {alone}."
+    )
 
 
 def _tasks_of(section: Section, asked: Asked) -> Sequence[Task]:
@@ -102,11 +118,11 @@ def try_policies(study: Study, dataset: Dataset) -> None:
     Raises:
         InputError: an augmentation is unknown, cannot be made, or fails.
     """
-    order = dataset.train.labels.argsort(stable=True)
+    order = dataset.train.first.argsort(stable=True)
     few = order[evenly_spaced(len(order), min(8, len(order)), "")]  # the first class and the last among them
     x, y = normalise(dataset.train.images[few], dataset.mean, dataset.std).cpu(), dataset.train.labels[few].cpu()
     for policy in map(parse_policy, study.augmentations):
-        mix = policy.build(len(dataset.classes), "elem")
+        mix = policy.build(max(dataset.sizes), "elem")
         if isinstance(mix, OwnAugmentation):
             mix.try_on(x, y)
         elif mix is not None:

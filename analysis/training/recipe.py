@@ -13,7 +13,7 @@ A user names it as ``--classifier.recipe "my_code.training:adam(lr=0.01)"``, a d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,17 @@ def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
 def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
     """Which images (B,) have their largest output at their class (B,)."""
     return outputs.argmax(1) == y
+
+
+def joint_cross_entropy(outputs: Sequence[Tensor], y: Tensor) -> Tensor:
+    """The sum of the heads' cross entropies, in nats: −log p of a whole label (B, heads), heads independent."""
+    losses = [cross_entropy(one, labels) for one, labels in zip(outputs, y.unbind(1), strict=True)]
+    return torch.stack(losses).sum(0)
+
+
+def joint_accuracy(outputs: Sequence[Tensor], y: Tensor) -> Tensor:
+    """Which images (B,) every head has right; labels (B, heads)."""
+    return torch.stack([accuracy(one, labels) for one, labels in zip(outputs, y.unbind(1), strict=True)]).all(0)
 
 
 def mixed_loss(loss: Loss, outputs: Any, mixed: Mixed) -> Tensor:

@@ -115,7 +115,7 @@ def test_the_papers_values_are_there_only_when_given(record):
     assert "paper" not in ours.caption
     assert not any("95.66" in cell for row in ours.rows for cell in row)
     assert [tuple(c for i, c in enumerate(row) if i != 2) for row in beside[0].rows] == list(ours.rows)
-    assert "The paper's: Table 2, 200 epochs at width 64" in beside[0].caption
+    assert "The paper's: Table 2 (PreAct-ResNet18, 200 epochs)" in beside[0].caption
 
 
 def test_what_the_paper_does_not_print_is_a_dash(record):

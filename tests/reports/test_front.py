@@ -16,6 +16,7 @@ from mixlens.analysis.statistics.proportion import proportion
 from mixlens.analysis.statistics.seeds import student_mean
 from mixlens.analysis.store.record import StudyRecord, TaskRecord
 from mixlens.reports.front import front_page
+from mixlens.reports.paper import CIFAR10
 
 
 def test_a_cell_has_the_mean_its_spread_and_the_change():
@@ -60,7 +61,7 @@ def test_the_papers_differences_stand_beside_ours_on_its_data_alone():
     own = measured("rate", {"baseline": 50.0, "mixup": 40.0, "mine": 1.0}, front="Bound")
     settings = {"augmentations": ("baseline", "mixup", "mine")}
     record = StudyRecord(Path(), "s", "", settings, "", Path(), ())
-    (column,) = front_page(record, {"vae": [own]}, papers_data=True).columns
+    (column,) = front_page(record, {"vae": [own]}, CIFAR10).columns
     assert column.printed == (None, pytest.approx(70.38 - 78.05), None)
     assert front_page(record, {"vae": [own]}).columns[0].printed == (None, None, None)
 

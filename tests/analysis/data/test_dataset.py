@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlens.analysis.data.dataset import Dataset, Split, evenly_spaced
+from mixlens.analysis.data.dataset import Dataset, Head, Split, evenly_spaced
 from mixlens.analysis.errors import InputError
 
 
@@ -291,3 +291,75 @@ def test_training_images_that_stand_in_the_test_split():
 def test_blank_images_are_no_sign_of_overlap():
     blank = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
     assert not of_noise(train=torch.cat([noise(4), blank]), test=torch.cat([noise(4, seed=1), blank])).shared().any()
+
+
+# several heads
+
+HEADS = (Head("shape", ("a", "b", "c")), Head("tone", ("x", "y", "z", "w"), 2.0))
+
+
+def headed(count=48, heads=HEADS, labels=None, **changes):
+    index = torch.arange(count)
+    labels = torch.stack([index % 3, index // 3 % 4], 1) if labels is None else labels
+    images = torch.arange(count).byte().view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous()
+    both = Split(images, labels)
+    return Dataset(**{"name": "heads", "train": both, "test": both, "classes": (), "mean": (0.5,), "std": (0.2,)}
+                   | {"heads": heads} | changes)  # fmt: skip
+
+
+def test_of_several_heads_the_classes_are_the_firsts():
+    data = headed()
+    assert data.classes == ("a", "b", "c")
+    assert data.sizes == (3, 4)
+    assert data.train.first.equal(data.train.labels[:, 0])
+    assert headed(classes=("a", "b", "c")).checksum == data.checksum
+
+
+def test_the_checksum_knows_the_heads_and_their_weights():
+    renamed = (HEADS[0]._replace(name="form"), HEADS[1])
+    assert (
+        len({headed(heads=heads).checksum for heads in (HEADS, renamed, (HEADS[0], HEADS[1]._replace(weight=1.0)))})
+        == 3
+    )
+
+
+def test_a_subset_is_balanced_in_the_first_head():
+    part = headed().subset(15, seed=0)
+    assert part.train.first.bincount().tolist() == [5, 5, 5]
+    assert part.train.labels.shape == (15, 2)
+    assert part.heads == HEADS
+
+
+def test_folds_are_balanced_in_whole_labels_and_so_in_the_first_head():
+    whole = torch.tensor([[0, 0]] * 10 + [[0, 1]] * 3 + [[1, 0]] * 7 + [[1, 3]] * 6 + [[2, 2]] * 4)
+    data = headed(len(whole), labels=whole)
+    parts = [data.fold(index, 3, seed=1).test for index in range(3)]
+    assert sorted(int(image[0, 0, 0]) for part in parts for image in part.images) == list(range(len(whole)))
+    for kind in whole.unique(dim=0):
+        counts = [int((part.labels == kind).all(1).sum()) for part in parts]
+        assert max(counts) - min(counts) <= 1, kind
+    for one in range(3):
+        counts = [int((part.first == one).sum()) for part in parts]
+        assert max(counts) - min(counts) <= 1, one
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"labels": torch.zeros(48, dtype=torch.long)}, r"labels of shape \(48,\) for 48 images; expected \(48, 2\)"),
+        (
+            {"labels": torch.tensor([[0, 0]] * 47 + [[0, 4]])},
+            "label 4 of head 'tone' at index 47; with 4 classes, give 0",
+        ),
+        ({"labels": torch.zeros(48, 2)}, "labels of dtype float32; give integers 0..2, one class per image and head"),
+        ({"heads": HEADS[:1]}, r"heads \['shape'\]; expected two or more"),
+        ({"heads": (HEADS[0], HEADS[0])}, r"heads \['shape', 'shape'\]; expected two or more, each with a name of its"),
+        ({"heads": (HEADS[0], HEADS[1]._replace(name="a tone"))}, r"each with a name of its own, an identifier"),
+        ({"heads": (HEADS[0], HEADS[1]._replace(weight=0.0))}, r"head 'tone': 4 classes, weight 0\.0; expected two"),
+        ({"heads": (HEADS[0], Head("tone", ("x",)))}, "head 'tone': 1 classes"),
+        ({"classes": ("a", "b")}, r"classes \['a', 'b'\] are not those of the first of its heads"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(changes, told):
+    with pytest.raises(InputError, match=told):
+        headed(**changes)

@@ -33,6 +33,14 @@ def odd():
 def noisy():
     return {**parts(), "test_labels": [0, 1, 7, 0]}
 
+def headed():
+    labels = np.stack([parts()["train_labels"], [2, 1, 0, 2]], 1)
+    classes = {"tone": "xy", "size": ["s", "m", "l"]}
+    return {**parts(), "train_labels": labels, "test_labels": labels, "classes": classes}
+
+def headless():
+    return {**parts(), "classes": {"tone": "xy", "size": "sml"}}
+
 def triple():
     return 1, 2, 3
 
@@ -65,6 +73,15 @@ def test_own_data_set_as_dataset_or_dict(own):
     assert whole.checksum == parts.checksum
 
 
+def test_own_data_set_of_several_heads(own):
+    data = load_dataset("data_mine:headed")
+    assert [(head.name, head.classes, head.weight) for head in data.heads] == [
+        ("tone", ("x", "y"), 1.0),
+        ("size", ("s", "m", "l"), 1.0),
+    ]
+    assert data.train.labels.tolist() == [[0, 2], [1, 1], [0, 0], [1, 2]]
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -72,6 +89,7 @@ def test_own_data_set_as_dataset_or_dict(own):
         ("short", "lacks classes, std"),
         ("odd", "not iterable.*mean and std as lists of numbers"),
         ("noisy", "'data_mine:noisy', test split: label 7 at index 2"),
+        ("headless", r"train split: labels of shape \(4,\) for 4 images; expected \(4, 2\)"),
         ("triple", "returned tuple; expected a Dataset or a dict with the keys train_images"),
         ("fails", "failed with OSError: disk on fire"),
         ("fails_well", "^data set 'data_mine:fails_well': set MY_FOLDER$"),
@@ -140,6 +158,23 @@ def test_votes_are_no_data_set_to_train_on(tmp_path, monkeypatch):
 def test_a_source_takes_no_arguments():
     with pytest.raises(InputError, match=r"data set 'photos\(size=3\)': photos takes no arguments"):
         load_dataset("photos(size=3)")
+
+
+def test_what_a_spec_may_give_a_source_are_its_keyword_only_parameters(tmp_path, monkeypatch):
+    photos, got = find_source("photos").load(), []
+
+    def load(root=None, *, of, fold=0):
+        got.append((root, of, fold))
+        return photos
+
+    monkeypatch.setattr(find_source("photos"), "load", load)
+    assert load_dataset("photos(of='x', fold=2)", tmp_path).name == "photos(fold=2,of='x')"
+    assert load_dataset("photos(fold=0,of='x')", tmp_path).name == "photos(of='x')", "a default has no name"
+    assert got == [(tmp_path, "x", 2), (tmp_path, "x", 0)]
+    with pytest.raises(InputError, match=r"photos needs of=…; write photos\(of=…\)"):
+        load_dataset("photos")
+    with pytest.raises(InputError, match=r"unknown argument 'flod'\. Did you mean 'fold'\?"):
+        load_dataset("photos(of='x',flod=2)")
 
 
 def test_own_test_images_that_stand_in_the_training_split_are_offered_to_be_dropped(here):

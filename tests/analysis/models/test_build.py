@@ -151,9 +151,9 @@ def test_built_in_networks_have_no_published_weights(name):
 # torchvision and timm
 
 
-def test_torchvision_builds_for_these_classes():
+def test_torchvision_builds_for_these_classes_and_channels():
     net = made("torchvision:squeezenet1_1").eval()
-    assert net(torch.rand(1, 3, 64, 64)).shape == (1, 4)
+    assert net(torch.rand(1, 2, 64, 64)).shape == (1, 4)
 
 
 def test_timm_builds_for_these_classes_and_channels():
@@ -166,12 +166,12 @@ def test_weights_are_random_unless_pretrained_is_asked_for(monkeypatch):
 
     def spy(*args, **options):
         calls.append(options)
-        return nn.Identity()
+        return nn.Conv2d(3, 4, 1)
 
     monkeypatch.setattr(torchvision.models, "get_model", spy)
     monkeypatch.setattr(timm, "create_model", spy)
     for pretrained in (False, True):
-        made("torchvision:resnet18", pretrained=pretrained)
+        build("torchvision:resnet18", classes=4, channels=3, pretrained=pretrained)
         made("timm:resnet18", pretrained=pretrained)
     assert calls == [
         {"name": "resnet18", "weights": None, "num_classes": 4},
@@ -284,3 +284,35 @@ def test_a_callable_without_a_signature_is_called_without_arguments():
 def test_a_missing_module_is_named(mine):
     with pytest.raises(InputError, match=r"model 'mixlens_tests_absent:make': importing .* failed"):
         made("mixlens_tests_absent:make")
+
+
+# channels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_a_network_of_torchvision_takes_other_channels_by_its_first_convolution_alone(channels):
+    torch.manual_seed(0)
+    colour = build("torchvision:resnet18", classes=4, channels=3).state_dict()
+    torch.manual_seed(0)
+    network = build("torchvision:resnet18", classes=4, channels=channels).eval()
+    assert network(torch.zeros(2, channels, 32, 32)).shape == (2, 4)
+    state = network.state_dict()
+    assert all(state[name].equal(colour[name]) for name in state if name != "conv1.weight"), "the same draws"
+    for channel in range(channels):
+        assert state["conv1.weight"][:, channel].equal(colour["conv1.weight"][:, channel % 3])
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mobilenet_v3_small", "swin_t"])
+def test_other_kinds_of_torchvisions_networks_take_grey_images(name):
+    network = build(f"torchvision:{name}", classes=4, channels=1).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 4)
+
+
+def test_published_weights_are_for_their_channels(monkeypatch):
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, **options: torchvision.models.resnet18())
+    told = r"the images have 1 channel, and its published weights are for 3\. Take timm:NAME"
+    with pytest.raises(InputError, match=told):
+        build("torchvision:resnet18", classes=4, channels=1, pretrained=True)
+    with pytest.raises(InputError, match=told):
+        build("torchvision:resnet18(weights='DEFAULT')", classes=4, channels=1)

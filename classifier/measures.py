@@ -68,3 +68,8 @@ def check_logits(logits: object, images: int) -> None:
 def right_and_nll(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Which images (N,) are classified correctly, and the cross entropy −log p(label) of each in nats."""
     return logits.argmax(1) == labels, F.cross_entropy(logits, labels, reduction="none")
+
+
+def among_largest(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Which images (N,) have their label's logit among the ``count`` largest, of (N, classes)."""
+    return (logits.topk(count, dim=1).indices == labels.unsqueeze(1)).any(1)

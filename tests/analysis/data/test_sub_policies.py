@@ -147,6 +147,16 @@ def test_the_same_seed_draws_the_same_and_always_as_much():
     assert torch.equal(left.get_state(), generators[0].get_state()), "what follows is not moved by what came out"
 
 
+def test_they_come_before_flip_and_crop():
+    """Black images are inverted to white; the zeros that cropping brings in stay black."""
+    x = torch.zeros(200, 3, 8, 8, dtype=torch.uint8)
+    policies = SubPolicies(((Step("invert", 1.0),),))
+    out = Transforms(flip=True, crop_padding=2, policies=policies)(x, generator=torch.Generator().manual_seed(0))
+    assert set(out.unique().tolist()) == {0, 1}
+    assert (out[:, :, 2:-2, 2:-2] == 1).all()
+    assert out.mean() > 0.6
+
+
 def test_none_draws_nothing():
     x, generators = pictures(), [torch.Generator().manual_seed(1) for _ in range(2)]
     plain = Transforms(flip=True, crop_padding=2)

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -64,7 +64,7 @@ def setting(
     help: str = "",  # noqa: A002
     source: str = "",
     *,
-    keyed: bool = True,
+    keyed: bool | Callable[[Any], Any] = True,
     flag: str = "",
     minimum: float | None = None,
     above: float | None = None,
@@ -77,7 +77,8 @@ def setting(
     Args:
         help: what it is, for the command line and the report.
         source: where its default is printed, or "ours".
-        keyed: whether it changes the output of what it is a setting of, and so belongs to a task's key.
+        keyed: whether it changes the output of what it is a setting of, and so belongs to a task's key; or a function
+            that says what of its value does.
         flag: a second flag for it on the command line, such as ``--model``.
         minimum, above, maximum, below: its range, held by `check_ranges`; of a tuple, that of every item.
         most: beyond which no machine could run it, so that a plan says so before anything is trained.
@@ -117,8 +118,10 @@ def keyed(config: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if not field.metadata.get("keyed", True):
+        kept = field.metadata.get("keyed", True)
+        if not kept:
             continue
+        value = kept(value) if callable(kept) else value
         if dataclasses.is_dataclass(value):
             entry = keyed(value)
         else:

@@ -3,8 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ..analysis.errors import InputError
 from ..analysis.interface import Section
 from ..analysis.schema import check_ranges, setting
+from ..analysis.spec import Spec, read_spec
+
+
+def without_path(text: str) -> str:
+    """Transforms as a task's key knows them: by what their file holds, wherever it lies."""
+    spec = read_spec(text, "transforms")
+    return Spec(spec.use, {key: value for key, value in spec.arguments.items() if key != "path"}).text
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,10 @@ class TrainingSettings(NetworkSettings):
     learning_rate: float = setting(
         0.1, "SGD's learning rate; of one-cycle, the highest.", "Table 8", above=0, most=1e30
     )
-    schedule: Literal["step", "one-cycle"] = setting(
-        "step", "step: times 0.1 at the milestones; one-cycle: up and down once.", "Table 8"
+    schedule: Literal["step", "one-cycle", "cosine"] = setting(
+        "step",
+        "step: times 0.1 at the milestones; one-cycle: up and down once; cosine: down to 0 along half a cosine.",
+        "Table 8",
     )
     milestones: tuple[float, ...] = setting(
         (0.5, 0.75),
@@ -44,12 +54,28 @@ class TrainingSettings(NetworkSettings):
         above=0,
         maximum=1,
     )
+    warm_up: int = setting(
+        0,
+        "Epochs in which the rate first rises evenly to where its schedule is.",
+        "5 on ImageNet",
+        minimum=0,
+        most=10**6,
+    )
+    warm_up_rate: float = setting(0.1, "Rate at which that rise begins.", "ImageNet", above=0, most=1e30)
     momentum: float = setting(0.9, "SGD's momentum.", "appendix D", minimum=0, below=1)
     weight_decay: float = setting(
         1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0, most=1000
     )
     flip: bool = setting(True, "Random horizontal flips.", "appendix D")
     crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0, most=1024)
+    transforms: str = setting(
+        "",
+        "Random operations before crop and flip: randaugment, randaugment(n=2,m=9), autoaugment (CIFAR-10's policy) or "
+        "fast-autoaugment(path='archive.py'), the file of its authors' sub-policies, or those as JSON; none: none.",
+        "PyramidNet alone has Fast AutoAugment, Table 2",
+        flag="--transforms",
+        keyed=without_path,
+    )
     mix_mode: Literal["published", "elem", "batch", "batch-mask"] = setting(
         "published",
         "elem: a λ and a mask for each image; batch: one λ a batch; batch-mask: one λ and mask a batch; published: as "
@@ -76,6 +102,12 @@ class ClassifierConfig(TrainingSettings):
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.warm_up and self.schedule == "one-cycle":
+            raise InputError("one-cycle rises by itself: leave out classifier.warm_up, or choose another schedule.")
+        if self.warm_up >= self.epochs:
+            raise InputError(
+                f"classifier.warm_up is {self.warm_up} of {self.epochs} epochs; give fewer than all of them."
+            )
 
 
 SECTION = Section(

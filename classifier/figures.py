@@ -31,6 +31,7 @@ ABOUT = About(
     ),
     caveats=("An order of augmentations holds for the network and schedule it was measured with, and no further.",),
 )
+TOP5 = "accuracy_top5"
 PANELS = {"train_loss": "training loss (nats)", "test_loss": "test loss (nats)", "test_accuracy": "test accuracy"}
 
 
@@ -43,12 +44,16 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     body, arms = [], list(dict.fromkeys(rows["arm"]))
     accuracies = [100 * _values(rows, arm, "accuracy") for arm in arms]
     losses = column([_values(rows, arm, "nll") for arm in arms])
-    for arm, accuracy, shown_accuracy, nll in zip(arms, accuracies, column(accuracies), losses, strict=True):
-        cells = [record.label(arm), _of_one(rows, arm) if len(accuracy) == 1 else shown_accuracy]
+    has_top = bool((rows["quantity"] == TOP5).any())
+    tops = column([100 * _values(rows, arm, TOP5) for arm in arms])
+    for arm, accuracy, shown_accuracy, top, nll in zip(arms, accuracies, column(accuracies), tops, losses, strict=True):
+        cells = [record.label(arm), _of_one(rows, arm, "accuracy") if len(accuracy) == 1 else shown_accuracy]
         if printed:
             paper = printed.get(arm.augmentation, {}).get("accuracy")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         cells.append("—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)))
+        if has_top:
+            cells.append(_of_one(rows, arm, TOP5) if len(_values(rows, arm, TOP5)) == 1 else top)
         body.append((*cells, nll, str(len(accuracy))))
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
@@ -60,10 +65,16 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     )
     if len(of_heads):
         caption += " An image is right where each of its labels is; its NLL is the sum of theirs."
+    if has_top:
+        caption += " Top-5: the label is among the five likeliest."
     if printed:
         caption += f" {_sources(printed)}"
-    header = ("Augmentation", "Accuracy (%)", *(["paper"] if printed else []), "to the baseline", "NLL", "seeds")
-    table = Table("classifier-accuracy", "Test accuracy", caption, header, tuple(body))
+    header = ["Augmentation", "Accuracy (%)", "to the baseline", "NLL", "seeds"]
+    if printed:
+        header.insert(2, "paper")
+    if has_top:
+        header.insert(-2, "top-5 (%)")
+    table = Table("classifier-accuracy", "Test accuracy", caption, tuple(header), tuple(body))
     return [table, *([_heads_table(record, rows, of_heads, printed)] if len(of_heads) else [])]
 
 
@@ -76,7 +87,7 @@ def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame
         changes = [record.family.of(SECTION.name, _of_head(head), arm) for arm in arms]
         accuracies = column([100 * _values(own, arm, "accuracy") for arm in arms])
         cells = [
-            (_of_one(own, arm) if len(_values(own, arm, "accuracy")) == 1 else accuracy)
+            (_of_one(own, arm, "accuracy") if len(_values(own, arm, "accuracy")) == 1 else accuracy)
             + (f"\n{change(effect)}" if effect is not None else "")
             for arm, accuracy, effect in zip(arms, accuracies, changes, strict=True)
         ]
@@ -169,9 +180,9 @@ def _partner(record: StudyRecord) -> str:
     return "named in the same place" if brought else "of the same seed"
 
 
-def _of_one(rows: pd.DataFrame, arm: Arm) -> str:
-    """The one network's accuracy with its interval over images."""
-    row = rows[(rows["arm"] == arm) & (rows["quantity"] == "accuracy")].iloc[0]
+def _of_one(rows: pd.DataFrame, arm: Arm, quantity: str) -> str:
+    """The one network's share of images with its interval over them."""
+    row = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)].iloc[0]
     return level(100 * row["value"], 100 * row["ci_low"], 100 * row["ci_high"])
 
 

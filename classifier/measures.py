@@ -115,3 +115,8 @@ def recall(right: Tensor, labels: Tensor) -> Recall:
     hits = labels.bincount(right.double(), len(counts))
     weights = (len(labels) / ((counts > 0).sum() * counts))[labels]
     return Recall(weights * right, weights * (right.double() - (hits / counts)[labels]))
+
+
+def among_largest(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Which images (N,) have their label's logit among the ``count`` largest, of (N, classes)."""
+    return (logits.topk(count, dim=1).indices == labels.unsqueeze(1)).any(1)

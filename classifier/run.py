@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..analysis.data.dataset import Dataset
+from ..analysis.data.sub_policies import read_transforms
 from ..analysis.errors import InputError
 from ..analysis.interface import Measurement, Network, Task
 from ..analysis.masks.policies import Policy
@@ -31,11 +32,12 @@ from ..analysis.training.checkpoint import load_weights, save_weights
 from ..analysis.training.recipe import KIND as RECIPE
 from ..analysis.training.turns import Turns
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
-from .measures import Recall, predict, predict_heads, recall, right_and_nll
+from .measures import Recall, among_largest, predict, predict_heads, recall, right_and_nll
 from .model import load_classifier, make_network, try_network
 from .train import check_batches, recipe_named, train_classifier, try_recipe
 
 PRETRAINED = "pretrained"
+TOP = 5  # of so many answers one may be right, where there are more than twice as many classes (Table 3)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
     return [
         Task(
             kind="classifier-measure",
-            version=2,
+            version=3 if _has_top(asked.dataset) else 2,
             work=f"{__name__}:measure",
             config=Measuring(narrowed(NetworkSettings, config)),
             section=SECTION.name,
@@ -88,8 +90,13 @@ def tasks(asked: Asked) -> Sequence[Task]:
     ]
 
 
+def _has_top(dataset: Dataset) -> bool:
+    return not dataset.heads and len(dataset.classes) > 2 * TOP
+
+
 def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     settings = narrowed(TrainingSettings, config)
+    settings = replace(settings, transforms=read_transforms(settings.transforms).text)
     check_batches(settings, asked.dataset, asked.backend.ranks)
     network = make_network(settings, asked.dataset)
     settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
@@ -191,19 +198,27 @@ def load(config: Loading, run: Run, inputs: Sequence[Run], context: Context) -> 
 
 
 def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
-    """Leaves the test logits in its arrays, as ``logits`` (N, classes); of several heads as `_measure_heads`."""
+    """Leaves the test logits in its arrays, as ``logits`` (N, classes); of several heads as `_measure_heads`.
+
+    Of more than ten classes the top-5 accuracy is measured too.
+    """
     test, backend = context.dataset.test, context.backend
     model = load_classifier(inputs[0], config.network, context.dataset, backend)
     if context.dataset.heads:
         return _measure_heads(predict_heads(model, test.images, backend), context.dataset, run)
     logits = predict(model, test.images, backend)
-    right, nll = right_and_nll(logits, test.labels.to(logits.device))
+    labels = test.labels.to(logits.device)
+    right, nll = right_and_nll(logits, labels)
     arrays = {"logits": logits, "accuracy": right, "nll": nll}
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
-    return [
+    measured = [
         Measurement("accuracy", proportion(int(right.sum()), len(right))),
         Measurement("nll", from_independent(nll, "none")),
     ]
+    if _has_top(context.dataset):
+        share = proportion(int(among_largest(logits, labels, TOP).sum()), len(right))
+        measured.append(Measurement("accuracy_top5", share))
+    return measured
 
 
 def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list[Measurement]:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Split
 from ..analysis.data.loader import Batches, Transforms
+from ..analysis.data.sub_policies import read_transforms
 from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy, period_of
@@ -33,7 +34,7 @@ from ..analysis.training.recipe import (
     try_outputs,
     try_parts,
 )
-from ..analysis.training.schedules import OneCycle, StepDecay
+from ..analysis.training.schedules import Cosine, OneCycle, StepDecay, WarmUp
 from ..analysis.training.turns import Turns, within
 from .config import TrainingSettings
 from .model import PROBES, few_inputs, make_network, resize, scaling
@@ -215,12 +216,18 @@ def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Genera
         dataset.train,
         *scaling(settings, dataset),
         settings.batch_size,
-        transforms=Transforms(flip=settings.flip, crop_padding=settings.crop),
+        transforms=make_transforms(settings),
         device=backend.device,
         generator=generator,
         shuffle=True,
         channels_last=backend.channels_last,
     )
+
+
+def make_transforms(settings: TrainingSettings) -> Transforms:
+    """What happens to every training image before it is mixed. Raises InputError for transforms that cannot be read."""
+    policies = read_transforms(settings.transforms).policies
+    return Transforms(flip=settings.flip, crop_padding=settings.crop, policies=policies)
 
 
 def make_step(
@@ -274,9 +281,15 @@ def make_optimizer(settings: TrainingSettings, network: nn.Module) -> torch.opti
 
 
 def make_schedule(settings: TrainingSettings) -> Callable[[float], float]:
+    """The factor on the learning rate by the epoch, as the settings describe it."""
     if settings.schedule == "one-cycle":
         return OneCycle(settings.epochs)
-    return StepDecay(tuple(max(1, round(fraction * settings.epochs)) for fraction in settings.milestones))
+    schedule: Callable[[float], float] = Cosine(settings.epochs)
+    if settings.schedule == "step":
+        schedule = StepDecay(tuple(max(1, round(fraction * settings.epochs)) for fraction in settings.milestones))
+    if not settings.warm_up:
+        return schedule
+    return WarmUp(schedule, settings.warm_up, settings.warm_up_rate / settings.learning_rate)
 
 
 def check_batches(settings: TrainingSettings, dataset: Dataset, ranks: Ranks | None = None) -> None:

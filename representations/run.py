@@ -23,6 +23,7 @@ from ..analysis.training.backend import stream_seed
 from ..classifier.config import NetworkSettings, TrainingSettings
 from ..classifier.model import load_classifier, make_classifier, resize, scaling
 from ..classifier.run import Training
+from ..classifier.train import make_transforms
 from . import measures
 from .augmented import Seen, over_batches, see
 from .config import MOST_IMAGES, MOST_TRAINING_IMAGES, SECTION, InformationSettings, RepresentationsConfig
@@ -208,7 +209,7 @@ def augment(config: Augmenting, run: Run, inputs: Sequence[Run], context: Contex
     dataset, training = context.dataset, config.training
     mix = Policy.of(config.augmentation).build(len(dataset.classes), training.mix_mode)
     train = _part(dataset.train, min(config.images, len(dataset.train)))
-    transforms = Transforms(flip=training.flip, crop_padding=training.crop)
+    transforms = make_transforms(training)
     fitted = _seen(config, inputs[0], train, mix, transforms, context)
     size, note = min(training.batch_size, len(train)), "on augmented training images, in eval mode"
     measured = [

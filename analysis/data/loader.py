@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from ..errors import InputError
 from .dataset import Split
+from .sub_policies import SubPolicies
 
 _GREY = (0.2989, 0.587, 0.114)  # torchvision's luma weights, which sum to 0.9999
 
@@ -60,7 +61,7 @@ def colour_jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturati
 
 @dataclass(frozen=True)
 class Transforms:
-    """Random flip (p = ½), crop after zero padding, and colour jitter, drawn per image.
+    """Sub-policies of random operations, flip (p = ½), crop after zero padding, and colour jitter, drawn per image.
 
     With jitter j, brightness, contrast and saturation factors are uniform in [1 − j, 1 + j] and the hue shift in
     [−j, j]; see `colour_jitter`.
@@ -72,6 +73,7 @@ class Transforms:
     flip: bool = False
     crop_padding: int = 0
     jitter: float = 0.0
+    policies: SubPolicies | None = None
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
@@ -83,7 +85,7 @@ class Transforms:
         """Images (B, C, H, W), uint8 or float in [0, 1], transformed, as floats.
 
         Drawn on the generator's device, by default the images'. Bytes are flipped and cropped as bytes, a quarter of
-        the memory.
+        the memory; sub-policies take no other.
         """
         count, device = len(images), images.device
         source = generator.device if generator is not None else device
@@ -91,6 +93,8 @@ class Transforms:
         def uniform(rows: int) -> Tensor:
             return torch.rand(rows, count, generator=generator, dtype=torch.float32, device=source).to(device)
 
+        if self.policies is not None:
+            images = self.policies(images, uniform)
         if self.flip:
             images = flip(images, uniform(1)[0] < 0.5)
         if self.crop_padding:

@@ -16,7 +16,8 @@ from .stopwatch import Measured, time_training
 from .worker import Context
 
 REPLICATES = ("seed", "augmentation", "replicate")  # settings that do not change how long a task takes
-OF_ALL = ("data", "epochs", "learning_rate", "milestones", "schedule")  # nor do these a step: of images of one shape
+# Nor do these a step: of images of one shape.
+OF_ALL = ("data", "epochs", "learning_rate", "milestones", "schedule", "warm_up", "warm_up_rate")
 PAST, STEP, PASSES = "past runs", "measured step", "measured step × passes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -34,3 +35,26 @@ class OneCycle:
             low = 1 / self.start
             return 1 - (1 - low) * (1 + math.cos(math.pi * done / self.warm_up)) / 2
         return (1 + math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))) / 2
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """From 1 down to 0 along half a cosine (Loshchilov and Hutter 2017): PyTorch's CosineAnnealingLR, step by step."""
+
+    epochs: int
+
+    def __call__(self, epoch: float) -> float:
+        return (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Evenly from ``start`` to 1 over the first ``epochs`` (Goyal et al. 2017), times what the schedule says."""
+
+    schedule: Callable[[float], float]
+    epochs: int
+    start: float
+
+    def __call__(self, epoch: float) -> float:
+        done = min(1.0, epoch / self.epochs)
+        return (self.start + (1 - self.start) * done) * self.schedule(epoch)

@@ -211,8 +211,16 @@ class Outer:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Half:
+    name: str = setting("x", keyed=lambda text: text.rpartition("/")[2])
+
+
 def test_a_key_holds_what_is_keyed_and_differs_of_what_is_inside_too():
     assert keyed(Outer(0, Inner(), Inner(9))) == {"seed": 0}, "what has no default is always there"
+    assert keyed(Half("a/b")) == {"name": "b"}
+    assert keyed(Half("c/b")) == keyed(Half("a/b"))
+    assert keyed(Half()) == {}, "the default too is what of it is keyed"
     assert keyed(Outer(3, Inner(6, 7), Inner(9, 9), ("a",))) == {"seed": 3, "steps": 6, "names": ["a"]}
 
 

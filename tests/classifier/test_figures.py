@@ -29,8 +29,8 @@ def record(tmp_path):
     return make_record(tmp_path, ACCURACIES)
 
 
-def make_record(folder, accuracies, kind="classifier-train", n=1000):
-    """A finished study with made-up rows: accuracy, loss and, of what was trained, a history."""
+def make_record(folder, accuracies, kind="classifier-train", n=1000, top=None):
+    """A finished study with made-up rows: accuracy, loss and, of what was trained, a history; ``top``: top-5 too."""
     runs, tasks = folder / "runs", []
 
     def run(name, task_kind, inputs=(), rows=()):
@@ -63,7 +63,8 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000):
             row = Row(*facts, "accuracy", value, "fraction", n, {}, (value * (1 - value) / n) ** 0.5, low, high)
             loss = replace(row, quantity="nll", value=1 - value, unit="nats", stderr=5.0)
             right = np.arange(n) < round(value * n)
-            run(measured, "classifier-measure", (network,), (row, loss)).write_arrays(
+            more = [] if top is None else [replace(row, quantity="accuracy_top5", value=top(value))]
+            run(measured, "classifier-measure", (network,), (row, loss, *more)).write_arrays(
                 {"accuracy": right, "logits": np.zeros((n, 10))}
             )
     settings = {"data": "cifar10", "seeds": [0, 1, 2], "augmentations": list(accuracies), "sections": ["classifier"]}
@@ -107,6 +108,14 @@ def test_the_table_holds_means_deviations_differences_and_the_papers_values(reco
     assert found["MixUp"]["NLL"] == "0.070 ± 0.010"
     assert re.fullmatch(r"−0\.3 \[−3\.\d, \+2\.\d\] p = \.\d\d", found["FMix"]["to the baseline"])
     assert list(found) == ["Baseline", "MixUp", "FMix"]
+
+
+def test_top_5_has_a_column_where_it_was_measured(tmp_path):
+    found = lines(make_record(tmp_path, ACCURACIES, top=lambda value: (1 + value) / 2), {})
+    assert list(found["Baseline"])[1:] == ["Accuracy (%)", "to the baseline", "top-5 (%)", "NLL", "seeds"]
+    assert found["Baseline"]["top-5 (%)"] == "95.5 ± 0.5"
+    one = lines(make_record(tmp_path / "one", {"baseline": {0: 0.9}}, top=lambda value: value), {})
+    assert one["Baseline"]["top-5 (%)"] == one["Baseline"]["Accuracy (%)"] == "90.0 [88.0, 91.7]"
 
 
 def test_the_papers_values_are_there_only_when_given(record):

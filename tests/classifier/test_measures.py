@@ -4,7 +4,7 @@ from helpers import BACKEND
 from torch import nn
 
 from mixlens.analysis.errors import InputError
-from mixlens.classifier.measures import predict, right_and_nll, to_unit
+from mixlens.classifier.measures import among_largest, predict, right_and_nll, to_unit
 
 IMAGES = torch.randint(256, (11, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -59,3 +59,11 @@ def test_what_gives_no_predictions(model, images, words):
 
 def test_arrays_are_taken():
     assert torch.equal(predict(flat(), IMAGES.numpy(), BACKEND), predict(flat(), IMAGES, BACKEND))
+
+
+def test_a_label_is_among_the_largest_by_its_rank():
+    logits = torch.arange(12.0).repeat(3, 1)
+    labels = torch.tensor([11, 7, 6])
+    assert among_largest(logits, labels, 5).tolist() == [True, True, False]
+    assert among_largest(logits, labels, 1).tolist() == right_and_nll(logits, labels)[0].tolist()
+    assert among_largest(logits, labels, 12).all()

@@ -112,6 +112,58 @@ def test_the_papers_settings_leave_a_key_that_holds_no_default(dataset):
     }
 
 
+def test_a_file_of_transforms_is_keyed_by_what_it_holds(tmp_path, dataset):
+    text = '[[["Invert", 0.5, 0.5], ["Rotate", 0.5, 0.5]]]'
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    here, there = (
+        names(dataset, classifier={"transforms": f"fast-autoaugment(path='{tmp_path}/{name}.json')"})
+        for name in ("a", "b")
+    )
+    assert here == there
+    (tmp_path / "b.json").write_text(text.replace("0.5]]", "0.6]]"), encoding="utf-8")
+    assert names(dataset, classifier={"transforms": f"fast-autoaugment(path='{tmp_path}/b.json')"}) != here
+    plain = names(dataset)
+    assert names(dataset, classifier={"transforms": "none"}) == plain
+    assert names(dataset, classifier={"transforms": "randaugment(n=2)"}) == names(
+        dataset, classifier={"transforms": "randaugment"}
+    )
+    assert not set(names(dataset, classifier={"transforms": "randaugment"})) & set(plain)
+
+
+def test_trainings_with_transforms_start_alike_and_see_the_same_images(tmp_path, dataset, monkeypatch):
+    """The augmentation moves none of the images' draws; and the file is looked at again when the training begins."""
+    seen = []
+    monkeypatch.setattr(
+        "mixlens.analysis.data.sub_policies._applied",
+        lambda images, number, *rest: seen.append(number.tolist()) or images,
+    )
+    for augmentations in (["baseline"], ["mixup"]):
+        asked = {"augmentations": augmentations, "seeds": [1], "classifier": {"transforms": "autoaugment"}}
+        ran(tmp_path / augmentations[0], dataset, **asked)
+    planning = 2  # operations of the one batch that planning tries
+    half = len(seen) // 2
+    assert seen[planning:half] == seen[half + planning :]
+    assert len(seen[planning:half]) == 2 * 48 // 16
+
+
+def test_of_more_than_ten_classes_the_top_5_accuracy_is_measured(tmp_path, dataset):
+    classes = tuple(f"c{number}" for number in range(12))
+    many = replace(dataset, classes=classes)
+    tasks = planned(many)
+    assert {task.settings["version"] for task in tasks} == {3}
+    _, outcome = ran(tmp_path, many)
+    for task in tasks:
+        run = outcome.done[task.name]
+        accuracy, _, top = read_rows(run)
+        logits = torch.from_numpy(run.read_arrays("logits")["logits"])
+        largest = logits.argsort(1, descending=True)[:, :5]
+        right = (largest == dataset.test.labels[:, None]).any(1).float().mean().item()
+        assert (top.quantity, top.unit, top.n) == ("accuracy_top5", accuracy.unit, TEST_IMAGES)
+        assert top.value == pytest.approx(right)
+        assert top.value >= accuracy.value
+
+
 def test_one_training_and_one_measurement_a_seed_and_augmentation(dataset):
     asked = {"seeds": [0, 4], "augmentations": ["baseline", "fmix", "fmix(alpha=0.2)"]}
     expected = [(name, seed, "preact-resnet18(width=2)") for seed in asked["seeds"] for name in asked["augmentations"]]

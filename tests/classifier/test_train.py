@@ -20,7 +20,7 @@ from mixlens.analysis.training.loop import DivergedError
 from mixlens.analysis.training.progress import Reporter
 from mixlens.analysis.training.ranks import Ranks
 from mixlens.analysis.training.recipe import Recipe, accuracy, cross_entropy
-from mixlens.analysis.training.schedules import OneCycle, StepDecay
+from mixlens.analysis.training.schedules import Cosine, OneCycle, StepDecay, WarmUp
 from mixlens.analysis.training.turns import whole
 from mixlens.classifier import train as module
 from mixlens.classifier.config import ClassifierConfig
@@ -220,10 +220,27 @@ def test_the_defaults_are_the_papers():
         ({"milestones": (0.4, 0.86)}, StepDecay((4, 9))),
         ({"milestones": (0.01,)}, StepDecay((1,))),
         ({"milestones": ()}, StepDecay(())),
+        ({"schedule": "cosine"}, Cosine(10)),
+        ({"warm_up": 2, "learning_rate": 0.4}, WarmUp(StepDecay((5, 8)), 2, 0.25)),
+        ({"warm_up": 2, "schedule": "cosine", "warm_up_rate": 0.05}, WarmUp(Cosine(10), 2, 0.5)),
     ],
 )
 def test_schedules_by_their_settings(values, schedule):
     assert make_schedule(ClassifierConfig(epochs=10, **values)) == schedule
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"schedule": "one-cycle", "warm_up": 1}, "one-cycle rises by itself"),
+        ({"warm_up": 10}, "warm_up is 10 of 10 epochs"),
+        ({"warm_up": -1}, "warm_up must be at least 0"),
+        ({"warm_up_rate": 0}, "warm_up_rate must be positive"),
+    ],
+)
+def test_a_warm_up_that_cannot_be_is_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        ClassifierConfig(epochs=10, **values)
 
 
 def test_settings_that_do_not_fit_the_data_are_refused():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mixlens.analysis.training.schedules import OneCycle, StepDecay
+from mixlens.analysis.training.schedules import Cosine, OneCycle, StepDecay, WarmUp
 
 
 def torchs_curve(steps, **options):
@@ -64,3 +64,47 @@ def test_one_cycle_with_a_rise_and_a_start_of_ones_own():
 )
 def test_step_decay_drops_at_the_milestone_and_not_within_an_epoch(epoch, factor):
     assert StepDecay((4, 8))(epoch) == pytest.approx(factor)
+
+
+def rates_of(make, steps, first=0.4):
+    """The rates of one of PyTorch's own schedules, moved on after every step."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=first)
+    schedule, rates = make(optimizer), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+def test_cosine_is_pytorchs():
+    steps, epochs = 200, 10
+    theirs = rates_of(lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps), steps)
+    ours = Cosine(epochs)
+    assert [0.4 * ours(epochs * i / steps) for i in range(steps)] == pytest.approx(theirs, abs=1e-12)
+    assert [ours(epoch) for epoch in (0, 5, 10)] == pytest.approx([1, 0.5, 0], abs=1e-12)
+
+
+def test_warm_up_and_steps_are_pytorchs_on_imagenet():
+    """Table 8: 0.1 → 0.4 in 5 epochs, and a tenth from 30, 60 and 80 of 90."""
+    each = 20  # steps an epoch
+
+    def make(optimizer):
+        schedulers = torch.optim.lr_scheduler
+        rise = schedulers.LinearLR(optimizer, start_factor=0.25, total_iters=5 * each)
+        return schedulers.ChainedScheduler(
+            [rise, schedulers.MultiStepLR(optimizer, [30 * each, 60 * each, 80 * each], gamma=0.1)]
+        )
+
+    theirs = rates_of(make, 90 * each)
+    ours = WarmUp(StepDecay((30, 60, 80)), 5, 0.25)
+    assert [0.4 * ours(i / each) for i in range(90 * each)] == pytest.approx(theirs, rel=1e-9)
+    assert [0.4 * ours(epoch) for epoch in (0, 2.5, 5, 29.9, 30, 85)] == pytest.approx(
+        [0.1, 0.25, 0.4, 0.4, 0.04, 4e-4]
+    )
+
+
+def test_warm_up_may_fall_and_rises_times_what_the_schedule_says():
+    assert [WarmUp(Cosine(10), 2, 3.0)(epoch) for epoch in (0, 1, 2)] == pytest.approx(
+        [3, 2 * Cosine(10)(1), Cosine(10)(2)]
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 from ..errors import InputError, unknown
-from ..spec import call, load_object, read_spec
+from ..spec import Spec, call, load_object, read_spec, without_defaults
 from . import sources
 from .dataset import Dataset, Split
 from .files import DataFile
@@ -33,9 +35,9 @@ class Source(Protocol):
         """Download and check what is missing. Raises InputError."""
         ...
 
-    def load(self, root: str | Path | None = None) -> Any:
-        """The `Dataset`, or what a section knows how to read. Raises InputError."""
-        ...
+    # (root, *, …): the `Dataset`, or what a section knows how to read; what a spec may give are the keyword-only
+    # parameters. Raises InputError.
+    load: Callable[..., Any]
 
 
 def source_names() -> list[str]:
@@ -66,21 +68,37 @@ def not_there(text: str, root: str | Path | None = None) -> NotThere | None:
     if spec.is_own:
         return None
     source = find_source(spec.use)
-    files = source.status(root)
-    if source.SHAPE is None or all(file.present for file in files) or any(file.present != file.ok for file in files):
+    spec = _as_known(spec, source)
+    if source.SHAPE is None:
         return None
-    return NotThere(source.SHAPE.stand_in(spec.use), source.MEGABYTES)
+    files = source.status(root)
+    if all(file.present for file in files) or any(file.present != file.ok for file in files):
+        return None
+    return NotThere(source.SHAPE.stand_in(spec.text), source.MEGABYTES)
+
+
+def _as_known(spec: Spec, source: Source) -> Spec:
+    """The spec without arguments that are the source's defaults. Raises InputError for those that it does not take."""
+    parameters = inspect.signature(source.load).parameters.values()
+    taken = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    if spec.arguments and not taken:
+        raise InputError(f"{KIND} {spec.text!r}: {spec.use} takes no arguments.")
+    for name, default in taken.items():
+        if default is inspect.Parameter.empty and name not in spec.arguments:
+            raise InputError(f"{KIND} {spec.text!r}: {spec.use} needs {name}=…; write {spec.use}({name}=…).")
+    return Spec(spec.use, without_defaults(spec.arguments, taken, f"{KIND} {spec.text!r}"))
 
 
 def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
-    """A source by name, or the user's own: ``package.module:factory`` or ``package.module:factory(key=value)``.
+    """A source, or the user's own ``package.module:factory``; either may take arguments, as ``name(key=value)``.
 
-    The factory returns a `Dataset` or a dict with the keys train_images, train_labels, test_images, test_labels
-    (arrays), classes, mean and std, and maybe recipe; a dict's data set is named by its spec. ``root`` is the sources'
-    folder.
+    A source's data set is named by its spec, without arguments that are defaults. The factory returns a `Dataset` or a
+    dict with the keys train_images, train_labels, test_images, test_labels (arrays), classes, mean and std, and maybe
+    recipe; a dict's data set is named by its spec. ``root`` is the sources' folder.
 
     Raises:
-        InputError: unknown name, or a factory that cannot be imported, fails, or returns something else.
+        InputError: unknown name, arguments that it does not take, or a factory that cannot be imported, fails, or
+            returns something else.
     """
     spec = read_spec(text, KIND)
     if not spec.is_own:
@@ -88,12 +106,11 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
             source = find_source(spec.use)
         except InputError as error:
             raise InputError(f"{error} For your own, give package.module:factory.") from error
-        if spec.arguments:
-            raise InputError(f"{KIND} {text!r}: {spec.use} takes no arguments.")
-        returned = source.load(root)
+        spec = _as_known(spec, source)
+        returned = source.load(root, **spec.arguments)
         if not isinstance(returned, Dataset):
             raise InputError(f"{spec.use} is no data set to train on: {source.ABOUT}.")
-        return returned
+        return replace(returned, name=spec.text)
     returned = call(load_object(spec.use, KIND), spec.arguments, f"{KIND} {spec.text!r}")
     if isinstance(returned, Mapping):
         returned = _from_mapping(spec.text, returned)

@@ -142,6 +142,23 @@ def test_a_source_takes_no_arguments():
         load_dataset("photos(size=3)")
 
 
+def test_what_a_spec_may_give_a_source_are_its_keyword_only_parameters(tmp_path, monkeypatch):
+    photos, got = find_source("photos").load(), []
+
+    def load(root=None, *, of, fold=0):
+        got.append((root, of, fold))
+        return photos
+
+    monkeypatch.setattr(find_source("photos"), "load", load)
+    assert load_dataset("photos(of='x', fold=2)", tmp_path).name == "photos(fold=2,of='x')"
+    assert load_dataset("photos(fold=0,of='x')", tmp_path).name == "photos(of='x')", "a default has no name"
+    assert got == [(tmp_path, "x", 2), (tmp_path, "x", 0)]
+    with pytest.raises(InputError, match=r"photos needs of=…; write photos\(of=…\)"):
+        load_dataset("photos")
+    with pytest.raises(InputError, match=r"unknown argument 'flod'\. Did you mean 'fold'\?"):
+        load_dataset("photos(of='x',flod=2)")
+
+
 def test_own_test_images_that_stand_in_the_training_split_are_offered_to_be_dropped(here):
     (here / "data_shared.py").write_text(
         "import numpy as np\n"

@@ -49,7 +49,14 @@ class TrainingSettings(NetworkSettings):
         1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0, most=1000
     )
     flip: bool = setting(True, "Random horizontal flips.", "appendix D")
-    crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0, most=1024)
+    crop: int = setting(
+        4,
+        "Random crops after padding by this many pixels; those read from files are cut at "
+        "random, 8 to 100% of their area, and not padded.",
+        "published code",
+        minimum=0,
+        most=1024,
+    )
     mix_mode: Literal["published", "elem", "batch", "batch-mask"] = setting(
         "published",
         "elem: a λ and a mask for each image; batch: one λ a batch; batch-mask: one λ and mask a batch; published: as "

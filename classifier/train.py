@@ -10,7 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Split
+from ..analysis.data.image_files import ImageFiles
 from ..analysis.data.loader import Batches, Transforms
+from ..analysis.data.streamed import Streamed
 from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy, period_of
@@ -207,8 +209,20 @@ def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> N
         )
 
 
-def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
-    """The training images, resident on the device, flipped and cropped."""
+def make_batches(
+    settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend
+) -> Batches | Streamed:
+    """The training images, flipped and cropped; resident on the device, or cut at random as files are decoded."""
+    if isinstance(dataset.train.images, ImageFiles):  # their crops need no padding
+        return Streamed(
+            dataset.train,
+            *scaling(settings, dataset),
+            settings.batch_size,
+            flip=settings.flip,
+            device=backend.device,
+            generator=generator,
+            channels_last=backend.channels_last,
+        )
     return Batches(
         dataset.train,
         *scaling(settings, dataset),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -37,17 +39,21 @@ PANELS = {"train_loss": "training loss (nats)", "test_loss": "test loss (nats)",
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Test accuracy beside the paper's, and the difference to the baseline of the same seed."""
     rows = record.table(SECTION.name)
+    others, rows = (rows[(rows["quantity"] == "other_accuracy") == which] for which in (True, False))
     shown = set(rows["augmentation"])
     printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
     body, arms = [], list(dict.fromkeys(rows["arm"]))
     accuracies = [100 * _values(rows, arm, "accuracy") for arm in arms]
     losses = column([_values(rows, arm, "nll") for arm in arms])
+    sets = list(dict.fromkeys(others["set"])) if len(others) else []
+    elsewhere = {name: _on_others(others[others["set"] == name], arms) for name in sets}
     for arm, accuracy, shown_accuracy, nll in zip(arms, accuracies, column(accuracies), losses, strict=True):
         cells = [record.label(arm), _of_one(rows, arm) if len(accuracy) == 1 else shown_accuracy]
         if printed:
             paper = printed.get(arm.augmentation, {}).get("accuracy")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         cells.append("—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)))
+        cells += [elsewhere[name][arm] for name in sets]
         body.append((*cells, nll, str(len(accuracy))))
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
@@ -60,7 +66,13 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     if printed:
         sources = sorted({value.source for values in printed.values() for value in values.values()})
         caption += f" The paper's: {' and '.join(sources)}, 200 epochs at width 64; it prints one FMix."
-    header = ("Augmentation", "Accuracy (%)", *(["paper"] if printed else []), "to the baseline", "NLL", "seeds")
+    for name in sets:
+        count = int(others.loc[others["set"] == name, "n"].iloc[0])
+        caption += (
+            f" {name}: accuracy in percent on its {count:,} images, the largest logit among the classes that it is of."
+        )
+    columns = ("Augmentation", "Accuracy (%)", *(["paper"] if printed else []), "to the baseline")
+    header = (*columns, *(f"{name} (%)" for name in sets), "NLL", "seeds")
     return [Table("classifier-accuracy", "Test accuracy", caption, header, tuple(body))]
 
 
@@ -106,6 +118,14 @@ def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: test accuracy."""
     terms = record.terms(SECTION.name, "accuracy")
     return [Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")]
+
+
+def _on_others(rows: pd.DataFrame, arms: Sequence[Arm]) -> dict[Arm, str]:
+    """Each arm's accuracy on other images, a dash where it was not measured there."""
+    values = {arm: 100 * _values(rows, arm, "other_accuracy") for arm in arms}
+    measured = [arm for arm in arms if len(values[arm])]
+    shown = dict(zip(measured, column([values[arm] for arm in measured]), strict=True))
+    return {arm: shown.get(arm, "—") for arm in arms}
 
 
 def _partner(record: StudyRecord) -> str:

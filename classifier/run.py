@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from ..analysis.data.dataset import Dataset
+from ..analysis.data.dataset import Dataset, Evaluation, checksum_of
 from ..analysis.errors import InputError
 from ..analysis.interface import Measurement, Network, Task
 from ..analysis.masks.policies import Policy
@@ -60,6 +61,7 @@ class Loading:
 @dataclass(frozen=True)
 class Measuring:
     network: NetworkSettings = setting(keyed=False)  # follows from the input
+    others: tuple[str, ...] = ()  # the data set's other images, by name, each with its checksum
 
 
 def tasks(asked: Asked) -> Sequence[Task]:
@@ -70,12 +72,13 @@ def tasks(asked: Asked) -> Sequence[Task]:
     """
     config: ClassifierConfig = replace(asked.config, model=canonical(asked.config.model))
     networks = _brought(config, asked) if config.weights else _trained(config, asked)
+    others = _others(asked.dataset)
     return [
         Task(
             kind="classifier-measure",
             version=2,
             work=f"{__name__}:measure",
-            config=Measuring(narrowed(NetworkSettings, config)),
+            config=Measuring(narrowed(NetworkSettings, config), others),
             section=SECTION.name,
             label=f"measure classifier, {task.network}",
             inputs=(task,),
@@ -189,14 +192,30 @@ def load(config: Loading, run: Run, inputs: Sequence[Run], context: Context) -> 
     save_weights(run / MODEL, network)
 
 
+def _others(dataset: Dataset) -> tuple[str, ...]:
+    return tuple(f"{name} {checksum_of(other)}" for name, other in sorted(dataset.others.items()))
+
+
 def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
     """Leaves the test logits in its arrays, as ``logits`` (N, classes)."""
     test, backend = context.dataset.test, context.backend
-    logits = predict(load_classifier(inputs[0], config.network, context.dataset, backend), test.images, backend)
+    if config.others != _others(context.dataset):
+        raise InputError("the other images to be measured on are not those that this was planned for; run it again.")
+    model = load_classifier(inputs[0], config.network, context.dataset, backend)
+    logits = predict(model, test.images, backend)
     right, nll = right_and_nll(logits, test.labels.to(logits.device))
     arrays = {"logits": logits, "accuracy": right, "nll": nll}
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
     return [
         Measurement("accuracy", proportion(int(right.sum()), len(right))),
         Measurement("nll", from_independent(nll, "none")),
+        *(_on_others(name, other, model, context) for name, other in context.dataset.others.items()),
     ]
+
+
+def _on_others(name: str, other: Evaluation, model: nn.Module, context: Context) -> Measurement:
+    """Accuracy on other images, each prediction the largest logit among their classes alone."""
+    logits = predict(model, other.split.images, context.backend)
+    classes = torch.tensor(other.among, device=logits.device)
+    right = classes[logits[:, classes].argmax(1)] == other.split.labels.to(logits.device)
+    return Measurement("other_accuracy", proportion(int(right.sum()), len(right)), {"set": name})

@@ -123,7 +123,11 @@ class Dataset:
 
     def apart(self) -> "Dataset":
         """The same without the training images that stand in the test split too."""
-        return replace(self, train=_take(self.train, (~self.shared()).nonzero().squeeze(1)))
+        return self.without(self.shared())
+
+    def without(self, which: Tensor) -> "Dataset":
+        """The same without those training images (N,) bool."""
+        return replace(self, train=_take(self.train, (~which).nonzero().squeeze(1)))
 
     def subset(self, size: int, seed: int) -> "Dataset":
         """``size`` training images, the classes as equal as can be; the test split and the name stay.

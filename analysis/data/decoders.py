@@ -164,7 +164,8 @@ def use(count: int | None) -> None:
 def decoders() -> Decoders:
     """The processes that decode for this one, started as they are needed."""
     global _shared
-    count = _count or max(1, _cores() - 1)
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torchrun
+    count = _count or max(1, _cores() // beside - 1)
     with _lock:
         if _shared is not None and _shared[0] == os.getpid():
             if _shared[1].count == count:

@@ -62,7 +62,7 @@ class ImageFiles:
             return next(self._decoded([rows[None]]))[0]
         if not len(rows):
             return torch.empty(0, *self.shape[1:], dtype=self.dtype)
-        self._check_memory(len(rows))
+        _check_memory(len(rows), self.size, self.size)
         images = torch.empty(len(rows), self.size, self.size, 3, dtype=self.dtype).permute(0, 3, 1, 2)
         for place, part in zip(images.split(AT_ONCE), self._decoded(rows.split(AT_ONCE)), strict=True):
             place.copy_(part)
@@ -99,30 +99,27 @@ class ImageFiles:
             Wanted([self.files.path(row) for row in rows.numpy()], self.size, self.size, "evaluation") for rows in parts
         )
 
-    def _check_memory(self, count: int) -> None:
-        needed = count * 3 * self.size**2
-        if needed > MEMORY * _memory():
-            raise InputError(
-                f"{count:,} images of {self.size}×{self.size} pixels would take {needed / 2**30:.1f} GB of memory, of "
-                f"{_memory() / 2**30:.1f} that there are, and what asks for them needs them all. Give it fewer, or "
-                "smaller ones (size=…)."
-            )
 
-
-def resident(files: Listed) -> Tensor:
-    """All images as they are, (N, 3, H, W) uint8. Raises InputError where they are of several sizes, or too many."""
-    width, height = int(files.widths[0]), int(files.heights[0])
-    assert (files.widths == width).all()
-    assert (files.heights == height).all()
-    whole = ImageFiles(files, torch.arange(len(files.names)), max(width, height))
-    whole._check_memory(len(whole))
-    images = torch.empty(len(whole), height, width, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
-    wanted = (
-        Wanted([files.path(row) for row in rows.numpy()], width, height, "whole") for rows in whole.rows.split(AT_ONCE)
-    )
+def resident(files: Listed, rows: Tensor) -> Tensor:
+    """Those images as they are, all of one size: (N, 3, H, W) uint8. Raises InputError where memory is too little."""
+    first = int(rows[0])
+    width, height = int(files.widths[first]), int(files.heights[first])
+    _check_memory(len(rows), width, height)
+    images = torch.empty(len(rows), 3, height, width, dtype=torch.uint8)
+    wanted = (Wanted([files.path(row) for row in part.numpy()], width, height, "whole") for part in rows.split(AT_ONCE))
     for place, part in zip(images.split(AT_ONCE), decoded(wanted), strict=True):
         place.copy_(part)
-    return images.contiguous()
+    return images
+
+
+def _check_memory(count: int, width: int, height: int) -> None:
+    needed, there = 3 * count * width * height, _memory()
+    if needed > MEMORY * there:
+        raise InputError(
+            f"{count:,} images of {width}×{height} pixels would take {needed / 2**30:.1f} GB of memory, of "
+            f"{there / 2**30:.1f} that there are. Ask for fewer, or for smaller ones: size=…, as in "
+            "folder(path=…,size=224), has them decoded as they are needed."
+        )
 
 
 def _memory() -> float:

@@ -222,7 +222,7 @@ def data(
         print(f"expected {layout}")
     if _state(files) in ("ok", "own"):
         return 0
-    if (asked := getattr(source, "ASK", "")):
+    if asked := getattr(source, "ASK", ""):
         raise InputError(f"{name} is not complete: {source.missing(data_root)}. It is had from {asked}.")  # type: ignore[attr-defined]
     raise InputError(f"{name} is not complete. Run `mixlens data {name} --fetch`, or see `mixlens data --help`.")
 

@@ -33,7 +33,6 @@ from .image_files import Listed
 FOLDER = "manifests"
 AT_ONCE = 32  # files a process is asked of
 SAVE_EVERY = 60.0  # seconds
-MOST_WORDS = 200  # bytes of a problem
 
 
 class Manifest(NamedTuple):
@@ -41,6 +40,13 @@ class Manifest(NamedTuple):
 
     files: Listed
     problems: Mapping[int, str]
+
+
+class Kept(NamedTuple):
+    """What is known of each file: arrays of one entry each; problems by name, since few have one."""
+
+    arrays: dict[str, Array]  # name, size, time, sha256 (N, 32), width (−1: nothing is known), height
+    problems: dict[bytes, str]
 
 
 def make_manifest(folder: Path, files: Files, root: str | Path | None = None) -> Manifest:
@@ -53,22 +59,22 @@ def make_manifest(folder: Path, files: Files, root: str | Path | None = None) ->
     path = _place(folder, root)
     try:
         with FileLock(path.with_suffix(".lock")):  # another process may be at it
-            known = _read(path)
-            arrays = _known(files, known)
-            missing = np.flatnonzero(arrays["width"] == -1)
+            before = _read(path)
+            kept = _known(files, before)
+            missing = np.flatnonzero(kept.arrays["width"] == -1)
             if len(missing):
-                _examine(folder, arrays, missing, path)
-            if len(missing) or not _same(arrays, known):
-                _write(path, arrays)
+                _examine(folder, kept, missing, path)
+            if len(missing) or before is None or not _same(kept, before):
+                _write(path, kept)
     except OSError as error:
         raise InputError(
             f"what is known of the images of {folder} cannot be kept as {path}: {error.strerror or error}. Make room, "
             "or name another folder for data with --data-root; it is made anew there."
         ) from error
-    wrong = np.flatnonzero(arrays["problem"] != b"")
-    problems = {int(place): arrays["problem"][place].decode(errors="replace") for place in wrong}
+    arrays = kept.arrays
+    wrong = np.flatnonzero(np.isin(arrays["name"], list(kept.problems))).tolist() if kept.problems else []
     listed = Listed(str(folder), arrays["name"], arrays["sha256"], arrays["width"], arrays["height"])
-    return Manifest(listed, problems)
+    return Manifest(listed, {place: kept.problems[bytes(arrays["name"][place])] for place in wrong})
 
 
 def problems_in_words(manifest: Manifest) -> str:
@@ -101,8 +107,8 @@ def _place(folder: Path, root: str | Path | None) -> Path:
     return place / f"{name}-{digest}.npz"
 
 
-def _known(files: Files, known: Mapping[str, Array]) -> dict[str, Array]:
-    """One entry a file: what is known of it, or a width of −1."""
+def _known(files: Files, before: Kept | None) -> Kept:
+    """What is known of each file, from before."""
     count = len(files.names)
     arrays = {
         "name": files.names,
@@ -111,21 +117,25 @@ def _known(files: Files, known: Mapping[str, Array]) -> dict[str, Array]:
         "sha256": np.zeros((count, 32), np.uint8),
         "width": np.full(count, -1, np.int32),
         "height": np.zeros(count, np.int32),
-        "problem": np.zeros(count, f"S{MOST_WORDS}"),
     }
-    if not known:
-        return arrays
-    places = {name: place for place, name in enumerate(known["name"].tolist())}
-    from_known = np.array([places.get(name, -1) for name in files.names.tolist()], dtype=np.int64)
-    here = np.flatnonzero(from_known >= 0)
-    there = from_known[here]
+    if before is None:
+        return Kept(arrays, {})
+    known = before.arrays
+    if np.array_equal(known["name"], files.names):
+        here = there = np.arange(count)
+    else:
+        places = {name: place for place, name in enumerate(known["name"].tolist())}
+        found = np.array([places.get(name, -1) for name in files.names.tolist()], dtype=np.int64)
+        here = np.flatnonzero(found >= 0)
+        there = found[here]
     holds = (known["size"][there] == files.sizes[here]) & (known["time"][there] == files.times[here])
-    for name in ("sha256", "width", "height", "problem"):
+    for name in ("sha256", "width", "height"):
         arrays[name][here[holds]] = known[name][there[holds]]
-    return arrays
+    names = set(files.names[here[holds]].tolist()) if before.problems else set()
+    return Kept(arrays, {name: words for name, words in before.problems.items() if name in names})
 
 
-def _examine(folder: Path, arrays: dict[str, Array], missing: Array, path: Path) -> None:
+def _examine(folder: Path, kept: Kept, missing: Array, path: Path) -> None:
     """Fill in what is missing, with a bar where there is a terminal."""
     screen = Console(stderr=True)
     bar = Progress(
@@ -146,54 +156,60 @@ def _examine(folder: Path, arrays: dict[str, Array], missing: Array, path: Path)
             while parts or asked:
                 while parts and len(asked) < 4 * pool.count:
                     part, parts = parts[0], parts[1:]
-                    paths = [os.path.join(folder, os.fsdecode(name)) for name in arrays["name"][part]]
+                    paths = [os.path.join(folder, os.fsdecode(name)) for name in kept.arrays["name"][part]]
                     asked[pool.examine(paths)] = part
                 for done in wait(asked, return_when=FIRST_COMPLETED).done:
                     part = asked.pop(done)
-                    _fill(arrays, part, done.result())
+                    _fill(kept, part, done.result())
                     bar.advance(shown, len(part))
                 if time.monotonic() - saved > SAVE_EVERY:
-                    _write(path, arrays)
+                    _write(path, kept)
                     saved = time.monotonic()
     except BaseException:
         for future in asked:
             future.cancel()
         with suppress(OSError):
-            _write(path, arrays)
+            _write(path, kept)
         raise
 
 
-def _fill(arrays: dict[str, Array], part: Array, found: list[dict[str, Any]]) -> None:
+def _fill(kept: Kept, part: Array, found: list[dict[str, Any]]) -> None:
+    arrays = kept.arrays
     for place, facts in zip(part, found, strict=True):
         if facts["sha256"]:
             arrays["sha256"][place] = np.frombuffer(bytes.fromhex(facts["sha256"]), np.uint8)
         arrays["width"][place], arrays["height"][place] = facts["width"], facts["height"]
-        arrays["problem"][place] = facts["problem"].encode()[:MOST_WORDS]
+        if facts["problem"]:
+            kept.problems[bytes(arrays["name"][place])] = facts["problem"]
 
 
-def _same(arrays: Mapping[str, Array], known: Mapping[str, Array]) -> bool:
-    return bool(known) and all(np.array_equal(arrays[name], known[name]) for name in ("name", "size", "time"))
+def _same(kept: Kept, before: Kept) -> bool:
+    return all(np.array_equal(kept.arrays[name], before.arrays[name]) for name in ("name", "size", "time"))
 
 
-def _read(path: Path) -> dict[str, Array]:
-    """The arrays that are kept; none where there are none, or they are damaged: they are made anew then."""
-    names = ("name", "size", "time", "sha256", "width", "height", "problem")
+def _read(path: Path) -> Kept | None:
+    """What is kept; None where nothing is, or it is damaged: it is made anew then."""
+    names = ("name", "size", "time", "sha256", "width", "height")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in names}
+            words = [text.decode(errors="replace") for text in stored["words"].tolist()]
+            problems = dict(zip(stored["damaged"].tolist(), words, strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return {}
-    return arrays if len({len(values) for values in arrays.values()}) == 1 else {}
+        return None
+    return Kept(arrays, problems) if len({len(values) for values in arrays.values()}) == 1 else None
 
 
-def _write(path: Path, arrays: Mapping[str, Array]) -> None:
-    """What could not be read for the moment, as a folder without permission, is asked for again."""
-    unread = (arrays["problem"] != b"") & ~arrays["sha256"].any(1)
-    kept = {**arrays, "width": np.where(unread, -1, arrays["width"]).astype(np.int32)}
+def _write(path: Path, kept: Kept) -> None:
+    """What could not be read for the moment, as a file without permission, is looked at again the next time."""
+    unread = ~kept.arrays["sha256"].any(1)
+    arrays = {**kept.arrays, "width": np.where(unread, -1, kept.arrays["width"]).astype(np.int32)}
+    arrays["damaged"] = np.array(list(kept.problems), dtype=np.bytes_)
+    arrays["words"] = np.array([words.encode() for words in kept.problems.values()], dtype=np.bytes_)
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
     try:
         with open(partial, "wb") as file:
-            np.savez(file, **kept)  # type: ignore[arg-type]
+            np.savez(file, **arrays)  # type: ignore[arg-type]
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -74,7 +74,7 @@ def load(
         InputError: arguments of other kinds; a folder that is not there, or otherwise laid out; files that cannot be
             read; a class that is held out of with one image; images in both splits.
     """
-    _check(path, size, held_out, seed, skip_damaged, apart)
+    _check(path, size, held_out, seed, mean, std, skip_damaged, apart)
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; expected {LAYOUT}.")
@@ -105,7 +105,7 @@ def load(
     return _without_shared(folder, dataset, manifest.files, chosen, apart)
 
 
-def _check(path: Any, size: Any, held_out: Any, seed: Any, skip_damaged: Any, apart: Any) -> None:
+def _check(path: Any, size: Any, held_out: Any, seed: Any, mean: Any, std: Any, skip_damaged: Any, apart: Any) -> None:
     if not isinstance(path, str) or not path:
         raise InputError(f"folder: path must be the folder's, in quotes, got {path!r}.")
     if size is not None and (type(size) is not int or not 1 <= size <= MOST):
@@ -114,6 +114,10 @@ def _check(path: Any, size: Any, held_out: Any, seed: Any, skip_damaged: Any, ap
         raise InputError(f"folder: held_out must lie between 0 and 1, got {held_out!r}.")
     if type(seed) is not int or seed < 0:
         raise InputError(f"folder: seed must be a whole number of at least 0, got {seed!r}.")
+    for name, values in (("mean", mean), ("std", std)):
+        numbers = isinstance(values, list | tuple) and all(type(value) in (int, float) for value in values)
+        if not numbers or len(values) != 3:
+            raise InputError(f"folder: {name} must be three numbers, one a channel, got {values!r}.")
     for name, value in (("skip_damaged", skip_damaged), ("apart", apart)):
         if type(value) is not bool:
             raise InputError(f"folder: {name} must be True or False, got {value!r}.")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from pictures import class_folders
+from pictures import class_folders, save
 
 from mixlens.analysis.data import image_files as module
 from mixlens.analysis.data.class_folders import class_files
@@ -116,3 +116,16 @@ def test_what_it_is_measured_on_besides_is_no_part_of_its_checksum(files):
     other = Evaluation(Split(parts[1], torch.zeros(4, dtype=torch.int64)), (0,))
     assert dataset(*parts, **STATS).checksum == dataset(*parts, **STATS, others={"x": other}).checksum
     assert checksum_of(other) != checksum_of(other._replace(among=(0, 1)))
+
+
+def test_each_image_is_cut_within_its_own_sides(tmp_path):
+    for number in range(20):
+        width, height = (12, 90) if number % 2 else (90, 12)
+        save(tmp_path / "p" / "cat" / f"{number:02}.png", number, width, height)
+    files = make_manifest(tmp_path / "p", class_files(tmp_path / "p", "", ["cat"]), tmp_path).files
+    which = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    wanted = ImageFiles(files, torch.arange(20), 8).cut(which, torch.Generator().manual_seed(0))
+    for path, (left, top, right, bottom) in zip(wanted.paths, wanted.boxes, strict=True):
+        width, height = (12, 90) if int(path[-6:-4]) % 2 else (90, 12)
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height

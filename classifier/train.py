@@ -218,7 +218,7 @@ def make_batches(
             dataset.train,
             *scaling(settings, dataset),
             settings.batch_size,
-            flip=settings.flip,
+            transforms=Transforms(flip=settings.flip),
             device=backend.device,
             generator=generator,
             channels_last=backend.channels_last,

@@ -9,17 +9,17 @@ from torch import Generator, Tensor
 
 from ..errors import InputError
 from .dataset import Split
-from .decoders import Wanted, decoded
+from .decoders import decoded
 from .image_files import ImageFiles
-from .loader import flip, normalise
+from .loader import Transforms, standardise, unit
 
 
 class Streamed:
     """Iterates over a split of `ImageFiles` as `loader.Batches` does over a tensor: x normalised, y, on ``device``.
 
-    Each epoch draws the order and one number from ``generator``; crops and flips are drawn from that, batch after
-    batch, so that they are the same however many processes decode. Pixels travel as bytes, from pinned memory to a CUDA
-    device while it computes. A last batch of one image is joined to the batch before it.
+    Each epoch draws the order and two numbers from ``generator``, and from these, batch after batch, crops and
+    transforms, so that they are the same however many processes decode, and how far ahead. Pixels travel as bytes, from
+    pinned memory to a CUDA device while it computes. A last batch of one image is joined to the batch before it.
 
     Raises:
         InputError: a batch size below 2 or above the number of images; while iterating, a file that cannot be read.
@@ -32,7 +32,7 @@ class Streamed:
         std: Sequence[float],
         batch_size: int,
         *,
-        flip: bool = False,
+        transforms: Transforms | None = None,
         device: torch.device | str = "cpu",
         generator: Generator,
         channels_last: bool = False,
@@ -42,35 +42,30 @@ class Streamed:
         assert isinstance(split.images, ImageFiles)
         self.images, self.labels, self.device = split.images, split.labels.cpu(), torch.device(device)
         self.mean, self.std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
-        self.batch_size, self.flip, self.generator = batch_size, flip, generator
+        self.batch_size, self.transforms, self.generator = batch_size, transforms, generator
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __len__(self) -> int:
         return (len(self.images) + self.batch_size - 2) // self.batch_size  # one image over makes no batch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.images), generator=self.generator, device=self.generator.device).cpu()
-        seed = torch.randint(2**62, (), generator=self.generator, device=self.generator.device)
-        draws = Generator().manual_seed(int(seed))
+        source = self.generator.device
+        order = torch.randperm(len(self.images), generator=self.generator, device=source).cpu()
+        seeds = torch.randint(2**62, (2,), generator=self.generator, device=source).tolist()
+        crops, others = Generator().manual_seed(seeds[0]), Generator(self.device).manual_seed(seeds[1])
         starts = [number * self.batch_size for number in range(len(self))]
         batches = [order[start:end] for start, end in zip(starts, [*starts[1:], len(order)], strict=True)]
-        flips: list[Tensor] = []  # of the batches that are being decoded
-
-        def wanted() -> Iterator[Wanted]:
-            for batch in batches:
-                crops = self.images.cut(batch, draws)
-                flips.append(torch.rand(len(batch), generator=draws) < 0.5)
-                yield crops
-
         pinned = self.device.type == "cuda"
-        for batch, pixels in zip(batches, decoded(wanted(), pinned=pinned), strict=True):
+        wanted = (self.images.cut(batch, crops) for batch in batches)
+        for batch, pixels in zip(batches, decoded(wanted, pinned=pinned), strict=True):
             labels = self.labels[batch]
             if pinned:
                 labels = labels.pin_memory()
-            yield self._on_device(pixels, flips.pop(0)), labels.to(self.device, non_blocking=pinned)
+            yield self._ready(pixels, others), labels.to(self.device, non_blocking=pinned)
 
-    def _on_device(self, pixels: Tensor, flips: Tensor) -> Tensor:
-        pixels = pixels.to(self.device, non_blocking=True)
-        if self.flip:
-            pixels = flip(pixels, flips.to(self.device))
-        return normalise(pixels, self.mean, self.std).contiguous(memory_format=self.memory_format)
+    def _ready(self, pixels: Tensor, generator: Generator) -> Tensor:
+        x = pixels.to(self.device, non_blocking=True)
+        if self.transforms is not None:
+            x = self.transforms(x, generator=generator)
+        x = x if x.is_floating_point() else unit(x)
+        return standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format)

@@ -14,7 +14,7 @@ from mixlens.analysis.data.dataset import Split
 from mixlens.analysis.data.decoder import training_crop
 from mixlens.analysis.data.decoders import decoders, use
 from mixlens.analysis.data.image_files import ImageFiles
-from mixlens.analysis.data.loader import flip, normalise
+from mixlens.analysis.data.loader import Transforms, flip, normalise
 from mixlens.analysis.data.manifest import make_manifest
 from mixlens.analysis.data.streamed import Streamed
 from mixlens.analysis.errors import InputError
@@ -35,7 +35,7 @@ def batches(split, size=8, seed=0, **options):
 
 
 def test_an_epoch_has_each_image_once_in_an_order_of_its_own(split):
-    streamed = batches(split, 8, flip=True, channels_last=True)
+    streamed = batches(split, 8, transforms=Transforms(flip=True), channels_last=True)
     first, second = ([y for _, y in streamed] for _ in range(2))
     assert len(streamed) == 4
     assert [len(y) for y in first] == [8, 8, 8, 2]
@@ -58,7 +58,7 @@ def test_results_do_not_depend_on_how_many_decode(split):
     found = []
     for count in (1, 3):
         use(count)
-        found.append([x for x, _ in batches(split, flip=True)])
+        found.append([x for x, _ in batches(split, transforms=Transforms(flip=True))])
     use(None)
     decoders()
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
@@ -77,7 +77,9 @@ def test_the_generator_alone_says_what_comes_next(split):
 
 
 def test_flips_alone_are_added_and_draw_nothing_else(split):
-    plain, flipped = (torch.cat([x for x, _ in batches(split, flip=which)]) for which in (False, True))
+    plain, flipped = (
+        torch.cat([x for x, _ in batches(split, transforms=Transforms(flip=which))]) for which in (False, True)
+    )
     mirrored = (flipped == flip(plain, torch.ones(26, dtype=torch.bool))).flatten(1).all(1)
     same = (flipped == plain).flatten(1).all(1)
     assert (mirrored ^ same).all()

@@ -100,6 +100,8 @@ def examine(path: str) -> dict[str, Any]:
     try:
         rgb = whole(io.BytesIO(content))
         found["width"], found["height"] = rgb.size
+    except MemoryError:
+        raise  # no fault of the file's
     except Exception as error:  # whatever a damaged file makes PIL raise
         found["problem"] = _words(error)
     return found
@@ -126,6 +128,8 @@ def answer(request: dict[str, Any]) -> list[bytes]:
             if image.size != (width, height):
                 raise OSError(f"it has {image.width} × {image.height} pixels now, not {width} × {height}")
             pixels.append(image.tobytes())
+        except MemoryError:
+            raise
         except Exception as error:  # whatever a damaged file makes PIL raise
             failures[place] = _words(error)
             pixels.append(bytes(width * height * 3))

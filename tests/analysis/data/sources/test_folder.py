@@ -4,6 +4,7 @@ import pytest
 import torch
 from pictures import class_folders, save, two_splits
 
+from mixlens.analysis.data import decoder
 from mixlens.analysis.data.image_files import ImageFiles
 from mixlens.analysis.data.load import load_dataset
 from mixlens.analysis.data.of_files import MEAN
@@ -77,6 +78,22 @@ def test_damaged_images_are_named_and_left_out_only_if_that_is_asked_for(folder)
         (folder / "train" / "cat" / f"{number}.jpg").write_bytes(b"none")
     with pytest.raises(InputError, match=r"class cat of train .* has no image that can be read"):
         loaded(folder, skip_damaged=True)
+
+
+def test_the_command_line_says_it_in_one_message(folder, failing):
+    two_splits(folder)
+    (folder / "val" / "dog" / "0.jpg").write_text("<html>not found</html>")
+    told = failing("train", "--data", f"folder(path={str(folder)!r})", "--data-root", str(folder.parent / "data"))
+    assert "val/dog/0.jpg (it is no image of a known format)" in told
+
+
+def test_memory_that_is_too_little_damages_no_file(folder, monkeypatch):
+    def short(file):
+        raise MemoryError
+
+    monkeypatch.setattr(decoder, "whole", short)
+    with pytest.raises(MemoryError):
+        decoder.examine(str(save(folder / "a.jpg")))
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,12 @@ class Machine:
         minimum=1,
         most=1024,
     )
+    decoders: int | None = setting(
+        None,
+        "Processes that decode image files, of data sets that stay in files. Default: one fewer than the cores.",
+        minimum=1,
+        most=1024,
+    )
     at_once: int | None = setting(
         None, "How many tasks take turns on the device. Default: 8 on CUDA, else 1.", minimum=1
     )

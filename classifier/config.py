@@ -67,7 +67,14 @@ class TrainingSettings(NetworkSettings):
         1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0, most=1000
     )
     flip: bool = setting(True, "Random horizontal flips.", "appendix D")
-    crop: int = setting(4, "Random crops after padding by this many pixels.", "published code", minimum=0, most=1024)
+    crop: int = setting(
+        4,
+        "Random crops after padding by this many pixels; those read from files are cut at "
+        "random, 8 to 100% of their area, and not padded.",
+        "published code",
+        minimum=0,
+        most=1024,
+    )
     transforms: str = setting(
         "",
         "Random operations before crop and flip: randaugment, randaugment(n=2,m=9), autoaugment (CIFAR-10's policy) or "

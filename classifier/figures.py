@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -32,29 +34,38 @@ ABOUT = About(
     caveats=("An order of augmentations holds for the network and schedule it was measured with, and no further.",),
 )
 TOP5 = "accuracy_top5"
+OTHER, OTHER_TOP5 = "other_accuracy", "other_accuracy_top5"  # on other images than the test split, by their set
 PANELS = {"train_loss": "training loss (nats)", "test_loss": "test loss (nats)", "test_accuracy": "test accuracy"}
 
 
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Test accuracy beside the paper's, and the difference to the baseline of the same seed."""
     rows = record.table(SECTION.name)
+    others, rows = (rows[rows["quantity"].isin((OTHER, OTHER_TOP5)) == which] for which in (True, False))
     rows, of_heads = (rows[rows["head"].isna()], rows.dropna(subset=["head"])) if "head" in rows else (rows, rows[:0])
     shown = set(rows["augmentation"])
     printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
-    body, arms = [], list(dict.fromkeys(rows["arm"]))
-    accuracies = [100 * _values(rows, arm, "accuracy") for arm in arms]
-    losses = column([_values(rows, arm, "nll") for arm in arms])
+    arms = list(dict.fromkeys(rows["arm"]))
     has_top = bool((rows["quantity"] == TOP5).any())
-    tops = column([100 * _values(rows, arm, TOP5) for arm in arms])
-    for arm, accuracy, shown_accuracy, top, nll in zip(arms, accuracies, column(accuracies), tops, losses, strict=True):
-        cells = [record.label(arm), _of_one(rows, arm, "accuracy") if len(accuracy) == 1 else shown_accuracy]
-        if printed:
-            paper = printed.get(arm.augmentation, {}).get("accuracy")
-            cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
-        cells.append("—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)))
-        if has_top:
-            cells.append(_of_one(rows, arm, TOP5) if len(_values(rows, arm, TOP5)) == 1 else top)
-        body.append((*cells, nll, str(len(accuracy))))
+    columns = {"Augmentation": [record.label(arm) for arm in arms], "Accuracy (%)": _shares(rows, arms, "accuracy")}
+    if printed:
+        columns["paper"] = _printed(printed, arms, "accuracy")
+    columns["to the baseline"] = [
+        "—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)) for arm in arms
+    ]
+    sets = list(dict.fromkeys(others["set"])) if len(others) else []
+    more = [("top-5 (%)", TOP5, TOP5, rows)] if has_top else []
+    for name in sets:
+        own = others[others["set"] == name]
+        for title, quantity in ((f"{name} (%)", OTHER), (f"{name}, top-5 (%)", OTHER_TOP5)):
+            if (own["quantity"] == quantity).any():
+                more.append((title, quantity, f"{quantity}:{name}", own))
+    for title, quantity, key, own in more:
+        columns[title] = _shares(own, arms, quantity)
+        if any(key in values for values in printed.values()):
+            columns[f"paper, {title.removesuffix(' (%)')}"] = _printed(printed, arms, key)
+    columns["NLL"] = list(column([_values(rows, arm, "nll") for arm in arms]))
+    columns["seeds"] = [str(len(_values(rows, arm, "accuracy"))) for arm in arms]
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     caption = (
@@ -67,15 +78,15 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
         caption += " An image is right where each of its labels is; its NLL is the sum of theirs."
     if has_top:
         caption += " Top-5: the label is among the five likeliest."
+    for name in sets:
+        count = int(others.loc[others["set"] == name, "n"].iloc[0])
+        caption += f" {name}: on its {count:,} images, the largest logit among the classes that it is of."
     if printed:
         caption += f" {_sources(printed)}"
-    header = ["Augmentation", "Accuracy (%)", "to the baseline", "NLL", "seeds"]
-    if printed:
-        header.insert(2, "paper")
-    if has_top:
-        header.insert(-2, "top-5 (%)")
-    table = Table("classifier-accuracy", "Test accuracy", caption, tuple(header), tuple(body))
-    return [table, *([_heads_table(record, rows, of_heads, printed)] if len(of_heads) else [])]
+    found = [_table("classifier-accuracy", "Test accuracy", caption, columns)]
+    if len(of_heads):
+        found.append(_heads_table(record, rows, of_heads, printed))
+    return found
 
 
 def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame, printed: PaperValues) -> Table:
@@ -85,31 +96,37 @@ def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame
     for head in heads:
         own = of_heads[of_heads["head"] == head]
         changes = [record.family.of(SECTION.name, _of_head(head), arm) for arm in arms]
-        accuracies = column([100 * _values(own, arm, "accuracy") for arm in arms])
-        cells = [
-            (_of_one(own, arm, "accuracy") if len(_values(own, arm, "accuracy")) == 1 else accuracy)
-            + (f"\n{change(effect)}" if effect is not None else "")
-            for arm, accuracy, effect in zip(arms, accuracies, changes, strict=True)
+        columns[f"{head.capitalize()} (%)"] = [
+            share + (f"\n{change(effect)}" if effect is not None else "")
+            for share, effect in zip(_shares(own, arms, "accuracy"), changes, strict=True)
         ]
-        columns[f"{head.capitalize()} (%)"] = cells
-        known = [printed.get(arm.augmentation, {}).get(_of_head(head)) for arm in arms]
-        if any(known):
-            columns[f"paper, {head}"] = [
-                number(one.value, one.sd, one.decimals) if one is not None else "—" for one in known
-            ]
+        if any(_of_head(head) in values for values in printed.values()):
+            columns[f"paper, {head}"] = _printed(printed, arms, _of_head(head))
     columns["Recall (%)"] = list(column([100 * _values(rows, arm, "recall") for arm in arms]))
     caption = (
         "Accuracy of each head in percent, as in the table before; below it the difference to the baseline. Recall: "
         "the mean over a head’s classes of the share of a class’s images that are right, and of the heads by their "
         "weights, as the data set has them."
     )
-    return Table(
-        "classifier-heads",
-        "Test accuracy of each head",
-        caption,
-        tuple(columns),
-        tuple(zip(*columns.values(), strict=True)),
-    )
+    return _table("classifier-heads", "Test accuracy of each head", caption, columns)
+
+
+def _table(name: str, title: str, caption: str, columns: Mapping[str, Sequence[str]]) -> Table:
+    return Table(name, title, caption, tuple(columns), tuple(zip(*columns.values(), strict=True)))
+
+
+def _shares(rows: pd.DataFrame, arms: Sequence[Arm], quantity: str) -> list[str]:
+    """Each arm's percentage over seeds, or of one network with its interval; a dash where it was not measured."""
+    values = {arm: 100 * _values(rows, arm, quantity) for arm in arms}
+    known = [arm for arm in arms if len(values[arm])]
+    shown = dict(zip(known, column([values[arm] for arm in known]), strict=True))
+    alone = {arm: _of_one(rows, arm, quantity) for arm in known if len(values[arm]) == 1}
+    return [(shown | alone).get(arm, "—") for arm in arms]
+
+
+def _printed(printed: PaperValues, arms: Sequence[Arm], quantity: str) -> list[str]:
+    known = [printed.get(arm.augmentation, {}).get(quantity) for arm in arms]
+    return [number(one.value, one.sd, one.decimals) if one is not None else "—" for one in known]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:

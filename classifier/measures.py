@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..analysis.data.image_files import ImageFiles
 from ..analysis.errors import InputError
 from ..analysis.training.backend import Backend, images_at_once
 
@@ -23,7 +24,10 @@ def to_unit(images: Tensor, backend: Backend) -> Tensor:
 
 
 def predict(
-    model: nn.Module, images: Tensor | np.ndarray[Any, Any], backend: Backend, batch_size: int | None = None
+    model: nn.Module,
+    images: Tensor | np.ndarray[Any, Any] | ImageFiles,
+    backend: Backend,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Logits (N, classes), float32 on the device, of uint8 images (N, C, H, W), in batches and without gradients.
 
@@ -59,7 +63,8 @@ def _batches(
     model: nn.Module, images: Tensor | np.ndarray[Any, Any], backend: Backend, batch_size: int | None
 ) -> Iterator[tuple[Any, int]]:
     """What the model returns for one batch after the other, and of how many images."""
-    images = torch.as_tensor(images)
+    if not isinstance(images, ImageFiles):
+        images = torch.as_tensor(images)
     if images.ndim != 4 or not len(images) or images.dtype != torch.uint8:
         raise InputError(f"expected images as uint8 (N, C, H, W); got {tuple(images.shape)} of {images.dtype}.")
     check_evaluating(model)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..analysis.data.dataset import Dataset
+from ..analysis.data.dataset import Dataset, Evaluation, checksum_of
 from ..analysis.data.sub_policies import read_transforms
 from ..analysis.errors import InputError
 from ..analysis.interface import Measurement, Network, Task
@@ -63,6 +63,7 @@ class Loading:
 @dataclass(frozen=True)
 class Measuring:
     network: NetworkSettings = setting(keyed=False)  # follows from the input
+    others: tuple[str, ...] = ()  # the data set's other images, by name, each with its checksum
 
 
 def tasks(asked: Asked) -> Sequence[Task]:
@@ -73,12 +74,13 @@ def tasks(asked: Asked) -> Sequence[Task]:
     """
     config: ClassifierConfig = replace(asked.config, model=canonical(asked.config.model))
     networks = _brought(config, asked) if config.weights else _trained(config, asked)
+    others = _others(asked.dataset)
     return [
         Task(
             kind="classifier-measure",
             version=3 if _has_top(asked.dataset) else 2,
             work=f"{__name__}:measure",
-            config=Measuring(narrowed(NetworkSettings, config)),
+            config=Measuring(narrowed(NetworkSettings, config), others),
             section=SECTION.name,
             label=f"measure classifier, {task.network}",
             inputs=(task,),
@@ -197,12 +199,18 @@ def load(config: Loading, run: Run, inputs: Sequence[Run], context: Context) -> 
     save_weights(run / MODEL, network)
 
 
+def _others(dataset: Dataset) -> tuple[str, ...]:
+    return tuple(f"{name} {checksum_of(other)}" for name, other in sorted(dataset.others.items()))
+
+
 def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
     """Leaves the test logits in its arrays, as ``logits`` (N, classes); of several heads as `_measure_heads`.
 
     Of more than ten classes the top-5 accuracy is measured too.
     """
     test, backend = context.dataset.test, context.backend
+    if config.others != _others(context.dataset):
+        raise InputError("the other images to be measured on are not those that this was planned for; run it again.")
     model = load_classifier(inputs[0], config.network, context.dataset, backend)
     if context.dataset.heads:
         return _measure_heads(predict_heads(model, test.images, backend), context.dataset, run)
@@ -218,6 +226,8 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     if _has_top(context.dataset):
         share = proportion(int(among_largest(logits, labels, TOP).sum()), len(right))
         measured.append(Measurement("accuracy_top5", share))
+    for name, other in context.dataset.others.items():
+        measured += _on_others(name, other, model, context)
     return measured
 
 
@@ -249,3 +259,17 @@ def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list
         ]
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
     return measured
+
+
+def _on_others(name: str, other: Evaluation, model: nn.Module, context: Context) -> list[Measurement]:
+    """Accuracy on other images, each prediction the largest logit among their classes alone; top-5 of more than ten."""
+    logits = predict(model, other.split.images, context.backend)
+    classes = torch.tensor(other.among, device=logits.device)
+    logits = logits[:, classes]
+    own = other.split.labels.to(logits.device).unsqueeze(1) == classes  # (N, their classes)
+    counts = {"other_accuracy": 1} | ({"other_accuracy_top5": TOP} if len(classes) > 2 * TOP else {})
+    rights = {quantity: own.gather(1, logits.topk(count, 1).indices).any(1) for quantity, count in counts.items()}
+    return [
+        Measurement(quantity, proportion(int(right.sum()), len(right)), {"set": name})
+        for quantity, right in rights.items()
+    ]

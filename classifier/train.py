@@ -10,7 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Split
+from ..analysis.data.image_files import ImageFiles
 from ..analysis.data.loader import Batches, Transforms
+from ..analysis.data.streamed import Streamed
 from ..analysis.data.sub_policies import read_transforms
 from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.interface import Augmentation, Mixed
@@ -210,13 +212,25 @@ def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> N
         )
 
 
-def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
-    """The training images, resident on the device, flipped and cropped."""
+def make_batches(
+    settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend
+) -> Batches | Streamed:
+    """The training images, flipped and cropped; resident on the device, or cut at random as files are decoded."""
+    if isinstance(dataset.train.images, ImageFiles):  # their crops need no padding
+        return Streamed(
+            dataset.train,
+            *scaling(settings, dataset),
+            settings.batch_size,
+            transforms=make_transforms(settings, dataset),
+            device=backend.device,
+            generator=generator,
+            channels_last=backend.channels_last,
+        )
     return Batches(
         dataset.train,
         *scaling(settings, dataset),
         settings.batch_size,
-        transforms=make_transforms(settings),
+        transforms=make_transforms(settings, dataset),
         device=backend.device,
         generator=generator,
         shuffle=True,
@@ -224,10 +238,15 @@ def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Genera
     )
 
 
-def make_transforms(settings: TrainingSettings) -> Transforms:
-    """What happens to every training image before it is mixed. Raises InputError for transforms that cannot be read."""
+def make_transforms(settings: TrainingSettings, dataset: Dataset) -> Transforms:
+    """What happens to every training image before it is mixed; those in files are cut as they are decoded.
+
+    Raises:
+        InputError: transforms that cannot be read.
+    """
+    padding = 0 if isinstance(dataset.train.images, ImageFiles) else settings.crop
     policies = read_transforms(settings.transforms).policies
-    return Transforms(flip=settings.flip, crop_padding=settings.crop, policies=policies)
+    return Transforms(flip=settings.flip, crop_padding=padding, policies=policies)
 
 
 def make_step(

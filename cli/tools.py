@@ -201,7 +201,9 @@ def data(
             raise InputError(f"name what to fetch: {', '.join(source_names())}.")
         for known in source_names():
             source = find_source(known)
-            print(f"{_state(source.status(data_root)):8} {known:10} {source.ABOUT}")
+            state, asked = _state(source.status(data_root)), getattr(source, "ASK", "")
+            how = "" if state in ("ok", "own") else f" ({asked})" if asked else f" (mixlens data {known} --fetch)"
+            print(f"{state:8} {known:14} {source.ABOUT}{how}")
         return 0
     source = find_source(name)
     if fetch and dry_run:
@@ -216,12 +218,18 @@ def data(
     print(f"{name}: {source.ABOUT}")
     for file in files:
         print(f"{_state([file]):8} {file.path}")
-    if _state(files) != "ok":
-        raise InputError(f"{name} is not complete. Run `mixlens data {name} --fetch`, or see `mixlens data --help`.")
-    return 0
+    if layout := getattr(source, "LAYOUT", ""):
+        print(f"expected {layout}")
+    if _state(files) in ("ok", "own"):
+        return 0
+    if asked := getattr(source, "ASK", ""):
+        raise InputError(f"{name} is not complete: {source.missing(data_root)}. It is had from {asked}.")  # type: ignore[attr-defined]
+    raise InputError(f"{name} is not complete. Run `mixlens data {name} --fetch`, or see `mixlens data --help`.")
 
 
 def _state(files: Sequence[DataFile]) -> str:
+    if not files:
+        return "own"  # wherever the user says
     if all(file.ok for file in files):
         return "ok"
     return "damaged" if any(file.present and not file.ok for file in files) else "missing"

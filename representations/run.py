@@ -158,8 +158,8 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     dataset, settings = context.dataset, config.settings
     test, train = _part(dataset.test, config.images), _part(dataset.train, config.training_images)
     model = load_classifier(inputs[0], config.network, dataset, context.backend)
-    evaluated = features(model, test.images, config.layers, context.backend)
-    fit = features(model, train.images, config.layers, context.backend)
+    evaluated = features(model, test.images[:], config.layers, context.backend)
+    fit = features(model, train.images[:], config.layers, context.backend)
     context.reporter.start(context.label, len(config.layers))
     arrays = {f"features:{layer}": values for layer, values in evaluated.items()}
     measured = []
@@ -209,7 +209,7 @@ def augment(config: Augmenting, run: Run, inputs: Sequence[Run], context: Contex
     dataset, training = context.dataset, config.training
     mix = Policy.of(config.augmentation).build(len(dataset.classes), training.mix_mode)
     train = _part(dataset.train, min(config.images, len(dataset.train)))
-    transforms = make_transforms(training)
+    transforms = make_transforms(training, dataset)
     fitted = _seen(config, inputs[0], train, mix, transforms, context)
     size, note = min(training.batch_size, len(train)), "on augmented training images, in eval mode"
     measured = [

@@ -146,7 +146,9 @@ DEEP = "analysis/models/test_deep_networks.py: one test of each kind for all of 
 TRIED_ELSEWHERE = {
     "__main__": "cli/test_main.py runs it as a program",
     "analysis.data.sources.cifar100": "analysis/data/test_published.py",
+    "analysis.data.of_files": "analysis/data/sources/test_folder.py and its like",
     "analysis.data.sources.fashion_mnist": "analysis/data/test_published.py",
+    "analysis.data.sources.imagenet_a": "analysis/data/sources/test_imagenet.py",
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",
     "analysis.models.conv4": DEEP,

@@ -88,7 +88,7 @@ def linear_task(latents: int, data: str) -> Task:
 
 def measure(config: Fitting, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
     dataset = context.dataset
-    fitted = fit_linear(dataset.train.images, dataset.mean, dataset.std, config.latents)
+    fitted = fit_linear(dataset.train.images[:], dataset.mean, dataset.std, config.latents)
     parts = [_flat(part, dataset.mean, dataset.std).double() for part in dataset.test.images.split(CHUNK)]
     rates = torch.cat([rate_per_sample(*fitted.encode(x)) for x in parts])
     errors = torch.cat([fitted.squared_error(x) for x in parts])

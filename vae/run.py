@@ -151,7 +151,7 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     dataset, backend, seed = context.dataset, context.backend, config.seed
     noise = config.settings.reconstruction_noise
     reference, trained = (load_vae(parent, config.latents, backend) for parent in inputs)
-    images, mean, std = dataset.test.images, dataset.mean, dataset.std
+    images, mean, std = dataset.test.images[:], dataset.mean, dataset.std
     own = encode_all(trained, images, mean, std, backend, generator=backend.generator("vae", "own", seed))
     real = encode_all(reference, images, mean, std, backend, generator=backend.generator("vae", "reference", seed))
     again = reencode(
@@ -161,7 +161,7 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     fit = encode_chain(
         trained,
         reference,
-        others_than(dataset.train.images, images),
+        others_than(dataset.train.images[:], images),
         mean,
         std,
         backend,

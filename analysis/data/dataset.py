@@ -1,9 +1,10 @@
-"""A labelled image data set in memory: what every network trains on and every section measures."""
+"""A labelled image data set, in memory or in files: what every network trains on and every section measures."""
 
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .image_files import ImageFiles
 
 CHANNELS = 4  # at most, of images; more are told from sides by this alone
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -30,10 +32,12 @@ class Head(NamedTuple):
 class Split:
     """Images (N, C, H, W) uint8 and their labels int64, (N,), or (N, heads) where there are several heads.
 
-    Labels of another integer dtype are converted.
+    Labels of another integer dtype are converted. Images in files make the same tensors as they are indexed.
+
+    Images in files make the same tensors as they are indexed.
     """
 
-    images: Tensor
+    images: Tensor | ImageFiles
     labels: Tensor
 
     def __post_init__(self) -> None:
@@ -55,7 +59,14 @@ class Split:
         Raises:
             InputError: one of them is no array of numbers.
         """
-        return cls(_tensor(images, "images"), _tensor(labels, "labels"))
+        return cls(images if isinstance(images, ImageFiles) else _tensor(images, "images"), _tensor(labels, "labels"))
+
+
+class Evaluation(NamedTuple):
+    """Other images of some of the classes, which networks are measured on besides."""
+
+    split: Split
+    among: tuple[int, ...]  # the classes that a prediction is taken from: those that the images are of
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +87,7 @@ class Dataset:
     std: tuple[float, ...]
     recipe: str = ""  # what trains networks on it, as package.module:function; empty: what trains any
     heads: tuple[Head, ...] = ()  # two or more; empty: one label an image
+    others: Mapping[str, Evaluation] = field(default_factory=dict)  # by name; no part of the checksum
 
     def __post_init__(self) -> None:
         if self.heads:
@@ -137,27 +149,31 @@ class Dataset:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of all that a network can see: shapes, classes, mean, std and the tensors' bytes, not the name."""
-        tensors = (self.train.images, self.train.labels, self.test.images, self.test.labels)
-        shapes = [list(tensor.shape) for tensor in tensors]
+        """SHA-256 of all that a network can see: shapes, classes, mean, std and the images' bytes, not the name.
+
+        Of images in files it is the files' own SHA-256s that enter.
+        """
+        parts = (self.train.images, self.train.labels, self.test.images, self.test.labels)
+        shapes = [list(part.shape) for part in parts]
         header: dict[str, Any] = {"shapes": shapes, "classes": self.classes, "mean": self.mean, "std": self.std}
         header |= {"heads": self.heads} if self.heads else {}
-        digest = sha256(json.dumps(header, sort_keys=True).encode())
-        for tensor in tensors:
-            digest.update(tensor.cpu().contiguous().numpy().data)
-        return digest.hexdigest()
+        return _digest(header, *parts)
 
     def shared(self) -> Tensor:
-        """Which training images (N,) bool stand in the test split too, pixel for pixel.
+        """Which training images (N,) bool stand in the test split too, pixel for pixel or file for file.
 
         An image that repeats within the test split, such as a blank one, is no sign of overlap and does not count.
         """
-        times = Counter(image.numpy().tobytes() for image in self.test.images.cpu())
-        return torch.tensor([times[image.numpy().tobytes()] == 1 for image in self.train.images.cpu()])
+        times = Counter(_each(self.test.images))
+        return torch.tensor([times[image] == 1 for image in _each(self.train.images)])
 
     def apart(self) -> "Dataset":
         """The same without the training images that stand in the test split too."""
-        return replace(self, train=_take(self.train, (~self.shared()).nonzero().squeeze(1)))
+        return self.without(self.shared())
+
+    def without(self, which: Tensor) -> "Dataset":
+        """The same without those training images (N,) bool."""
+        return replace(self, train=_take(self.train, (~which).nonzero().squeeze(1)))
 
     def subset(self, size: int, seed: int) -> "Dataset":
         """``size`` training images, the classes as equal as can be; the test split and the name stay.
@@ -232,10 +248,34 @@ def evenly_spaced(available: int, count: int | None, where: str) -> Tensor:
     return torch.linspace(0, available - 1, count or available, dtype=torch.float64).round().long()
 
 
+def checksum_of(evaluation: Evaluation) -> str:
+    """SHA-256 of all that is measured on other images."""
+    images, labels = evaluation.split.images, evaluation.split.labels
+    return _digest({"shape": list(images.shape), "among": list(evaluation.among)}, images, labels)
+
+
+def _digest(header: Mapping[str, Any], *parts: Tensor | ImageFiles) -> str:
+    digest = sha256(json.dumps(header, sort_keys=True).encode())
+    for part in parts:
+        if isinstance(part, ImageFiles):
+            digest.update(b"files")
+            digest.update(np.ascontiguousarray(part.hashes()).data)
+        else:
+            digest.update(part.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _each(images: Tensor | ImageFiles) -> Iterator[bytes]:
+    """What each is told from others by."""
+    rows = images.hashes() if isinstance(images, ImageFiles) else images.cpu().numpy()
+    return (row.tobytes() for row in rows)
+
+
 def _problem(split: Split, classes: int, heads: tuple[Head, ...]) -> str | None:
     """What is wrong with a split, and what to do about it; None if nothing is."""
     images, labels = split.images, split.labels
     if images.dtype != torch.uint8:
+        assert isinstance(images, Tensor)
         nans = int(images.isnan().flatten(1).any(1).sum()) if images.is_floating_point() and images.ndim > 1 else 0
         found = f", and {nans} of them contain NaN" if nans else ""
         return f"images of dtype {_dtype(images)}{found}; give uint8 values 0..255"
@@ -269,7 +309,8 @@ def _dtype(tensor: Tensor) -> str:
 
 def _take(split: Split, index: Tensor) -> Split:
     index = index.to(split.images.device)
-    return Split(split.images[index], split.labels[index])
+    images = split.images.at(index) if isinstance(split.images, ImageFiles) else split.images[index]
+    return Split(images, split.labels[index])
 
 
 def _tensor(values: Any, what: str) -> Tensor:

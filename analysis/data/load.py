@@ -35,6 +35,9 @@ class Source(Protocol):
         """Download and check what is missing. Raises InputError."""
         ...
 
+    # Of one that a program may not fetch: ASK, the page where its people are asked; LAYOUT, how it must lie below the
+    # data's folder; missing(root), in words what of that is not so.
+
     # (root, *, …): the `Dataset`, or what a section knows how to read; what a spec may give are the keyword-only
     # parameters. Raises InputError.
     load: Callable[..., Any]

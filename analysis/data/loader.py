@@ -16,7 +16,7 @@ _GREY = (0.2989, 0.587, 0.114)  # torchvision's luma weights, which sum to 0.999
 
 def normalise(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
     """(x / 255 − mean) / std: uint8 (B, C, H, W) to float32; mean and std (C,) are on the [0, 1] scale."""
-    return _standardise(_unit(images), mean, std)
+    return standardise(unit(images), mean, std)
 
 
 def flip(images: Tensor, which: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Transforms:
             offsets = torch.randint(ends, (count, 2), generator=generator, device=source).to(device)
             images = crop(images, self.crop_padding, offsets)
         if images.dtype == torch.uint8:
-            images = _unit(images)
+            images = unit(images)
         if self.jitter:
             spread = self.jitter * (2 * uniform(4) - 1)
             images = colour_jitter(images, 1 + spread[0], 1 + spread[1], 1 + spread[2], spread[3])
@@ -164,16 +164,17 @@ class Batches:
     def take(self, which: Tensor | slice) -> tuple[Tensor, Tensor]:
         """The images of these numbers, transformed and normalised, and their labels."""
         images, labels = self.images[which], self.labels[which]
-        x = _unit(images) if self.transforms is None else self.transforms(images, generator=self.generator)
-        return _standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format), labels
+        x = unit(images) if self.transforms is None else self.transforms(images, generator=self.generator)
+        return standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format), labels
 
 
-def _unit(images: Tensor) -> Tensor:
+def unit(images: Tensor) -> Tensor:
+    """uint8 as float32 in [0, 1], of its own memory."""
     return images.to(torch.float32, copy=True).div_(255)
 
 
-def _standardise(x: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
-    """In place: x is the batch's own, made by `_unit`."""
+def standardise(x: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
+    """(x − mean) / std in place: x is the batch's own, made by `unit`."""
     mean, std = (torch.as_tensor(v, dtype=x.dtype, device=x.device).view(-1, 1, 1) for v in (mean, std))
     return x.sub_(mean).div_(std)
 

@@ -80,6 +80,7 @@ def make_context(
     backend = make_backend(
         machine.device if ranks is None else own_device(machine.device),
         threads=machine.threads,
+        decoders=machine.decoders,
         compile=machine.compile,
         deterministic=machine.deterministic,
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 import torch
 from torch import Generator, Tensor, nn
 
+from ..data.decoders import use
 from ..errors import InputError, first_line, unknown
 
 if TYPE_CHECKING:
@@ -207,8 +208,11 @@ def make_backend(
     compile: bool = False,  # noqa: A002  torch's own word for it
     deterministic: bool = False,
     threads: int | None = None,
+    decoders: int | None = None,
 ) -> Backend:
     """Resolve ``auto``: cuda, then mps, then cpu; bf16 where the hardware multiplies it natively, else fp32.
+
+    Threads, and the processes that decode image files, are this process's from here on, whatever the backend.
 
     Raises:
         InputError: an unknown or absent device, an unknown precision, a thread count below 1.
@@ -217,6 +221,7 @@ def make_backend(
         if threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}.")
         torch.set_num_threads(threads)
+    use(decoders)
     backend = Backend(_device(device), "fp32", compile, deterministic)
     if compile and backend.device.type == "cpu":
         _check_compiler()

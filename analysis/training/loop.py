@@ -1,4 +1,4 @@
-"""The training loop: epochs over resident batches, a checkpoint after each, a stop when the loss is no longer finite.
+"""The training loop: epochs over batches, a checkpoint after each, a stop when the loss is no longer finite.
 
 Nothing inside an epoch waits for an accelerator: metrics are summed where they are computed and read once per epoch. On
 a CPU, where reading costs nothing, the loss is looked at every few dozen steps. A checkpoint is written while the next
@@ -18,6 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 from ..data.loader import Batches
+from ..data.streamed import Streamed
 from ..interface import Augmentation
 from ..masks.policies import OwnAugmentation
 from ..store.runs import CHECKPOINT, MODEL, Run
@@ -93,7 +94,7 @@ def fit(
         generators=generators,
         say=lambda text: reporter.say(f"{label}: {text}"),
     )
-    images = len(batches.images) / len(batches) if isinstance(batches, Batches) else 0.0
+    images = len(batches.images) / len(batches) if isinstance(batches, Batches | Streamed) else 0.0
     reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches), images=images)
     checkpoints = Checkpoints(run / CHECKPOINT, run.check_lease)
     try:

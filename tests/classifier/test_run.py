@@ -9,8 +9,9 @@ import torch
 from helpers import BACKEND, context_of, tasks_of, tiny_study, work
 from safetensors.torch import load_file, save_file
 from scipy.stats import t as student
+from torch import nn
 
-from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.data.dataset import Dataset, Evaluation, Split
 from mixlens.analysis.data.loader import normalise
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.models.preact_resnet import PreActResNet18
@@ -19,6 +20,7 @@ from mixlens.analysis.store.runs import MODEL, Store
 from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import in_order
 from mixlens.analysis.training.backend import make_backend
+from mixlens.classifier.run import _on_others
 
 TEST_IMAGES = 30
 MINE = """
@@ -495,3 +497,33 @@ def test_weights_that_change_while_the_study_runs_are_noticed(tmp_path, dataset,
     weights("a.safetensors", seed=1)
     (reason,) = execute(tasks, Store(tmp_path / "out"), context_of(chosen, dataset)).failed.values()
     assert re.search(r"the weights at .*a\.safetensors changed while the study ran", reason)
+
+
+# other images
+
+
+def test_on_other_images_the_prediction_is_taken_among_their_classes_alone(dataset):
+    """Class 0 has the largest logit everywhere; among 1 and 3, bright images are of 3."""
+
+    class Fixed(nn.Module):
+        def forward(self, x):
+            bright = x.mean((1, 2, 3))
+            return torch.stack([bright + 9, 0.5 + 0 * bright, 0 * bright, bright], 1)
+
+    images = torch.tensor([0, 255, 255, 0], dtype=torch.uint8)[:, None, None, None].expand(4, 3, 8, 8)
+    other = Evaluation(Split(images, torch.tensor([1, 3, 1, 0])), (1, 3))
+    (measured,) = _on_others("elsewhere", other, Fixed().eval(), context_of(study(), dataset))
+    assert measured.quantity == "other_accuracy"
+    assert measured.params == {"set": "elsewhere"}
+    assert (measured.estimate.value, measured.estimate.n) == (0.5, 4)
+
+
+def test_other_images_are_measured_on_anew_and_nothing_is_trained_again(dataset):
+    other = Evaluation(dataset.test, (0, 1))
+    with_others = replace(dataset, others={"elsewhere": other})
+    before, after = names(dataset), names(with_others)
+    assert [one == two for one, two in zip(before, after, strict=True)] == [
+        not name.startswith("classifier-measure") for name in before
+    ]
+    changed = replace(dataset, others={"elsewhere": other._replace(among=(0, 2))})
+    assert names(changed) != after

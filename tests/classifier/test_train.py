@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from pictures import two_splits
 from safetensors.torch import load_file
 from torch import nn
 
 from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.data.decoders import use
+from mixlens.analysis.data.load import load_dataset
 from mixlens.analysis.data.loader import normalise
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.masks.mixup import MixUp
@@ -554,6 +557,31 @@ def test_a_killed_training_ends_bit_identical(train, same, timeless, mortal, aug
     resumed = train(augmentation, config=config, name="killed")
     assert same(whole, resumed)
     assert timeless(whole) == timeless(resumed)
+
+
+@pytest.fixture
+def of_files(tmp_path):
+    """Twelve training images of each of two classes, in files."""
+    return load_dataset(f"folder(path={str(two_splits(tmp_path / 'pictures', each=12))!r},size=8)", tmp_path / "data")
+
+
+def test_a_training_from_files_that_was_killed_ends_bit_identical(train, same, timeless, mortal, of_files):
+    config = replace(CONFIG, batch_size=8)
+    whole = train("fmix", config=config, data=of_files)
+    for life in (1, 4):  # within the first epoch, within the second
+        with pytest.raises(KeyboardInterrupt):
+            train("fmix", config=config, data=of_files, name="killed", reporter=mortal(life))
+    use(2)  # by one more process now
+    resumed = train("fmix", config=config, data=of_files, name="killed")
+    assert same(whole, resumed)
+    assert timeless(whole) == timeless(resumed)
+
+
+def test_augmentations_of_one_seed_see_the_same_crops_and_flips(train, same, mine, of_files):
+    config = replace(CONFIG, batch_size=8)
+    assert same(train(config=config, data=of_files), train(f"{mine}:Same", config=config, data=of_files))
+    assert not same(train(config=config, data=of_files), train(config=replace(config, flip=False), data=of_files))
+    assert same(train(config=config, data=of_files), train(config=replace(config, crop=0), data=of_files)), "no padding"
 
 
 def test_a_network_of_ones_own_is_trained_at_its_own_size(train, mine):

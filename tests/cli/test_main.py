@@ -323,7 +323,7 @@ def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
             ["data", "cifar10", "--data-root", "no/such/folder"],
             ["cifar10 is not complete", "mixlens data cifar10 --fetch"],
         ),
-        (["data", "--fetch"], ["name what to fetch: cifar10, cifar100, cifar10h, fashion_mnist, photos"]),
+        (["data", "--fetch"], ["name what to fetch: cifar10, cifar100, cifar10h, fashion_mnist, folder, imagenet"]),
         (["masks", "--lam", "1.5"], ["lam must lie in [0, 1]"]),
         (["masks", "--out", "masks.gif"], ["masks.gif"]),
         (["masks", "--augmentations", "baseline"], ["baseline"]),
@@ -405,7 +405,11 @@ def test_data_verifies_cifar10(capsys: pytest.CaptureFixture[str]) -> None:
         ["missing", "cifar100"],
         ["ok", "cifar10h"],
         ["ok", "fashion_mnist"],
+        ["own", "folder"],
+        ["missing", "imagenet"],
+        ["missing", "imagenet_a"],
         ["ok", "photos"],
+        ["missing", "tiny_imagenet"],
     ]
     assert main(["data", "cifar10"]) == 0
     assert capsys.readouterr().out.count("ok ") == 7

@@ -58,7 +58,7 @@ def load(root: str | Path | None = None) -> Dataset:
     """
     images = {name: photograph(name) for name in CLASSES}
     train, test = (_split(images, which) for which in ("train", "test"))
-    scaled = train.images.double() / 255
+    scaled = train.images[:].double() / 255
     mean, std = (
         tuple(round(value, 4) for value in moment.tolist())
         for moment in (scaled.mean((0, 2, 3)), scaled.std((0, 2, 3), correction=0))

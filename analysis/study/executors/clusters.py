@@ -124,7 +124,12 @@ def _here(machine: Machine, count: int) -> Iterator[Workers]:
                 'starts them, which must do its work under `if __name__ == "__main__":`.'
             ) from error
         with cluster, Client(cluster) as client:
-            yield Workers(client, replace(machine, threads=threads))
+            yield Workers(client, _shared(machine, threads))
+
+
+def _shared(machine: Machine, threads: int) -> Machine:
+    """What each worker is told: its share of the cores, for its threads and for what decodes image files."""
+    return replace(machine, threads=threads, decoders=machine.decoders or max(1, threads - 1))
 
 
 def gpu_variables(count: int, gpus: int, visible: str | None) -> list[dict[str, str]]:
@@ -160,7 +165,7 @@ def _slurm(machine: Machine, count: int) -> Iterator[Workers]:
         if tried.returncode != 0:  # or workers would be waited for in vain
             raise InputError(f"SLURM would not take a worker's job ({tried.stderr.strip()}); mend jobqueue.yaml.")
         cluster.adapt(minimum=count, maximum=count)  # jobs that end are replaced, once a worker of theirs was there
-        yield Workers(client, replace(machine, threads=threads), partial(_queued, cluster))
+        yield Workers(client, _shared(machine, threads), partial(_queued, cluster))
 
 
 def _queued(cluster: Any) -> str:
@@ -210,7 +215,7 @@ def _running(machine: Machine, address: str) -> Iterator[Workers]:
                 f"the workers of {address} cannot load this mixlens ({first_line(error)}); install the same there."
             ) from error
         beside = max(Counter(worker["host"] for worker in workers).values())
-        yield Workers(client, replace(machine, threads=machine.threads or max(1, fewest // beside)))
+        yield Workers(client, _shared(machine, machine.threads or max(1, fewest // beside)))
 
 
 def cores() -> int:

@@ -58,7 +58,7 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     model = load_classifier(inputs[0], config.network, context.dataset, context.backend)
     measured, bits = [], {}
     for grid in config.settings.grids:
-        images = shuffle_tiles(test.images, grid, torch.Generator().manual_seed(config.settings.seed))
+        images = shuffle_tiles(test.images[:], grid, torch.Generator().manual_seed(config.settings.seed))
         right = predict(model, images, context.backend).argmax(1).cpu() == test.labels
         bits[f"right:{grid}"] = right.numpy()
         measured.append(Measurement("accuracy", proportion(int(right.sum()), len(right)), {"grid": grid}))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.interface import Arm, PaperValues
+from ..analysis.interface import Arm, PaperValues, printed_of
 from ..analysis.presentation.figures import INK, drawing, name_lines, over_epochs
 from ..analysis.presentation.names import colours
 from ..analysis.presentation.numbers import change, column, level, number
@@ -38,15 +38,15 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Test accuracy beside the paper's, and the difference to the baseline of the same seed."""
     rows = record.table(SECTION.name)
     rows, of_heads = (rows[rows["head"].isna()], rows.dropna(subset=["head"])) if "head" in rows else (rows, rows[:0])
-    shown = set(rows["augmentation"])
-    printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
+    shown = {*rows["augmentation"], *rows["arm"]}
+    printed = {key: values for key, values in printed.items() if key in shown}
     body, arms = [], list(dict.fromkeys(rows["arm"]))
     accuracies = [100 * _values(rows, arm, "accuracy") for arm in arms]
     losses = column([_values(rows, arm, "nll") for arm in arms])
     for arm, accuracy, shown_accuracy, nll in zip(arms, accuracies, column(accuracies), losses, strict=True):
         cells = [record.label(arm), _of_one(rows, arm) if len(accuracy) == 1 else shown_accuracy]
         if printed:
-            paper = printed.get(arm.augmentation, {}).get("accuracy")
+            paper = printed_of(printed, arm, "accuracy")
             cells.append(number(paper.value, paper.sd, paper.decimals) if paper else "—")
         cells.append("—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)))
         body.append((*cells, nll, str(len(accuracy))))
@@ -81,7 +81,7 @@ def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame
             for arm, accuracy, effect in zip(arms, accuracies, changes, strict=True)
         ]
         columns[f"{head.capitalize()} (%)"] = cells
-        known = [printed.get(arm.augmentation, {}).get(_of_head(head)) for arm in arms]
+        known = [printed_of(printed, arm, _of_head(head)) for arm in arms]
         if any(known):
             columns[f"paper, {head}"] = [
                 number(one.value, one.sd, one.decimals) if one is not None else "—" for one in known

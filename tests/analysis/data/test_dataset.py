@@ -330,7 +330,7 @@ def test_a_subset_is_balanced_in_the_first_head():
     assert part.heads == HEADS
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(8))
 def test_folds_are_balanced_in_whole_labels_and_so_in_the_first_head(seed):
     whole = torch.tensor([[0, 0]] * 10 + [[0, 1]] * 3 + [[1, 0]] * 7 + [[1, 3]] * 6 + [[2, 2]] * 4)
     data = headed(len(whole), labels=whole)

@@ -147,7 +147,8 @@ class Printed(NamedTuple):
     source: str
 
 
-PaperValues = Mapping[str, Mapping[str, Printed]]  # augmentation → quantity → printed
+# Augmentation → quantity → printed; by the whole arm where studies of several data sets or networks stand together.
+PaperValues = Mapping[Any, Mapping[str, Printed]]
 
 
 @dataclass(frozen=True, order=True)
@@ -165,6 +166,11 @@ class Arm:
     @property
     def is_baseline(self) -> bool:
         return self.augmentation == BASELINE
+
+
+def printed_of(printed: PaperValues, arm: Arm, quantity: str) -> Printed | None:
+    """What is printed of an arm, or else of its augmentation in any study."""
+    return printed.get(arm, printed.get(arm.augmentation, {})).get(quantity)
 
 
 @dataclass(frozen=True)

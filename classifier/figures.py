@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.interface import Arm, PaperValues
+from ..analysis.interface import Arm, PaperValues, printed_of
 from ..analysis.presentation.figures import INK, drawing, name_lines, over_epochs
 from ..analysis.presentation.names import colours
 from ..analysis.presentation.numbers import change, column, level, number
@@ -43,8 +43,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     rows = record.table(SECTION.name)
     others, rows = (rows[rows["quantity"].isin((OTHER, OTHER_TOP5)) == which] for which in (True, False))
     rows, of_heads = (rows[rows["head"].isna()], rows.dropna(subset=["head"])) if "head" in rows else (rows, rows[:0])
-    shown = set(rows["augmentation"])
-    printed = {augmentation: values for augmentation, values in printed.items() if augmentation in shown}
+    shown = {*rows["augmentation"], *rows["arm"]}
+    printed = {key: values for key, values in printed.items() if key in shown}
     arms = list(dict.fromkeys(rows["arm"]))
     has_top = bool((rows["quantity"] == TOP5).any())
     columns = {"Augmentation": [record.label(arm) for arm in arms], "Accuracy (%)": _shares(rows, arms, "accuracy")}
@@ -125,7 +125,7 @@ def _shares(rows: pd.DataFrame, arms: Sequence[Arm], quantity: str) -> list[str]
 
 
 def _printed(printed: PaperValues, arms: Sequence[Arm], quantity: str) -> list[str]:
-    known = [printed.get(arm.augmentation, {}).get(quantity) for arm in arms]
+    known = [printed_of(printed, arm, quantity) for arm in arms]
     return [number(one.value, one.sd, one.decimals) if one is not None else "—" for one in known]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from ..analysis.data.image_files import ImageFiles
 from ..analysis.errors import InputError
 from ..analysis.training.backend import Backend, images_at_once
 
+Images: TypeAlias = "Tensor | np.ndarray[Any, Any] | ImageFiles"
+
 
 def to_unit(images: Tensor, backend: Backend) -> Tensor:
     """uint8 images on the device as float32 in [0, 1]."""
@@ -25,7 +27,7 @@ def to_unit(images: Tensor, backend: Backend) -> Tensor:
 
 def predict(
     model: nn.Module,
-    images: Tensor | np.ndarray[Any, Any] | ImageFiles,
+    images: Images,
     backend: Backend,
     batch_size: int | None = None,
 ) -> Tensor:
@@ -42,7 +44,7 @@ def predict(
 
 
 def predict_heads(
-    model: nn.Module, images: Tensor | np.ndarray[Any, Any], backend: Backend, batch_size: int | None = None
+    model: nn.Module, images: Images, backend: Backend, batch_size: int | None = None
 ) -> tuple[Tensor, ...]:
     """Of a model with several heads the logits of each, as `predict`.
 
@@ -59,9 +61,7 @@ def predict_heads(
     return tuple(torch.cat(logits).float() for logits in zip(*parts, strict=True))
 
 
-def _batches(
-    model: nn.Module, images: Tensor | np.ndarray[Any, Any], backend: Backend, batch_size: int | None
-) -> Iterator[tuple[Any, int]]:
+def _batches(model: nn.Module, images: Images, backend: Backend, batch_size: int | None) -> Iterator[tuple[Any, int]]:
     """What the model returns for one batch after the other, and of how many images."""
     if not isinstance(images, ImageFiles):
         images = torch.as_tensor(images)

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.interface import Arm, PaperValues, Study
+from ..analysis.interface import Arm, PaperValues, Study, printed_of
 from ..analysis.presentation.figures import INK, drawing, name_lines
 from ..analysis.presentation.names import colours
 from ..analysis.presentation.parts import Plot
@@ -148,7 +148,7 @@ def _printed(
     An augmentation without arguments is the paper's.
     """
     for value, arm in line.points.items():
-        known = printed.get(arm.augmentation, {}).get(quantity)
+        known = printed_of(printed, arm, quantity)
         there = not parameter.setting or value == _settings(record).get(parameter.name, ...)
         if known is not None and there:
             return value, known.value

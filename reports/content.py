@@ -127,10 +127,11 @@ def collect(record: StudyRecord) -> Content:
     broken: dict[str, str] = {}
     sections, answers, given = [], measured(record, broken), brought(record)
     record = replace(record, family=family_of(answers, as_given=given))
-    setup = paper.Setup.of(record.settings)
+    setups = paper.setups_of(record)
+    setup = setups[record.study]
     claimed = bool(claims_of(setup))
     for name, figures in figures_of(record).items():
-        printed = paper.values(name, setup)  # they belong to no other
+        printed = paper.values_of(name, setups, record.arms)
         try:
             section = _section(record, name, figures, printed, answers[name])
         except SectionError as error:
@@ -144,7 +145,7 @@ def collect(record: StudyRecord) -> Content:
         commands = record.command.splitlines()
         drawn = by_scale.scale_plots(scales)
         sections.insert(0, SectionContent(by_scale.NAME, by_scale.ABOUT, commands, verdicts, drawn))
-    front = front_page(record, answers, setup)
+    front = front_page(record, answers, setups)
     return Content(
         record=record,
         rows=rows,

@@ -119,11 +119,11 @@ class Front:
 
 
 def front_page(
-    record: StudyRecord, measured: Mapping[str, Sequence[Measured]], setup: paper.Setup | None = None
+    record: StudyRecord, measured: Mapping[str, Sequence[Measured]], setups: Mapping[str, paper.Setup] | None = None
 ) -> Front:
     """The front quantities of the sections, in their order, for the arms that any of them measured.
 
-    Their differences are those of the record's family.
+    Their differences are those of the record's family; ``setups`` of each study, where the paper's stand beside them.
     """
     fronts = [(section, one) for section, quantities in measured.items() for one in quantities if one.front]
     seen = {arm for _, one in fronts for arm, _ in one.terms}
@@ -135,8 +135,8 @@ def front_page(
         changes = (record.family.of(section, one.quantity, arm) for arm in arms)
         cells = tuple(map(Cell, _values(one, arms), changes))
         known = [
-            paper.difference(section, one.quantity, arm.augmentation, BASELINE, setup)
-            if setup is not None and not arm.is_baseline
+            paper.difference(section, one.quantity, arm.augmentation, BASELINE, setups[arm.study])
+            if setups and not arm.is_baseline
             else None
             for arm in arms
         ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..analysis.interface import PaperValues, Printed
+from ..analysis.interface import Arm, PaperValues, Printed
 from ..analysis.spec import read_spec
+from ..analysis.store.record import StudyRecord
 
 CITATION = (
     "E. Harris, A. Marcu, M. Painter, M. Niranjan, A. Prügel-Bennett and J. Hare, FMix: Enhancing Mixed Sample Data "
@@ -186,6 +187,21 @@ def values(section: str, setup: Setup) -> PaperValues:
         return printed
     quantity = f"accuracy:{setup.head}"
     return {name: {"accuracy": known[quantity]} for name, known in printed.items() if quantity in known}
+
+
+def setups_of(record: StudyRecord) -> dict[str, Setup]:
+    """Of each study of a report, by the name that its arms have."""
+    return {study: Setup.of(parts[0].settings) for study, parts in record.designs.items()}
+
+
+def values_of(section: str, setups: Mapping[str, Setup], arms: Sequence[Arm]) -> PaperValues:
+    """`values` of a report's studies: by augmentation where they are alike, else by arm, of the classifiers alone."""
+    if len(set(setups.values())) == 1:
+        return values(section, next(iter(setups.values())))
+    if section != "classifier":
+        return {}
+    known = {arm: values(section, setups[arm.study]).get(arm.augmentation) for arm in arms}
+    return {arm: printed for arm, printed in known.items() if printed}
 
 
 def difference(section: str, quantity: str, first: str, second: str, setup: Setup = CIFAR10) -> Printed | None:

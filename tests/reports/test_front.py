@@ -61,7 +61,7 @@ def test_the_papers_differences_stand_beside_ours_on_its_data_alone():
     own = measured("rate", {"baseline": 50.0, "mixup": 40.0, "mine": 1.0}, front="Bound")
     settings = {"augmentations": ("baseline", "mixup", "mine")}
     record = StudyRecord(Path(), "s", "", settings, "", Path(), ())
-    (column,) = front_page(record, {"vae": [own]}, CIFAR10).columns
+    (column,) = front_page(record, {"vae": [own]}, {"s": CIFAR10}).columns
     assert column.printed == (None, pytest.approx(70.38 - 78.05), None)
     assert front_page(record, {"vae": [own]}).columns[0].printed == (None, None, None)
 

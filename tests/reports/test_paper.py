@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from mixlens.analysis.interface import Arm, printed_of
 from mixlens.reports import paper
 from mixlens.reports.claims import OTHER_CLAIMS, claims_of
 from mixlens.reports.paper import CIFAR10, CLASSIFIERS, Setup
@@ -115,6 +116,17 @@ def test_differences_are_of_the_setup():
     found = paper.difference("classifier", "accuracy", "fmix", "baseline", Setup("tiny_imagenet"))
     assert found.value == pytest.approx(61.43 - 55.94)
     assert paper.difference("classifier", "accuracy:root", "fmix", "cutmix", BENGALI).value == pytest.approx(0.39)
+
+
+def test_studies_of_several_data_sets_in_one_report_have_each_its_own():
+    """The same augmentation has another value in each."""
+    setups = {"one": CIFAR10, "two": Setup("cifar100"), "three": Setup("photos")}
+    arms = [Arm(study, name) for study in setups for name in ("fmix", "mine")]
+    printed = paper.values_of("classifier", setups, arms)
+    found = {arm: printed_of(printed, arm, "accuracy") for arm in arms}
+    assert {arm.study: value.value for arm, value in found.items() if value} == {"one": 96.14, "two": 79.85}
+    assert paper.values_of("vae", setups, arms) == {}
+    assert printed_of(paper.values_of("vae", {"one": CIFAR10}, arms[:1]), arms[0], "rate").value == 83.67
 
 
 def test_every_claim_of_another_setup_holds_of_its_own_printed_numbers():

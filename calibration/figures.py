@@ -17,7 +17,7 @@ from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
 from . import people_figures
 from .config import AS_TRAINED, SCALED, SECTION
-from .rows import SYMBOLS, arms_of, error_over_images, have_people, quantity_at, rows_of, softness_of, values
+from .rows import SYMBOLS, arms_of, error_over_images, quantity_at, rows_of, softness_of, values, with_people
 
 ABOUT = About(
     question="Do a classifier’s probabilities look like people’s, and are they right as often as they say?",
@@ -49,8 +49,8 @@ ENOUGH_IMAGES = 30  # in a bin, for its accuracy to be within 18 points (two sta
 def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     """Table 6 with both directions and its order, what softness explains, where people agree, and calibration."""
     rows = rows_of(record)
-    labels = _labels(record, rows)
-    if not have_people(rows):
+    labels, rows = _labels(record, rows), with_people(rows)
+    if rows.empty:
         return [labels]
     arms = arms_of(rows)
     ordered = [people_figures.orders(record, rows, printed)] if len(arms) > 1 else []
@@ -70,8 +70,8 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
     """Divergence from people against temperature, and reliability diagrams before and after scaling."""
     rows = rows_of(record)
     shown = [_reliability(record, rows)]
-    if have_people(rows):
-        shown.insert(0, people_figures.softness(record, rows))
+    if len(people := with_people(rows)):
+        shown.insert(0, people_figures.softness(record, people))
     return shown
 
 
@@ -80,12 +80,12 @@ def measured(record: StudyRecord) -> list[Measured]:
     rows = rows_of(record)
     quantity, front, figure = (
         ("human_model", "Distance from people", "calibration-softness")
-        if have_people(rows)
+        if len(with_people(rows))
         else ("nll", "Loss on the labels", "calibration-reliability")
     )
     shown = []
     for temperature in softness_of(rows):
-        terms = record.terms(SECTION.name, f"{temperature}:{quantity}", temperature=temperature)
+        terms = record.terms(SECTION.name, f"{temperature}:{quantity}", quantity=quantity, temperature=temperature)
         name, title = quantity_at(quantity, temperature), SYMBOLS[quantity]
         if temperature == AS_TRAINED:
             shown.append(Measured(name, title, "nats", terms, front=front, figure=figure))
@@ -117,7 +117,7 @@ def _labels(record: StudyRecord, rows: DataFrame) -> Table:
         "Σ (p − label)²; ECE over bins of equal width, adaptive ECE of equal numbers of images, smooth ECE without "
         "bins; classwise ECE: the mean over classes of the ECE of each one's probability."
     )
-    if not have_people(rows):
+    if with_people(rows).empty:
         caption += " There are no human labels for this data set, so agreement with people is left out."
         if record.settings["data"] == "cifar10":
             caption += " `mixlens data cifar10h --fetch` brings CIFAR-10's."

@@ -21,12 +21,13 @@ def rows_of(record: StudyRecord) -> pd.DataFrame:
     return rows.assign(**{name: np.nan for name in ("smoothing", "stratum") if name not in rows})
 
 
-def have_people(rows: pd.DataFrame) -> bool:
-    return bool((rows["quantity"] == "human_model").any())
+def with_people(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of runs that were compared with people: in a report of several data sets not all were."""
+    return rows[rows["run"].isin(rows.loc[rows["quantity"] == "human_model", "run"])]
 
 
 def softness_of(rows: pd.DataFrame) -> Sequence[str]:
-    return SOFTNESS if have_people(rows) else (AS_TRAINED, SCALED)
+    return SOFTNESS if len(with_people(rows)) else (AS_TRAINED, SCALED)
 
 
 def arms_of(rows: pd.DataFrame) -> list[Arm]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.interface import Arm, PaperValues, printed_of
 from ..analysis.presentation.figures import INK, drawing, name_lines, over_epochs
-from ..analysis.presentation.names import colours
+from ..analysis.presentation.names import colours, label
 from ..analysis.presentation.numbers import change, column, level, number
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
@@ -84,9 +84,37 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     if printed:
         caption += f" {_sources(printed)}"
     found = [_table("classifier-accuracy", "Test accuracy", caption, columns)]
+    if len(rows[["dataset", "model"]].drop_duplicates()) > 1:
+        found.insert(0, _side_by_side(rows, printed))
     if len(of_heads):
         found.append(_heads_table(record, rows, of_heads, printed))
     return found
+
+
+def _side_by_side(rows: pd.DataFrame, printed: PaperValues) -> Table:
+    """Several data sets or networks as the paper's Table 2 has them: a line each, its own below, augmentations across.
+
+    Studies that differ in something else as well, such as their epochs, have a line each.
+    """
+    mixes = list(dict.fromkeys(rows["augmentation"]))
+    lines = list(dict.fromkeys(zip(rows["dataset"], rows["model"], (arm.study for arm in rows["arm"]), strict=True)))
+    body = []
+    for dataset, model, study in lines:
+        arms = [Arm(study, name) for name in mixes]
+        own = rows[(rows["dataset"] == dataset) & (rows["model"] == model)]
+        body.append((dataset, model, "here", *_shares(own, arms, "accuracy")))
+        paper = _printed(printed, arms, "accuracy")
+        if set(paper) != {"—"}:
+            body.append(("", "", "paper", *paper))
+    return Table(
+        "classifier-side-by-side",
+        "Test accuracy by data set and network (Table 2)",
+        "Accuracy in percent, mean ± standard deviation over training seeds, or of a single network Wilson’s 95% "
+        "interval over images; below it what the paper prints of that network on that data at its own width and "
+        "schedule. What differs from each line’s baseline stands in the next table.",
+        ("Data", "Network", "", *map(label, mixes)),
+        tuple(body),
+    )
 
 
 def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame, printed: PaperValues) -> Table:

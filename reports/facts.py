@@ -29,10 +29,10 @@ def heading(record: StudyRecord) -> str:
     arms, seeds = record.compared
     if brought(record):
         count = sum(task.kind == "classifier-load" for task in record.tasks)
-        return f"{count} network{'s' if count != 1 else ''} measured as given, on {record.settings['data']}"
+        return f"{count} network{'s' if count != 1 else ''} measured as given, on {_data_sets(record)}"
     mixed = list(dict.fromkeys(label(record.alias(arm)) for arm in arms if not arm.is_baseline))
     what = listed(mixed) if 0 < len(mixed) <= 4 else f"{len(mixed)} augmentations" if mixed else "Baseline networks"
-    return f"{what} on {record.settings['data']}, {len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
+    return f"{what} on {_data_sets(record)}, {len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
 
 
 def facts(record: StudyRecord) -> list[tuple[str, str]]:
@@ -74,21 +74,24 @@ def _near_chance(record: StudyRecord) -> str:
     """A network counts as near chance within `NEAR` points of 1/classes, or where its Wilson interval reaches it."""
     measured = record.rows()
     known = [[row for row in measured if (row.section, row.quantity) == place] for place in (ACCURACY, CLEAN)]
-    rows = known[0] or known[1]
-    if not rows or record.classes is None:
-        return ""
-    classes = record.classes
-    near: dict[str, list[float]] = {}
-    for row in rows:
+    of_study = {name: parts[0].classes for name, parts in record.designs.items()}
+    near: dict[int, dict[str, list[float]]] = {}
+    for row in known[0] or known[1]:
+        if (classes := of_study[row.study]) is None:
+            continue
         if row.value < 1 / classes + NEAR / 100 or (row.ci_low is not None and row.ci_low <= 1 / classes):
-            near.setdefault(record.label(Arm(row.study, row.augmentation)), []).append(100 * row.value)
+            names = near.setdefault(classes, {})
+            names.setdefault(record.label(Arm(row.study, row.augmentation)), []).append(100 * row.value)
     if not near:
         return ""
-    words = listed([f"{name} ({', '.join(f'{value:.1f}' for value in values)}%)" for name, values in near.items()])
+    words = [
+        f"Near chance, {100 / classes:.3g}% of {classes} classes: "
+        + listed([f"{name} ({', '.join(f'{value:.1f}' for value in values)}%)" for name, values in names.items()])
+        for classes, names in near.items()
+    ]
     return (
-        f"Near chance, {100 / classes:.3g}% of {classes} classes: {words}. Such a network has learned next to nothing, "
-        f"and no difference to it means anything. (Near: less than {NEAR:g} points above, or with chance in its 95% "
-        "interval.)"
+        f"{'. '.join(words)}. Such a network has learned next to nothing, and no difference to it means anything. "
+        f"(Near: less than {NEAR:g} points above, or with chance in its 95% interval.)"
     )
 
 
@@ -129,6 +132,10 @@ def _images(record: StudyRecord) -> str:
     all_ = max(most.values(), default=0)
     fewer = [f"{n:,} in {section}" for section, n in most.items() if n < all_]
     return ", ".join([f"{all_:,}", *fewer]) if most else ""
+
+
+def _data_sets(record: StudyRecord) -> str:
+    return listed(list(dict.fromkeys(str(part.settings["data"]) for part in record.parts or (record,))))
 
 
 def _data(settings: Mapping[str, Any]) -> str:

@@ -145,6 +145,7 @@ class StudyRecord:
     @cached_property
     def _rows(self) -> list[Row]:
         rows: list[Row] = []
+        data = {name: str(parts[0].settings["data"]) for name, parts in self.designs.items()}
         for task in self.tasks:
             if task.state == "done":
                 study, run = self.studies.get(task.name, self.study), self.run(task.name)
@@ -152,7 +153,7 @@ class StudyRecord:
                     if row.run != task.name:
                         raise run.damaged(RESULT, ValueError(f"rows, number {number}: of the run {shown(row.run)}"))
                     # A run may have been made for another study, and on the same data by another name.
-                    rows.append(replace(row, study=study, dataset=row.dataset and str(self.settings["data"])))
+                    rows.append(replace(row, study=study, dataset=row.dataset and data[study]))
         return rows
 
     def table(self, section: str) -> pd.DataFrame:
@@ -204,10 +205,10 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
     Studies of one design count as one: their seeds and augmentations are put together.
 
     Args:
-        mixed: studies of other designs too; each is compared with its own baseline.
+        mixed: studies of other designs too, also of other data; each is compared with its own baseline.
 
     Raises:
-        InputError: other data; or another training set or other settings of a section that both ran, unless ``mixed``.
+        InputError: other data, another training set or other settings of a section that both ran, unless ``mixed``.
     """
     first, *others = records
     designs = _designs(records)
@@ -216,11 +217,6 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
     roots = {task.name: first.runs for task in first.tasks}
     studies: dict[str, str] = {}
     for other, study in zip(others, designs[1:], strict=True):
-        if other.settings["data"] != first.settings["data"]:
-            raise InputError(
-                f"studies {first.name!r} and {other.name!r} cannot stand in one report: data is "
-                f"{first.settings['data']!r} in one and {other.settings['data']!r} in the other."
-            )
         if study != designs[0] and not mixed:
             raise InputError(
                 f"studies {first.name!r} and {other.name!r} have other settings of "

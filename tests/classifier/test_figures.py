@@ -9,7 +9,7 @@ from terms import in_family
 from mixlens.analysis.interface import Arm, Printed, Row
 from mixlens.analysis.presentation.names import colours
 from mixlens.analysis.statistics.proportion import proportion
-from mixlens.analysis.store.record import TaskRecord, read_record, write_record
+from mixlens.analysis.store.record import TaskRecord, combine, read_record, write_record
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import ENVIRONMENT, Run
 from mixlens.classifier import figures
@@ -29,7 +29,7 @@ def record(tmp_path):
     return make_record(tmp_path, ACCURACIES)
 
 
-def make_record(folder, accuracies, kind="classifier-train", n=1000, top=None):
+def make_record(folder, accuracies, kind="classifier-train", n=1000, top=None, data="cifar10", name="a study"):
     """A finished study with made-up rows: accuracy, loss and, of what was trained, a history; ``top``: top-5 too."""
     runs, tasks = folder / "runs", []
 
@@ -43,7 +43,7 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000, top=None):
 
     for number, (augmentation, by_seed) in enumerate(accuracies.items()):
         for seed, value in by_seed.items():
-            network, measured = f"network-{number}-{seed}", f"measure-{number}-{seed}"
+            network, measured = (f"{what}-{name}-{number}-{seed}" for what in ("network", "measure"))
             made = run(network, kind)
             if kind == "classifier-train":
                 made.write_history(
@@ -67,12 +67,10 @@ def make_record(folder, accuracies, kind="classifier-train", n=1000, top=None):
             run(measured, "classifier-measure", (network,), (row, loss, *more)).write_arrays(
                 {"accuracy": right, "logits": np.zeros((n, 10))}
             )
-    settings = {"data": "cifar10", "seeds": [0, 1, 2], "augmentations": list(accuracies), "sections": ["classifier"]}
+    settings = {"data": data, "seeds": [0, 1, 2], "augmentations": list(accuracies), "sections": ["classifier"]}
     settings["train_size"] = None
     study = folder / "study"
-    write_record(
-        study, name="a study", command="mixlens", settings=settings, started="2026-01-01", runs=runs, tasks=tasks
-    )
+    write_record(study, name=name, command="mixlens", settings=settings, started="2026-01-01", runs=runs, tasks=tasks)
     return read_record(study)
 
 
@@ -224,3 +222,29 @@ def test_the_page_shows_the_papers_values_for_its_data_alone(record, tmp_path):
     text = write_report(other, tmp_path / "photos.html").read_text(encoding="utf-8")
     assert "94.63" not in text
     assert re.search(r"91\.0 ± 1\.0", text)
+
+
+# several data sets
+
+
+def test_several_data_sets_are_lines_and_the_papers_stand_below_their_own(tmp_path):
+    """Of Fashion-MNIST there is no MixUp here, of made-up data nothing in the paper."""
+    few = {name: ACCURACIES[name] for name in ("baseline", "fmix")}
+    parts = [
+        make_record(tmp_path / "one", ACCURACIES),
+        make_record(tmp_path / "two", few, data="fashion_mnist", name="clothes"),
+        make_record(tmp_path / "three", few, data="own:data", name="mine"),
+    ]
+    record = combine(parts, mixed=True)
+    printed = paper.values_of("classifier", paper.setups_of(record), record.arms)
+    table, *_ = tables(in_family(record, "classifier", figures), printed)
+    assert table.header == ("Data", "Network", "", "Baseline", "MixUp", "FMix")
+    assert table.rows == (
+        ("cifar10", "preact-resnet18", "here", "91.0 ± 1.0", "93.0 ± 1.0", "90.7 ± 1.5"),
+        ("", "", "paper", "94.63 ± 0.21", "95.66 ± 0.11", "96.14 ± 0.10"),
+        ("fashion_mnist", "preact-resnet18", "here", "91.0 ± 1.0", "—", "90.7 ± 1.5"),
+        ("", "", "paper", "95.70 ± 0.09", "—", "96.36 ± 0.03"),
+        ("own:data", "preact-resnet18", "here", "91.0 ± 1.0", "—", "90.7 ± 1.5"),
+    )
+    page = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "on cifar10, fashion_mnist and own:data" in page

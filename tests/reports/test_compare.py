@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from vae_records import RATES
 
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import combine
@@ -97,10 +98,15 @@ def test_a_study_by_itself_stays_what_it_is(record):
     assert (alone.name, alone.tasks) == (record.name, record.tasks)
 
 
-def test_other_data_is_refused(record):
-    other = replace(record, name="b", settings={**record.settings, "data": "photos"})
-    with pytest.raises(InputError, match="data is 'cifar10' in one and 'photos' in the other"):
-        combine([record, other])
+def test_other_data_stand_beside_where_that_is_asked_for(record, make_record, tmp_path):
+    with pytest.raises(InputError, match=r"have other settings of data\. Give --mixed"):
+        combine([record, replace(record, name="b", settings={**record.settings, "data": "photos"})])
+    other = make_record(tmp_path / "other", RATES, "b", mark="other")
+    other = replace(other, settings={**other.settings, "data": "photos"})
+    both = combine([record, other], mixed=True)
+    of_study = {(row.study, row.dataset) for row in both.rows() if row.dataset}
+    assert of_study == {(record.name, "cifar10"), ("b", "photos")}
+    assert len(both.rows()) == len(record.rows()) + len(other.rows())
 
 
 def test_other_settings_are_refused_or_named(make_record, rates, tmp_path):

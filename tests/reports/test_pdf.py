@@ -34,6 +34,14 @@ def test_text_that_typst_could_read_as_its_own_is_set_as_it_is(record):
     assert render_pdf(collect(replace(record, name=bad, settings=settings, command=bad)))
 
 
+def test_a_figure_may_have_a_long_name(record):
+    """Words that no line can hold are broken; the name of its file is none."""
+    content = collect(record)
+    (first, *others) = content.sections
+    figure = replace(first.plots[0], name="figure-" * 9)
+    assert render_pdf(replace(content, sections=[replace(first, plots=[figure]), *others]))
+
+
 @pytest.fixture(scope="module")
 def read(tmp_path_factory, make_record, with_information):
     """A report's content, and what its PDF says line by line."""

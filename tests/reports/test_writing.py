@@ -162,8 +162,7 @@ def test_a_study_named_twice_is_reported_once(record, capsys):
 @pytest.mark.parametrize(
     ("command", "change", "words"),
     [
-        (["report"], {"data": "photos"}, "data is 'cifar10' in one and 'photos' in the other"),
-        (["report", "--mixed"], {"data": "photos"}, "data is 'cifar10' in one and 'photos' in the other"),
+        (["report"], {"data": "photos"}, "other settings of data. Give --mixed"),
         (["compare"], {"data": "photos"}, "data is 'cifar10' in one and 'photos' in the other"),
         (["report"], {"train_size": 100}, "other settings of train_size. Give --mixed"),
         (["compare"], {"train_size": 100}, "train_size is None in one and 100 in the other"),

@@ -265,6 +265,7 @@ def test_the_page_says_both(record, tmp_path):
     assert "4.17% of 24 classes" in text or "Near chance" not in text, "of whole labels"
 
 
+@pytest.mark.slow
 def test_graphemes_from_their_files_to_a_report(tmp_path, monkeypatch, capsys):
     """All rows, all heads, each augmentation."""
     monkeypatch.chdir(tmp_path)

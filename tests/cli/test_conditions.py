@@ -53,6 +53,7 @@ def test_a_study_that_nobody_reads_is_finished(tmp_path, monkeypatch):
     assert (tmp_path / "mine" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_neither_environment_nor_a_matplotlibrc_changes_a_report(study, tmp_path):
     """No HOME, caches that cannot be, no TMPDIR, no backend, an ASCII locale, folders with spaces and letters."""
     folder = tmp_path / "zwei Wörter"

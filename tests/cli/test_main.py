@@ -323,7 +323,7 @@ def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
             ["data", "cifar10", "--data-root", "no/such/folder"],
             ["cifar10 is not complete", "mixlens data cifar10 --fetch"],
         ),
-        (["data", "--fetch"], ["name what to fetch: cifar10, cifar100, cifar10h, fashion_mnist, folder, imagenet"]),
+        (["data", "--fetch"], ["name what to fetch: bengali, cifar10, cifar100, cifar10h, fashion_mnist, folder, imagenet"]),
         (["masks", "--lam", "1.5"], ["lam must lie in [0, 1]"]),
         (["masks", "--out", "masks.gif"], ["masks.gif"]),
         (["masks", "--augmentations", "baseline"], ["baseline"]),
@@ -401,6 +401,7 @@ def test_data_reports_the_photographs(capsys: pytest.CaptureFixture[str]) -> Non
 def test_data_verifies_cifar10(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data"]) == 0
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["missing", "bengali"],
         ["ok", "cifar10"],
         ["missing", "cifar100"],
         ["ok", "cifar10h"],
@@ -438,7 +439,11 @@ def test_an_interrupt_says_how_to_go_on(
 
 
 @pytest.mark.parametrize(
-    "command", ["vae", "train", "robustness", "gradcam", "calibration", "representations", "gallery"]
+    "command",
+    [
+        *("vae", "train", "representations", "gallery"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("robustness", "gradcam", "calibration")),
+    ],
 )
 def test_every_section_shows_its_plan_and_makes_nothing(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -91,7 +91,7 @@ def run(encoding, *typed, **options):
     return subprocess.run([sys.executable, "-c", code, *typed], env=environment, stderr=subprocess.PIPE, **options)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_consoles_without_greek_letters(here, encoding):
     done = run(encoding, *DEMO, stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr.count(b"Traceback")) == (0, 0)

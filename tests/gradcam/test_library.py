@@ -127,6 +127,7 @@ def test_finercam_needs_another_class_to_compare_with():
 # the import
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_when_one_of_its_classes_is_named():
     code = (
         "import sys, torch; state = torch.get_rng_state(); "

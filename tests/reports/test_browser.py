@@ -290,6 +290,7 @@ def test_the_keyboard_reaches_and_shows_everything(visit, pages):
     page.wait_for_function("document.activeElement.scrollLeft > 0")
 
 
+@pytest.mark.slow
 def test_without_javascript_only_the_buttons_are_gone(visit, pages):
     page = visit(pages["made"], java_script_enabled=False)
     assert page.get_by_role("button").count() == 0

@@ -111,6 +111,7 @@ def test_a_file_that_has_gone_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's count of a process's memory")
+@pytest.mark.slow
 def test_memory_is_flat_over_an_epoch(split):
     """Batches of 6 MB of bytes and 25 MB of numbers: were they kept, it would be more than a gigabyte."""
     images = ImageFiles(split.images.files, torch.arange(26).repeat(200)[: 40 * 128], 128)

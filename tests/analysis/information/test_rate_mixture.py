@@ -131,7 +131,7 @@ def test_no_image_is_far_above_its_gaussian_rate(seed, monkeypatch):
 # against the truth
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize(("d", "clusters"), [(1, 2), (2, 4), (8, 3)])
 def test_separate_clusters_are_found(d, clusters, seed):
     """The information is known; the Gaussian marginal misses it by far, and the mixture by what its fit costs."""
@@ -154,7 +154,7 @@ WORLDS = [(0, 1), (1, 1), (1, 16), (4, 4), (12, 16), (78, 8), (78, 64)]
 
 
 @pytest.mark.parametrize("components", [None, 4])
-@pytest.mark.parametrize(("nats", "d"), WORLDS, ids=str)
+@pytest.mark.parametrize(("nats", "d"), [pytest.param(0, 1, marks=pytest.mark.slow), *WORLDS[1:]], ids=str)
 def test_never_below_the_truth(nats, d, components):
     """A mean over worlds' samples, each with a fit of its own: no mixture, wanted or forced, undercuts it."""
     world = GaussianWorld.with_information(nats, d, offset=0.1, stretch=1.2)
@@ -178,7 +178,7 @@ def test_gaussian_latents_get_the_gaussian(nats, d):
         assert estimate.value == pytest.approx(expected, abs=0.005 if d == 1 else 0)
 
 
-@pytest.mark.parametrize("size", [30, 100, 1000])
+@pytest.mark.parametrize("size", [30, 100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_it_does_not_exceed_the_gaussian_rate(size):
     """On average over fits, few encodings or many, of latents that are Gaussian, nearly so, and not at all."""
     for encode in (lambda n, seed: of_world(GaussianWorld.with_information(3, 3), n, seed), overlapping, differing):
@@ -211,7 +211,7 @@ def mixture_of(encode):
     return fit, MODULE.choose_mixture(latents, generator())
 
 
-@pytest.mark.parametrize("encode", [of_clusters, overlapping, differing])
+@pytest.mark.parametrize("encode", [of_clusters, pytest.param(overlapping, marks=pytest.mark.slow), differing])
 def test_the_interval_covers_the_expectation(encode, monkeypatch):
     fit, mixture = mixture_of(encode)
     assert mixture is not None

@@ -172,7 +172,7 @@ def assert_alike(first, second):
     assert first[2] == second[2]
 
 
-@pytest.mark.parametrize("at_once", [3, 50])
+@pytest.mark.parametrize("at_once", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_tasks_that_take_turns_are_what_they_are_one_by_one(at_once, several, tmp_path):
     for number in (1, at_once):
         conduct(several(), Machine(out=tmp_path / str(number), quiet=True, threads=1, at_once=number))

@@ -58,6 +58,7 @@ assert all(do(task, Store(Path(sys.argv[2])), context).fresh for task in tasks)
 """
 
 
+@pytest.mark.slow
 def test_another_process_that_has_the_store_and_the_data_gets_the_same_rows(tmp_path):
     """One task of every section: the networks are trained here, and measured both here and there."""
     asked = Study(

@@ -292,6 +292,7 @@ def test_a_worker_without_the_tasks_code_stops_the_study(store, log, process, mo
         execute([task], store, process)
 
 
+@pytest.mark.slow
 def test_a_running_scheduler_is_used_by_its_address_and_left_running(store, log, process):
     workers = process
     place = Machine(cluster=workers.client.scheduler.address, device="cpu")

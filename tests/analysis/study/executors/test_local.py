@@ -261,6 +261,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_plan_and_do_each_task_once(tmp_path, monkeypatch):
     script = tmp_path / "mixlens_tests_workers.py"
     script.write_text(WORKERS)

@@ -145,7 +145,6 @@ class StudyRecord:
     @cached_property
     def _rows(self) -> list[Row]:
         rows: list[Row] = []
-        data = {name: str(parts[0].settings["data"]) for name, parts in self.designs.items()}
         for task in self.tasks:
             if task.state == "done":
                 study, run = self.studies.get(task.name, self.study), self.run(task.name)
@@ -153,7 +152,8 @@ class StudyRecord:
                     if row.run != task.name:
                         raise run.damaged(RESULT, ValueError(f"rows, number {number}: of the run {shown(row.run)}"))
                     # A run may have been made for another study, and on the same data by another name.
-                    rows.append(replace(row, study=study, dataset=row.dataset and data[study]))
+                    data = row.dataset and str(self.designs[study][0].settings["data"])
+                    rows.append(replace(row, study=study, dataset=data))
         return rows
 
     def table(self, section: str) -> pd.DataFrame:

@@ -323,7 +323,7 @@ def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
             ["data", "cifar10", "--data-root", "no/such/folder"],
             ["cifar10 is not complete", "mixlens data cifar10 --fetch"],
         ),
-        (["data", "--fetch"], ["name what to fetch: bengali, cifar10, cifar100, cifar10h, fashion_mnist, folder, imagenet"]),
+        (["data", "--fetch"], ["name what to fetch: bengali, cifar10, cifar100, cifar10h, fashion_mnist, folder"]),
         (["masks", "--lam", "1.5"], ["lam must lie in [0, 1]"]),
         (["masks", "--out", "masks.gif"], ["masks.gif"]),
         (["masks", "--augmentations", "baseline"], ["baseline"]),

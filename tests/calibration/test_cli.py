@@ -67,6 +67,7 @@ def page(folder):
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_ones_own_votes_from_training_to_report(here, capsys):
     arguments = [*OWN, "--data", "calibrated_code:plain", "--augmentations", "baseline,mixup", "--seeds", "2"]
     arguments += ["--calibration.counts", "calibrated_code:votes"]

@@ -43,6 +43,7 @@ def test_variants_stand_beside_their_study(tmp_path: Path) -> None:
     assert not (tmp_path / "mine-plain" / "report.html").exists(), "one report for both"
 
 
+@pytest.mark.slow
 def test_several_values_of_a_setting_are_several_studies_in_one_report(
     tmp_path: Path, failing: Callable[..., str], capsys: pytest.CaptureFixture[str], page_alone: None
 ) -> None:
@@ -212,6 +213,7 @@ def test_an_augmentation_that_fails_says_so_before_anything_is_trained(here: Pat
     assert not list((here / "o" / "runs").glob("vae-*"))
 
 
+@pytest.mark.slow
 def test_an_edited_augmentation_is_trained_anew(here: Path) -> None:
     arguments = [*DEMO, "--seeds", "1", "--augmentations", "my_mix:make", "--out", str(here), *TINY]
     counts = []
@@ -368,7 +370,10 @@ def test_an_unwritable_output_folder(failing: Callable[..., str], tmp_path: Path
     assert "file" in failing(*DEMO, "--out", str(tmp_path / "file" / "under"), *TINY)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "result.json", "config.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["result.json", *(pytest.param(name, marks=pytest.mark.slow) for name in ("model.safetensors", "config.json"))],
+)
 def test_a_damaged_run_is_named_and_the_rest_is_kept(
     name: str, study: Path, failing: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -91,13 +91,15 @@ def run(encoding, *typed, **options):
     return subprocess.run([sys.executable, "-c", code, *typed], env=environment, stderr=subprocess.PIPE, **options)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_consoles_without_greek_letters(here, encoding):
     done = run(encoding, *DEMO, stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr.count(b"Traceback")) == (0, 0)
     assert run(encoding, *DEMO, "--vae.nonsense", "λ", stdout=subprocess.PIPE).returncode == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_message(here):
     with open("/dev/full", "w") as full:
         done = run("utf-8", *DEMO, stdout=full)
@@ -105,6 +107,7 @@ def test_a_full_disk_is_one_message(here):
     assert done.stderr.decode() == "mixlens: the output cannot be written: No space left on device.\n"
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error(here):
     code = "import sys; from mixlens.cli.main import main; sys.exit(main())"
     piped = f"{sys.executable} -c '{code}' {' '.join(DEMO)} | true"
@@ -117,6 +120,7 @@ def test_names_keep_their_inner_spaces():
     assert Study(name="a b").name == "a b"
 
 
+@pytest.mark.slow
 def test_a_study_without_a_baseline_is_warned_of_once_before_it_runs(capsys, here):
     assert main([*DEMO, "--augmentations", "mixup,fmix"]) == 0
     said = capsys.readouterr().err

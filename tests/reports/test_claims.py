@@ -89,6 +89,7 @@ def test_tests_and_intervals_say_the_same():
                 )
 
 
+@pytest.mark.slow
 def test_verdicts_are_wrong_as_seldom_as_they_say():
     """400 worlds of 3 seeds and 60 images, at the border of each relation: 2.5% go over it, within 4 errors."""
     rng = np.random.default_rng(0)

@@ -161,7 +161,7 @@ def repeated(setting):
 
 
 @pytest.mark.parametrize("name", DIRECTIONS)
-@pytest.mark.parametrize("setting", ["world", "mixed scales"])
+@pytest.mark.parametrize("setting", ["world", pytest.param("mixed scales", marks=pytest.mark.slow)])
 def test_the_interval_covers_the_expectation(setting, name):
     found, expected = repeated(setting)
     intervals = [estimate[name].interval for estimate in found if estimate[name].interval is not None]

@@ -210,7 +210,9 @@ def test_the_pairs_are_left_alone():
     assert torch.equal(y, before[1])
 
 
-@pytest.mark.parametrize(("steps", "tolerance"), [(1, 1e-6), (20, 1e-4), (1500, 0.02)])
+@pytest.mark.parametrize(
+    ("steps", "tolerance"), [(1, 1e-6), (20, 1e-4), pytest.param(1500, 0.02, marks=pytest.mark.slow)]
+)
 def test_critics_trained_together_are_those_trained_alone(steps, tolerance):
     # At 1,500 steps on little data some stop long before others, and are left as they were; rounding grows meanwhile.
     pairs = [bivariate(rho, 200, seed) for seed, rho in enumerate((0.9, 0.0, 0.6))]

@@ -111,6 +111,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_matrix_of_all_pairs_is_never_held():
     done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, timeout=300)
     assert float(done.stdout) < 150, "MiB; all pairs would take 3052"

@@ -402,7 +402,10 @@ SHAPES = ((6, 8, 10), (9, 8, 10), (7, 12, 7))
 
 
 @pytest.mark.parametrize(("dynamic", "given"), [(None, False), (True, False), (True, True), (False, False)])
-@pytest.mark.parametrize("kind", [*KINDS, OFFICIAL, pytest.param(lambda **o: FMix(max_soft=0.2, **o), id="soft FMix")])
+@pytest.mark.parametrize(
+    "kind",
+    [*KINDS, OFFICIAL, pytest.param(lambda **o: FMix(max_soft=0.2, **o), id="soft FMix", marks=pytest.mark.slow)],
+)
 def test_compiles_for_images_of_any_size(kind, dynamic, given):
     """Another batch, then other images: by a graph for each, or one for any. Drawn as uncompiled, or handed in."""
     torch.compiler.reset()

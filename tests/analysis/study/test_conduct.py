@@ -204,6 +204,7 @@ def test_a_training_that_diverges_leaves_those_beside_it_alone(several, tmp_path
 VAE = VAEConfig(epochs=1, latents=4, batch_size=32, critic_steps=20, oracle_samples=0)
 
 
+@pytest.mark.slow
 def test_sections_of_one_study_accumulate(machine):
     first = conduct(small(), machine)
     own = small(sections=["vae"], augmentations=["baseline"], settings={"vae": VAE})

@@ -97,6 +97,7 @@ def test_the_prepared_images_of_a_batch_are_those_of_each():
 # the data set
 
 
+@pytest.mark.slow
 def test_images_have_their_own_labels_whatever_their_order(loaded):
     """The files hold them in another order than the table."""
     images, labels = scans(COUNT)

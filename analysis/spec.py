@@ -62,7 +62,7 @@ def read_spec(text: str, kind: str) -> Spec:
         names = [keyword.arg for keyword in node.keywords]
         if None in names or len(set(names)) != len(names):
             raise ValueError("an argument has no name, or the same name as another")
-        values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        values = {str(keyword.arg): _literal(keyword) for keyword in node.keywords}
         json.dumps(values, allow_nan=False)  # it becomes part of a run's key
     except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
@@ -70,6 +70,22 @@ def read_spec(text: str, kind: str) -> Spec:
             "numbers or strings."
         ) from error
     return Spec(name.strip(), values)
+
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}  # as YAML and JSON have them
+
+
+def _literal(keyword: ast.keyword) -> Any:
+    """Raises ValueError for what is no literal."""
+    value = keyword.value
+    if not isinstance(value, ast.Name):
+        try:
+            return ast.literal_eval(value)
+        except ValueError:
+            raise ValueError(f"{keyword.arg}={ast.unparse(value)[:60]} is no plain value") from None
+    if value.id not in _WORDS:
+        raise ValueError(f"text stands in quotes, {keyword.arg}={value.id[:60]!r}")
+    return _WORDS[value.id]
 
 
 def expand(text: str, kind: str) -> list[str]:

@@ -77,6 +77,7 @@ def test_a_misspelt_name_gets_the_nearest(here):
         (" mixup ( alpha = -2 , beta=1e-3,) ", "mixup", {"alpha": -2, "beta": 1e-3}),
         ("my.code:make(name='a,b)', sizes=[1, 2], deep={'k': (3,)}, on=True, off=None)", "my.code:make",
          {"name": "a,b)", "sizes": [1, 2], "deep": {"k": (3,)}, "on": True, "off": None}),
+        ("a(on=true, off=false, no=none, nor=null)", "a", {"on": True, "off": False, "no": None, "nor": None}),
         ("fmix+mixup(alpha=1)", "fmix+mixup", {"alpha": 1}),
         ("", "", {}),
     ],
@@ -119,6 +120,19 @@ def test_what_is_no_call_with_plain_literals_is_refused_and_shown(text):
     with pytest.raises(InputError, match=r"cannot read thing .*Write it as name\(key=value, …\)") as caught:
         read_spec(text, "thing")
     assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("bengali(head=root)", "text stands in quotes, head='root'"),
+        ("a(x=1+1)", r"x=1 \+ 1 is no plain value"),
+        ("a(x=[root])", r"x=\[root\] is no plain value"),
+    ],
+)
+def test_what_is_no_literal_is_told_by_its_name(text, told):
+    with pytest.raises(InputError, match=told):
+        read_spec(text, "thing")
 
 
 def test_nothing_in_a_call_is_run(here):

@@ -86,8 +86,9 @@ def test_of_a_study_with_workers_any_process_may_be_killed(tmp_path):
         if study is None:
             study = start(disturbed, "--workers", "2")
         time.sleep(draw.uniform(2, 12))
-        if (ended := study.poll()) is not None:  # with 1 where a task lost four workers in a row: it begins anew
-            assert ended in (0, 1)
+        # With 1 where a task lost four workers in a row, with 2 where what starts workers has gone: it begins anew.
+        if (ended := study.poll()) is not None:
+            assert ended in (0, 1, 2)
             if ended == 0:
                 assert rows(disturbed).equals(rows(quiet))
                 disturbed, whole = tmp_path / f"disturbed-{kills}", {}
@@ -109,7 +110,7 @@ def test_of_a_study_with_workers_any_process_may_be_killed(tmp_path):
             _, alive = psutil.wait_procs(others, timeout=60)
             assert not alive, f"left behind: {alive}"
     if study is not None:
-        assert study.wait() in (0, 1)
+        assert study.wait() in (0, 1, 2)
     assert start(disturbed).wait() == 0
     pd.testing.assert_frame_equal(rows(disturbed), rows(quiet), check_exact=True)
     assert files(disturbed) == files(quiet)

@@ -216,17 +216,8 @@ def make_batches(
     settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend
 ) -> Batches | Streamed:
     """The training images, flipped and cropped; resident on the device, or cut at random as files are decoded."""
-    if isinstance(dataset.train.images, ImageFiles):  # their crops need no padding
-        return Streamed(
-            dataset.train,
-            *scaling(settings, dataset),
-            settings.batch_size,
-            transforms=make_transforms(settings, dataset),
-            device=backend.device,
-            generator=generator,
-            channels_last=backend.channels_last,
-        )
-    return Batches(
+    make = Streamed if isinstance(dataset.train.images, ImageFiles) else Batches
+    return make(
         dataset.train,
         *scaling(settings, dataset),
         settings.batch_size,

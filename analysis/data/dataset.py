@@ -33,8 +33,6 @@ class Split:
     """Images (N, C, H, W) uint8 and their labels int64, (N,), or (N, heads) where there are several heads.
 
     Labels of another integer dtype are converted. Images in files make the same tensors as they are indexed.
-
-    Images in files make the same tensors as they are indexed.
     """
 
     images: Tensor | ImageFiles

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 from platformdirs import user_cache_path
+
+from ..errors import InputError
 
 
 class DataFile(NamedTuple):
@@ -21,3 +26,12 @@ def data_root(root: str | Path | None = None) -> Path:
     """The folder that holds all data sets: as given, else $MIXLENS_DATA, else the user's cache folder."""
     chosen = root or os.environ.get("MIXLENS_DATA") or user_cache_path("mixlens") / "data"
     return Path(chosen).expanduser()
+
+
+@contextmanager
+def fetching(title: str, to: Path, remedy: str) -> Iterator[None]:
+    """A download, of which no network, another checksum or a full disk is an InputError that ends in the remedy."""
+    try:
+        yield
+    except (OSError, RuntimeError, HTTPException) as error:  # no network is a URLError, which is an OSError
+        raise InputError(f"{title} could not be fetched to {to}: {error}. {remedy}") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -109,16 +110,18 @@ class Transforms:
         return images
 
 
-class Batches:
-    """Iterates over a split in batches x (B, C, H, W) float32, normalised, and y (B,) int64, both on ``device``.
+class Batched:
+    """Batches of a split, once an epoch: x (B, C, H, W) float32, transformed and normalised, and y, on ``device``.
 
-    The uint8 images move to the device once, here. With ``shuffle`` each epoch draws its order from ``generator``, and
-    the transforms draw from it too. A last batch of one image is joined to the batch before it, since batch
-    normalisation and mixing need two.
+    With ``shuffle`` each epoch draws its order from ``generator``, and the transforms draw from it too. A last batch of
+    one image is joined to the batch before it, since batch normalisation and mixing need two.
 
     Raises:
         InputError: a batch size below 2 or above the number of images.
     """
+
+    images: Any
+    labels: Tensor
 
     def __init__(
         self,
@@ -135,13 +138,44 @@ class Batches:
     ) -> None:
         if not 2 <= batch_size <= len(split):
             raise InputError(f"batch size {batch_size} for a split of {len(split)} images; give 2 to {len(split)}.")
-        self.images, self.labels = split.images.to(device), split.labels.to(device)
+        self.device = torch.device(device)
         self.mean, self.std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
         self.batch_size, self.shuffle, self.generator, self.transforms = batch_size, shuffle, generator, transforms
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.place(split)
+
+    def place(self, split: Split) -> None:
+        """Hold the images and labels where an epoch's batches are taken from them."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return (len(self.images) + self.batch_size - 2) // self.batch_size  # one image over makes no batch
+
+    def order(self) -> Tensor | None:
+        """The order of an epoch's images, (N,), drawn anew where they are shuffled; None: as they are."""
+        if not self.shuffle:
+            return None
+        source = self.generator.device if self.generator is not None else self.labels.device
+        return torch.randperm(len(self.images), generator=self.generator, device=source).to(self.labels.device)
+
+    def rows(self, batch: int) -> slice:
+        """Which places of an epoch's order a batch has."""
+        start = batch * self.batch_size
+        return slice(start, start + self.batch_size if batch < len(self) - 1 else len(self.images))
+
+    def ready(self, pixels: Tensor, generator: Generator | None) -> Tensor:
+        """Pixels (B, C, H, W) uint8 on the device, transformed and normalised."""
+        x = unit(pixels) if self.transforms is None else self.transforms(pixels, generator=generator)
+        return standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format)
+
+
+class Batches(Batched):
+    """Of images in memory: the uint8 images move to the device once, when these are made."""
+
+    images: Tensor
+
+    def place(self, split: Split) -> None:
+        self.images, self.labels = split.images.to(self.device), split.labels.to(self.device)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = self.order()
@@ -149,23 +183,9 @@ class Batches:
             rows = self.rows(batch)
             yield self.take(rows if order is None else order[rows])
 
-    def order(self) -> Tensor | None:
-        """The order of an epoch's images, (N,), drawn anew where they are shuffled; None: as they are."""
-        if not self.shuffle:
-            return None
-        source = self.generator.device if self.generator is not None else self.images.device
-        return torch.randperm(len(self.images), generator=self.generator, device=source).to(self.images.device)
-
-    def rows(self, batch: int) -> slice:
-        """Which places of an epoch's order a batch has."""
-        start = batch * self.batch_size
-        return slice(start, start + self.batch_size if batch < len(self) - 1 else len(self.images))
-
     def take(self, which: Tensor | slice) -> tuple[Tensor, Tensor]:
         """The images of these numbers, transformed and normalised, and their labels."""
-        images, labels = self.images[which], self.labels[which]
-        x = unit(images) if self.transforms is None else self.transforms(images, generator=self.generator)
-        return standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format), labels
+        return self.ready(self.images[which], self.generator), self.labels[which]
 
 
 def unit(images: Tensor) -> Tensor:

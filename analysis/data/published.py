@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from torchvision.datasets.utils import check_integrity, download_and_extract_arc
 
 from ..errors import InputError
 from .dataset import Dataset, Split
-from .files import DataFile, data_root
+from .files import DataFile, data_root, fetching
 from .shape import Shape
 
 
@@ -45,13 +44,9 @@ class Published(NamedTuple):
             InputError: it cannot be fetched, fails its checksum or cannot be written.
         """
         folder = data_root(root)
-        try:
+        with fetching(self.title, folder, self._remedy(folder)):
             if not all(file.ok for file in self.status(folder)):
                 self.download(folder)
-        except (OSError, RuntimeError, HTTPException) as error:  # no network is a URLError, which is an OSError
-            raise InputError(
-                f"{self.title} could not be fetched to {folder}: {error}. {self._remedy(folder)}"
-            ) from error
 
     def load(self, root: str | Path | None = None) -> Dataset:
         """All of it.

@@ -17,8 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from ..data.loader import Batches
-from ..data.streamed import Streamed
+from ..data.loader import Batched
 from ..interface import Augmentation
 from ..masks.policies import OwnAugmentation
 from ..store.runs import CHECKPOINT, MODEL, Run
@@ -94,7 +93,7 @@ def fit(
         generators=generators,
         say=lambda text: reporter.say(f"{label}: {text}"),
     )
-    images = len(batches.images) / len(batches) if isinstance(batches, Batches | Streamed) else 0.0
+    images = len(batches.images) / len(batches) if isinstance(batches, Batched) else 0.0
     reporter.start(label, total=epochs * len(batches), done=len(history) * len(batches), images=images)
     checkpoints = Checkpoints(run / CHECKPOINT, run.check_lease)
     try:

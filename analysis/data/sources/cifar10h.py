@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ..files import DataFile, data_root
+from ..files import DataFile, data_root, fetching
 
 ABOUT = "people's votes on CIFAR-10's test images, for the calibration section; 0.8 MB"
 MEGABYTES = 0.8
@@ -42,15 +41,13 @@ def fetch(root: str | Path | None = None) -> None:
     path = file.path
     if file.ok:
         return
-    try:
+    with fetching("CIFAR-10H", path, _remedy(path)):
         with urlopen(URL, timeout=SECONDS) as answer:
             content = answer.read()
         if hashlib.sha256(content).hexdigest() != SHA256:
             raise OSError("what came has another checksum")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    except (OSError, HTTPException) as error:  # no network is a URLError, which is an OSError
-        raise InputError(f"CIFAR-10H could not be fetched to {path}: {error}. {_remedy(path)}") from error
 
 
 def load(root: str | Path | None = None) -> Tensor:

@@ -7,7 +7,6 @@ its authors measure.
 from __future__ import annotations
 
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 from ...errors import InputError
 from ..class_folders import class_files, class_names
 from ..dataset import Dataset, Evaluation
-from ..files import DataFile, data_root
+from ..files import DataFile, data_root, fetching
 from ..of_files import examined, split_of
 
 ABOUT = "7,500 photographs of 200 of ImageNet's classes, on which its classifiers are measured too; 688 MB"
@@ -45,12 +44,9 @@ def fetch(root: str | Path | None = None) -> None:
         InputError: it cannot be fetched, fails its checksum or cannot be written.
     """
     folder = data_root(root)
-    if all(file.ok for file in status(folder)):
-        return
-    try:
-        download_and_extract_archive(URL, folder, filename=f"{FOLDER}.tar", md5=MD5)
-    except (OSError, RuntimeError, HTTPException) as error:  # no network is a URLError, which is an OSError
-        raise InputError(f"ImageNet-A could not be fetched to {folder}: {error}. {_REMEDY} in {folder}.") from error
+    if not all(file.ok for file in status(folder)):
+        with fetching("ImageNet-A", folder, f"{_REMEDY} in {folder}."):
+            download_and_extract_archive(URL, folder, filename=f"{FOLDER}.tar", md5=MD5)
 
 
 def load(root: str | Path | None = None) -> Path:

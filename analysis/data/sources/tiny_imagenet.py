@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 from ...errors import InputError
 from ..class_folders import Files, class_files
 from ..dataset import Dataset
-from ..files import DataFile, data_root
+from ..files import DataFile, data_root, fetching
 from ..of_files import assembled, examined, one_size
 
 ABOUT = "110,000 photographs of 64×64 pixels in 200 classes of ImageNet; 248 MB"
@@ -57,12 +56,9 @@ def fetch(root: str | Path | None = None) -> None:
         InputError: it cannot be fetched, fails its checksum or cannot be written.
     """
     folder = data_root(root)
-    if all(file.ok for file in status(folder)):
-        return
-    try:
-        download_and_extract_archive(URL, folder, filename=f"{FOLDER}.zip", md5=MD5)
-    except (OSError, RuntimeError, HTTPException) as error:  # no network is a URLError, which is an OSError
-        raise InputError(f"Tiny-ImageNet could not be fetched to {folder}: {error}. {_REMEDY} in {folder}.") from error
+    if not all(file.ok for file in status(folder)):
+        with fetching("Tiny-ImageNet", folder, f"{_REMEDY} in {folder}."):
+            download_and_extract_archive(URL, folder, filename=f"{FOLDER}.zip", md5=MD5)
 
 
 def load(root: str | Path | None = None) -> Dataset:

@@ -31,7 +31,7 @@ def split(tmp_path_factory):
 
 
 def batches(split, size=8, seed=0, **options):
-    return Streamed(split, *STATS, size, generator=torch.Generator().manual_seed(seed), **options)
+    return Streamed(split, *STATS, size, generator=torch.Generator().manual_seed(seed), shuffle=True, **options)
 
 
 def test_an_epoch_has_each_image_once_in_an_order_of_its_own(split):

@@ -53,7 +53,7 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     columns["to the baseline"] = [
         "—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)) for arm in arms
     ]
-    sets = list(dict.fromkeys(others["set"])) if len(others) else []
+    sets = _told(others, "set")
     more = [("top-5 (%)", TOP5, TOP5, rows)] if has_top else []
     for name in sets:
         own = others[others["set"] == name]
@@ -119,7 +119,7 @@ def _side_by_side(rows: pd.DataFrame, printed: PaperValues) -> Table:
 
 def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame, printed: PaperValues) -> Table:
     """Each head's accuracy beside the paper's, and their recall."""
-    heads, arms = list(dict.fromkeys(of_heads["head"])), list(dict.fromkeys(of_heads["arm"]))
+    heads, arms = _told(of_heads, "head"), _told(of_heads, "arm")
     columns: dict[str, list[str]] = {"Augmentation": [record.label(arm) for arm in arms]}
     for head in heads:
         own = of_heads[of_heads["head"] == head]
@@ -196,16 +196,26 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
 
 
 def measured(record: StudyRecord) -> list[Measured]:
-    """What the front page and the claims compare: test accuracy, of whole labels where there are several heads."""
+    """What the front page and the claims compare: test accuracy, of whole labels where there are several heads.
+
+    The claims alone: each head's, and that on other images.
+    """
     terms = record.terms(SECTION.name, "accuracy")
     whole = Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")
     rows = record.table(SECTION.name)
-    return [whole] + [
-        Measured(
-            _of_head(head), f"Test accuracy, {head}", "%", record.terms(SECTION.name, _of_head(head), head=head), 100
-        )
-        for head in (dict.fromkeys(rows["head"].dropna()) if "head" in rows else ())
+    more = [
+        *((_of_head(head), f"Test accuracy, {head}", {"head": head}) for head in _told(rows, "head")),
+        *((f"{OTHER}:{name}", f"Accuracy on {name}", {"set": name}) for name in _told(rows, "set")),
     ]
+    return [whole] + [
+        Measured(quantity, title, "%", record.terms(SECTION.name, quantity, **params), factor=100)
+        for quantity, title, params in more
+    ]
+
+
+def _told(rows: pd.DataFrame, column: str) -> list[str]:
+    """What rows are told apart by, in their order."""
+    return list(dict.fromkeys(rows[column].dropna())) if column in rows else []
 
 
 def _of_head(head: str) -> str:

@@ -206,7 +206,7 @@ def _others(dataset: Dataset) -> tuple[str, ...]:
 def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
     """Leaves the test logits in its arrays, as ``logits`` (N, classes); of several heads as `_measure_heads`.
 
-    Of more than ten classes the top-5 accuracy is measured too.
+    Of more than ten classes the top-5 accuracy is measured too. Of other images it leaves which are right.
     """
     test, backend = context.dataset.test, context.backend
     if config.others != _others(context.dataset):
@@ -218,7 +218,6 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
     labels = test.labels.to(logits.device)
     right, nll = right_and_nll(logits, labels)
     arrays = {"logits": logits, "accuracy": right, "nll": nll}
-    run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
     measured = [
         Measurement("accuracy", proportion(int(right.sum()), len(right))),
         Measurement("nll", from_independent(nll, "none")),
@@ -227,7 +226,10 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
         share = proportion(int(among_largest(logits, labels, TOP).sum()), len(right))
         measured.append(Measurement("accuracy_top5", share))
     for name, other in context.dataset.others.items():
-        measured += _on_others(name, other, model, context)
+        for quantity, found in right_on(other, predict(model, other.split.images, backend)).items():
+            arrays[f"{quantity}:{name}"] = found
+            measured.append(Measurement(quantity, proportion(int(found.sum()), len(found)), {"set": name}))
+    run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
     return measured
 
 
@@ -261,15 +263,13 @@ def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list
     return measured
 
 
-def _on_others(name: str, other: Evaluation, model: nn.Module, context: Context) -> list[Measurement]:
-    """Accuracy on other images, each prediction the largest logit among their classes alone; top-5 of more than ten."""
-    logits = predict(model, other.split.images, context.backend)
+def right_on(other: Evaluation, logits: Tensor) -> dict[str, Tensor]:
+    """Which of other images (N,) are right by their logits (N, classes), each prediction among their classes alone.
+
+    As the quantity of its share: the largest logit, and of more than ten classes also whether it is among the five.
+    """
     classes = torch.tensor(other.among, device=logits.device)
     logits = logits[:, classes]
     own = other.split.labels.to(logits.device).unsqueeze(1) == classes  # (N, their classes)
     counts = {"other_accuracy": 1} | ({"other_accuracy_top5": TOP} if len(classes) > 2 * TOP else {})
-    rights = {quantity: own.gather(1, logits.topk(count, 1).indices).any(1) for quantity, count in counts.items()}
-    return [
-        Measurement(quantity, proportion(int(right.sum()), len(right)), {"set": name})
-        for quantity, right in rights.items()
-    ]
+    return {quantity: own.gather(1, logits.topk(count, 1).indices).any(1) for quantity, count in counts.items()}

@@ -9,7 +9,6 @@ import torch
 from helpers import BACKEND, context_of, tasks_of, tiny_study, work
 from safetensors.torch import load_file, save_file
 from scipy.stats import t as student
-from torch import nn
 
 from mixlens.analysis.data.dataset import Dataset, Evaluation, Split
 from mixlens.analysis.data.loader import normalise
@@ -20,7 +19,7 @@ from mixlens.analysis.store.runs import MODEL, Store
 from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import in_order
 from mixlens.analysis.training.backend import make_backend
-from mixlens.classifier.run import _on_others
+from mixlens.classifier.run import right_on
 
 TEST_IMAGES = 30
 MINE = """
@@ -502,20 +501,25 @@ def test_weights_that_change_while_the_study_runs_are_noticed(tmp_path, dataset,
 # other images
 
 
-def test_on_other_images_the_prediction_is_taken_among_their_classes_alone(dataset):
-    """Class 0 has the largest logit everywhere; among 1 and 3, bright images are of 3."""
-
-    class Fixed(nn.Module):
-        def forward(self, x):
-            bright = x.mean((1, 2, 3))
-            return torch.stack([bright + 9, 0.5 + 0 * bright, 0 * bright, bright], 1)
-
-    images = torch.tensor([0, 255, 255, 0], dtype=torch.uint8)[:, None, None, None].expand(4, 3, 8, 8)
+def test_on_other_images_the_prediction_is_taken_among_their_classes_alone():
+    """Class 0 has the largest logit everywhere; among 1 and 3, the second and third image are of 3."""
+    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     other = Evaluation(Split(images, torch.tensor([1, 3, 1, 0])), (1, 3))
-    (measured,) = _on_others("elsewhere", other, Fixed().eval(), context_of(study(), dataset))
-    assert measured.quantity == "other_accuracy"
-    assert measured.params == {"set": "elsewhere"}
-    assert (measured.estimate.value, measured.estimate.n) == (0.5, 4)
+    bright = torch.tensor([0.0, 1.0, 1.0, 0.0])
+    found = right_on(other, torch.stack([bright + 9, bright * 0 + 0.5, bright * 0, bright], 1))
+    assert {quantity: right.tolist() for quantity, right in found.items()} == {
+        "other_accuracy": [True, True, False, False]
+    }
+
+
+def test_on_other_images_of_many_classes_the_label_may_be_among_the_five_likeliest():
+    """Of 12 of 20 classes, the even ones first: the label's rank among them decides."""
+    among = (*range(0, 20, 2), 1, 3)
+    logits = torch.arange(20.0).repeat(3, 1)  # the likeliest of them: 18, 16, 14, 12, 10
+    other = Evaluation(Split(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([18, 10, 8])), among)
+    found = right_on(other, logits)
+    assert found["other_accuracy"].tolist() == [True, False, False]
+    assert found["other_accuracy_top5"].tolist() == [True, True, False]
 
 
 def test_other_images_are_measured_on_anew_and_nothing_is_trained_again(dataset):

@@ -12,6 +12,7 @@ from mixlens.analysis.data.load import load_dataset
 from mixlens.analysis.data.sources import imagenet, imagenet_a
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.store.record import read_record
+from mixlens.classifier.figures import measured
 from mixlens.cli.main import main
 
 WNIDS = [f"n0144{number:04}" for number in range(4)]
@@ -124,7 +125,9 @@ def test_it_is_trained_on_end_to_end_and_measured_on_imagenet_a(root, tmp_path, 
     assert "3 taken from" in capsys.readouterr().err, "trainings stay, and are measured again"
     page = (out / "small" / "report.html").read_text(encoding="utf-8")
     assert "imagenet-a (%)" in page
-    rows = read_record(out / "small").table("classifier")
+    record = read_record(out / "small")
+    assert [one.quantity for one in measured(record)] == ["accuracy", "other_accuracy:imagenet-a"], "for the claims"
+    rows = record.table("classifier")
     rows = rows[rows["quantity"] == "other_accuracy"]
     assert rows["set"].tolist() == ["imagenet-a"] * 2
     assert rows["n"].tolist() == [6] * 2

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analysis.interface import Arm, PaperValues, printed_of
+from ..analysis.interface import Arm, PaperValues
 from ..analysis.presentation.figures import INK, drawing, name_lines, over_epochs
 from ..analysis.presentation.names import colours, label
-from ..analysis.presentation.numbers import change, column, level, number
+from ..analysis.presentation.numbers import change, column
 from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
 from .config import SECTION
+from .heads_figures import heads_table, over_folds
+from .rows import columns_table, of_head, printed_cells, shares, told, values_of
 
 ABOUT = About(
     question="How well do classifiers trained on augmented images classify?",
@@ -47,13 +47,13 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     printed = {key: values for key, values in printed.items() if key in shown}
     arms = list(dict.fromkeys(rows["arm"]))
     has_top = bool((rows["quantity"] == TOP5).any())
-    columns = {"Augmentation": [record.label(arm) for arm in arms], "Accuracy (%)": _shares(rows, arms, "accuracy")}
+    columns = {"Augmentation": [record.label(arm) for arm in arms], "Accuracy (%)": shares(rows, arms, "accuracy")}
     if printed:
-        columns["paper"] = _printed(printed, arms, "accuracy")
+        columns["paper"] = printed_cells(printed, arms, "accuracy")
     columns["to the baseline"] = [
         "—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)) for arm in arms
     ]
-    sets = _told(others, "set")
+    sets = told(others, "set")
     more = [("top-5 (%)", TOP5, TOP5, rows)] if has_top else []
     for name in sets:
         own = others[others["set"] == name]
@@ -61,11 +61,11 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
             if (own["quantity"] == quantity).any():
                 more.append((title, quantity, f"{quantity}:{name}", own))
     for title, quantity, key, own in more:
-        columns[title] = _shares(own, arms, quantity)
+        columns[title] = shares(own, arms, quantity)
         if any(key in values for values in printed.values()):
-            columns[f"paper, {title.removesuffix(' (%)')}"] = _printed(printed, arms, key)
-    columns["NLL"] = list(column([_values(rows, arm, "nll") for arm in arms]))
-    columns["seeds"] = [str(len(_values(rows, arm, "accuracy"))) for arm in arms]
+            columns[f"paper, {title.removesuffix(' (%)')}"] = printed_cells(printed, arms, key)
+    columns["NLL"] = list(column([values_of(rows, arm, "nll") for arm in arms]))
+    columns["seeds"] = [str(len(values_of(rows, arm, "accuracy"))) for arm in arms]
     error = 100 * rows.loc[rows["quantity"] == "accuracy", "stderr"].max()
     images = " and ".join(f"{n:,}" for n in sorted(set(rows["n"])))
     caption = (
@@ -83,12 +83,12 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
         caption += f" {name}: on its {count:,} images, the largest logit among the classes that it is of."
     if printed:
         caption += f" {_sources(printed)}"
-    found = [_table("classifier-accuracy", "Test accuracy", caption, columns)]
+    found = [columns_table("classifier-accuracy", "Test accuracy", caption, columns)]
     if len(rows[["dataset", "model"]].drop_duplicates()) > 1:
         found.insert(0, _side_by_side(rows, printed))
     if len(of_heads):
-        found.append(_heads_table(record, rows, of_heads, printed))
-    return found
+        found.append(heads_table(record, rows, of_heads, printed))
+    return [*found, *over_folds(record, printed)]
 
 
 def _side_by_side(rows: pd.DataFrame, printed: PaperValues) -> Table:
@@ -102,8 +102,8 @@ def _side_by_side(rows: pd.DataFrame, printed: PaperValues) -> Table:
     for dataset, model, study in lines:
         arms = [Arm(study, name) for name in mixes]
         own = rows[(rows["dataset"] == dataset) & (rows["model"] == model)]
-        body.append((dataset, model, "here", *_shares(own, arms, "accuracy")))
-        paper = _printed(printed, arms, "accuracy")
+        body.append((dataset, model, "here", *shares(own, arms, "accuracy")))
+        paper = printed_cells(printed, arms, "accuracy")
         if set(paper) != {"—"}:
             body.append(("", "", "paper", *paper))
     return Table(
@@ -115,46 +115,6 @@ def _side_by_side(rows: pd.DataFrame, printed: PaperValues) -> Table:
         ("Data", "Network", "", *map(label, mixes)),
         tuple(body),
     )
-
-
-def _heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame, printed: PaperValues) -> Table:
-    """Each head's accuracy beside the paper's, and their recall."""
-    heads, arms = _told(of_heads, "head"), _told(of_heads, "arm")
-    columns: dict[str, list[str]] = {"Augmentation": [record.label(arm) for arm in arms]}
-    for head in heads:
-        own = of_heads[of_heads["head"] == head]
-        changes = [record.family.of(SECTION.name, _of_head(head), arm) for arm in arms]
-        columns[f"{head.capitalize()} (%)"] = [
-            share + (f"\n{change(effect)}" if effect is not None else "")
-            for share, effect in zip(_shares(own, arms, "accuracy"), changes, strict=True)
-        ]
-        if any(_of_head(head) in values for values in printed.values()):
-            columns[f"paper, {head}"] = _printed(printed, arms, _of_head(head))
-    columns["Recall (%)"] = list(column([100 * _values(rows, arm, "recall") for arm in arms]))
-    caption = (
-        "Accuracy of each head in percent, as in the table before; below it the difference to the baseline. Recall: "
-        "the mean over a head’s classes of the share of a class’s images that are right, and of the heads by their "
-        "weights, as the data set has them."
-    )
-    return _table("classifier-heads", "Test accuracy of each head", caption, columns)
-
-
-def _table(name: str, title: str, caption: str, columns: Mapping[str, Sequence[str]]) -> Table:
-    return Table(name, title, caption, tuple(columns), tuple(zip(*columns.values(), strict=True)))
-
-
-def _shares(rows: pd.DataFrame, arms: Sequence[Arm], quantity: str) -> list[str]:
-    """Each arm's percentage over seeds, or of one network with its interval; a dash where it was not measured."""
-    values = {arm: 100 * _values(rows, arm, quantity) for arm in arms}
-    known = [arm for arm in arms if len(values[arm])]
-    shown = dict(zip(known, column([values[arm] for arm in known]), strict=True))
-    alone = {arm: _of_one(rows, arm, quantity) for arm in known if len(values[arm]) == 1}
-    return [(shown | alone).get(arm, "—") for arm in arms]
-
-
-def _printed(printed: PaperValues, arms: Sequence[Arm], quantity: str) -> list[str]:
-    known = [printed_of(printed, arm, quantity) for arm in arms]
-    return [number(one.value, one.sd, one.decimals) if one is not None else "—" for one in known]
 
 
 def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
@@ -204,23 +164,13 @@ def measured(record: StudyRecord) -> list[Measured]:
     whole = Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")
     rows = record.table(SECTION.name)
     more = [
-        *((_of_head(head), f"Test accuracy, {head}", {"head": head}) for head in _told(rows, "head")),
-        *((f"{OTHER}:{name}", f"Accuracy on {name}", {"set": name}) for name in _told(rows, "set")),
+        *((of_head(head), f"Test accuracy, {head}", {"head": head}) for head in told(rows, "head")),
+        *((f"{OTHER}:{name}", f"Accuracy on {name}", {"set": name}) for name in told(rows, "set")),
     ]
     return [whole] + [
         Measured(quantity, title, "%", record.terms(SECTION.name, quantity, **params), factor=100)
         for quantity, title, params in more
     ]
-
-
-def _told(rows: pd.DataFrame, column: str) -> list[str]:
-    """What rows are told apart by, in their order."""
-    return list(dict.fromkeys(rows[column].dropna())) if column in rows else []
-
-
-def _of_head(head: str) -> str:
-    """What a head's accuracy is called beside that of whole labels: the array of it, and what the paper prints."""
-    return f"accuracy:{head}"
 
 
 def _sources(printed: PaperValues) -> str:
@@ -233,15 +183,3 @@ def _partner(record: StudyRecord) -> str:
     """Networks that were brought along share nothing but their place in the list."""
     brought = any(task.kind == "classifier-load" for task in record.tasks)
     return "named in the same place" if brought else "of the same seed"
-
-
-def _of_one(rows: pd.DataFrame, arm: Arm, quantity: str) -> str:
-    """The one network's share of images with its interval over them."""
-    row = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)].iloc[0]
-    return level(100 * row["value"], 100 * row["ci_low"], 100 * row["ci_high"])
-
-
-def _values(rows: pd.DataFrame, arm: Arm, quantity: str) -> pd.Series:
-    """One value a seed."""
-    chosen = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)]
-    return chosen.set_index("seed")["value"]

@@ -177,7 +177,8 @@ VALUES: Mapping[str, PaperValues] = {
 def values(section: str, setup: Setup) -> PaperValues:
     """Augmentation → quantity → what the paper prints of such networks on such data; empty where it has none.
 
-    VAEs are the same whatever the classifiers are. Where one head is learnt, its accuracy is the accuracy.
+    VAEs are the same whatever the classifiers are. Where one head is learnt, its accuracy is the accuracy, and
+    that of whole labels ``accuracy:whole``.
     """
     if section != "classifier":
         fits = setup.data == CIFAR10.data and (section == "vae" or setup.model == CIFAR10.model)
@@ -186,7 +187,11 @@ def values(section: str, setup: Setup) -> PaperValues:
     if not setup.head:
         return printed
     quantity = f"accuracy:{setup.head}"
-    return {name: {"accuracy": known[quantity]} for name, known in printed.items() if quantity in known}
+    return {
+        name: {"accuracy": known[quantity], "accuracy:whole": known["accuracy"]}
+        for name, known in printed.items()
+        if quantity in known
+    }
 
 
 def setups_of(record: StudyRecord) -> dict[str, Setup]:

@@ -162,6 +162,7 @@ TRIED_ELSEWHERE = {
     "classifier.config": "settings; their limits are those of test_schema.py, and analysis/study/test_study.py's",
     "cli.studies": "cli/test_main.py, as a user meets it",
     "cli.tools": "cli/test_main.py, as a user meets it",
+    "classifier.rows": "classifier/test_figures.py and test_heads_figures.py, by their tables",
     "gallery.config": "settings; as of classifier.config",
     "reports.content": "reports/test_html.py, test_pdf.py and test_foreign.py",
     "reports.report": "reports/test_writing.py",

@@ -89,6 +89,7 @@ class Judged:
     claim: Claim
     verdict: Verdict
     evidence: tuple[Evidence, ...]
+    study: str  # whose networks were measured
     figure: str = ""  # that draws what was measured
     note: str = ""  # where the front page, which corrects for more differences, has no arrow for what decided
 
@@ -359,7 +360,7 @@ def judge(
         figure = shown[0][0].figure if shown else ""
         decided = [one for one, test in shown if test and _decides(test, verdict)]
         note = "" if claim.at_every_size else _note(decided, answers.study, family or Family())
-        judged.append(Judged(claim, verdict, evidence, figure, note))
+        judged.append(Judged(claim, verdict, evidence, answers.study, figure, note))
     return judged
 
 

@@ -53,7 +53,7 @@ class Content:
     sections: Sequence[SectionContent]
     front: Front
     forest: Plot | None  # the front page's differences
-    claims: Sequence[Judged]  # of the paper's data set alone, where networks were trained with seeds enough
+    claims: Sequence[Judged]  # of the paper's data sets alone, where networks were trained with seeds enough
     appendix: Sequence[Table]
     missing: Sequence[str]  # sections whose package is not installed
     broken: Sequence[str] = ()  # why sections of other packages are not shown
@@ -128,8 +128,7 @@ def collect(record: StudyRecord) -> Content:
     sections, answers, given = [], measured(record, broken), brought(record)
     record = replace(record, family=family_of(answers, as_given=given))
     setups = paper.setups_of(record)
-    setup = setups[record.study]
-    claimed = bool(claims_of(setup))
+    claimed = any(map(claims_of, setups.values()))
     for name, figures in figures_of(record).items():
         printed = paper.values_of(name, setups, record.arms)
         try:
@@ -155,7 +154,7 @@ def collect(record: StudyRecord) -> Content:
         sections=sections,
         front=front,
         forest=forest_plot(front),
-        claims=_claims(record, answers, scales, setup) if claimed and not given else [],
+        claims=_claims(record, answers, scales) if claimed and not given else [],
         appendix=appendix(record),
         missing=not_installed(record),
         broken=tuple(broken.values()),
@@ -179,13 +178,16 @@ def _section(
 
 
 def _claims(
-    record: StudyRecord,
-    answers: Mapping[str, Sequence[Measured]],
-    scales: Sequence[by_scale.Scale],
-    setup: paper.Setup,
+    record: StudyRecord, answers: Mapping[str, Sequence[Measured]], scales: Sequence[by_scale.Scale]
 ) -> list[Judged]:
-    """The verdicts; none where there are too few seeds for any."""
-    judged = judge(Answers(record.study, answers), by_scale.sizes_of(scales), record.family, setup)
+    """The verdicts on what is claimed of each data set and network; none where there are too few seeds for any."""
+    judged: list[Judged] = []
+    firsts = paper.first_studies(record)
+    for setup, study in firsts.items():
+        sizes = by_scale.sizes_of(scales) if study == record.study else None
+        where = f"{', '.join(filter(None, setup))}: " if len(firsts) > 1 else ""
+        for one in judge(Answers(study, answers), sizes, record.family, setup):
+            judged.append(replace(one, claim=replace(one.claim, text=where + one.claim.text)))
     return judged if any(one.change.p is not None for each in judged for one in each.evidence) else []
 
 

@@ -199,6 +199,14 @@ def setups_of(record: StudyRecord) -> dict[str, Setup]:
     return {study: Setup.of(parts[0].settings) for study, parts in record.designs.items()}
 
 
+def first_studies(record: StudyRecord) -> dict[Setup, str]:
+    """The first study of each data set and network of a report: what the paper says of these is held against it."""
+    found: dict[Setup, str] = {}
+    for study, setup in setups_of(record).items():
+        found.setdefault(setup, study)
+    return found
+
+
 def values_of(section: str, setups: Mapping[str, Setup], arms: Sequence[Arm]) -> PaperValues:
     """`values` of a report's studies: by augmentation where they are alike, else by arm, of the classifiers alone."""
     if len(set(setups.values())) == 1:

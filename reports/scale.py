@@ -59,7 +59,7 @@ def settings_varied(record: StudyRecord) -> list[Parameter]:
     """Settings in which studies differ and the lines of studies over their values.
 
     Where studies that differ in one setting differ in others too, each in its own way, they are a line all the same,
-    over the first of these that is a number.
+    over the first of these that is a number; not of studies of other data.
     """
     designs = designs_of(record)
     names = [name for name in differing(list(designs.values())) if _plain(name, designs)]
@@ -77,7 +77,7 @@ def settings_varied(record: StudyRecord) -> list[Parameter]:
         ]
         if lines:
             found.append(_parameter(name, lines if len(groups) > 1 else [lines[0]._replace(name="")]))
-    if found:
+    if found or len({design.get("data") for design in designs.values()}) > 1:  # a number of other data is no scale
         return found
     for name in names:
         values = [design.get(name) for design in designs.values()]

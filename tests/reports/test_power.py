@@ -56,6 +56,6 @@ def test_the_chance_to_agree_falls_with_the_spread():
 def test_what_is_not_known_is_not_said():
     assert chance_to_agree(claim("rate-mixup"), [of(1.0, seeds=2, p=None)]) is None
     assert chance_to_agree(claim("worst-case"), [of(1.0)] * 3) is None
-    judged = Judged(claim("rate-mixup"), "cannot tell", (Evidence("words", of(3.0), 0.2, 0.8),))
+    judged = Judged(claim("rate-mixup"), "cannot tell", (Evidence("words", of(3.0), 0.2, 0.8),), "s")
     assert in_words(judged) == f"power {chance_to_agree(claim('rate-mixup'), [of(3.0)]):.0%}"
     assert in_words(replace(judged, verdict="not run")) == ""

@@ -174,7 +174,8 @@ def _half(scheduler: str, count: int) -> None:
         await asyncio.gather(*(worker.finished() for worker in workers))
 
     # What each worker watches in its own process, many would watch in one.
-    alone = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.interval": "1h"}
+    alone = {"distributed.worker.profile.enabled": False}
+    alone |= {f"distributed.admin.{what}.interval": "1h" for what in ("system-monitor", "tick")}
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(alone):
         asyncio.run(serve())

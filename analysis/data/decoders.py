@@ -11,12 +11,13 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -42,6 +43,35 @@ class Wanted(NamedTuple):
     boxes: Sequence[Box] | None = None  # of training crops
 
 
+class Pieces:
+    """Pieces of work that are waited for together, in the order in which they are done.
+
+    By a queue written in C: an interruption (Ctrl-C) in the locks of `concurrent.futures` leaves them held, or broken.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = False  # what is not begun yet need not be done
+        self.left = 0
+        self._landed: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def do(self, work: Callable[[], Any]) -> None:
+        """In a thread of the decoders."""
+        if self.dropped:
+            return
+        try:
+            self._landed.put((work(), None))
+        except Exception as error:  # it is raised where it is waited for
+            self._landed.put((None, error))
+
+    def next(self) -> Any:
+        """What came of the next one that is done. Raises what it raised."""
+        value, error = self._landed.get()
+        self.left -= 1
+        if error is not None:
+            raise error
+        return value
+
+
 class Decoders:
     """``count`` threads, each with a process of its own that it asks and whose answers it reads."""
 
@@ -49,28 +79,40 @@ class Decoders:
         self.count = count
         self._own = threading.local()
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._threads = ThreadPoolExecutor(count, "decoder")
+        self._asked: queue.SimpleQueue[tuple[Pieces, Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._threads = [threading.Thread(target=self._work, name="decoder", daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
 
-    def examine(self, paths: Sequence[str]) -> Future[list[dict[str, Any]]]:
-        """What `decoder.examine` says of each file."""
-        return self._threads.submit(lambda: json.loads(self._ask({"paths": list(paths)})[0]))
+    def examine(self, paths: Sequence[str], pieces: Pieces, tag: Any) -> None:
+        """Have it found out what `decoder.examine` says of each file; a piece is the tag and that."""
+        self._ask_for(pieces, lambda: (tag, json.loads(self._ask({"paths": list(paths)})[0])))
 
-    def decode(self, wanted: Wanted, into: Tensor) -> list[Future[None]]:
-        """Have the pixels written into a tensor (B, H, W, 3) uint8, piece by piece; each may be cancelled."""
+    def decode(self, wanted: Wanted, into: Tensor) -> Pieces:
+        """Have the pixels written into a tensor (B, H, W, 3) uint8, piece by piece."""
         size = wanted.width * wanted.height * 3
         step = max(1, min(MOST_PIECE, PIPE // size, -(-len(wanted.paths) // self.count)))
-        flat = into.numpy().data.cast("B")
-        return [
-            self._threads.submit(
-                self._piece,
-                wanted._replace(
-                    paths=wanted.paths[start : start + step],
-                    boxes=None if wanted.boxes is None else wanted.boxes[start : start + step],
-                ),
-                flat[start * size : (start + step) * size],
+        flat, pieces = into.numpy().data.cast("B"), Pieces()
+        for start in range(0, len(wanted.paths), step):
+            part = wanted._replace(
+                paths=wanted.paths[start : start + step],
+                boxes=None if wanted.boxes is None else wanted.boxes[start : start + step],
             )
-            for start in range(0, len(wanted.paths), step)
-        ]
+            self._ask_for(pieces, partial(self._piece, part, flat[start * size : (start + step) * size]))
+        return pieces
+
+    def _ask_for(self, pieces: Pieces, work: Callable[[], Any]) -> None:
+        pieces.left += 1
+        self._asked.put((pieces, work))
+
+    def _work(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            pieces, work = asked
+            pieces.do(self._refused if self._closed else work)
+
+    def _refused(self) -> None:
+        raise RuntimeError("what decodes images was ended")
 
     def _piece(self, wanted: Wanted, into: memoryview) -> None:
         request: dict[str, Any] = {"as": wanted.how, "width": wanted.width, "height": wanted.height}
@@ -122,10 +164,13 @@ class Decoders:
         )
 
     def close(self) -> None:
-        """End the processes; what waits for them is cancelled."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """End the threads and the processes, whatever they are at."""
+        self._closed = True
+        for _ in self._threads:
+            self._asked.put(None)
         for process in self._processes:
-            _close(process)
+            process.kill()  # whose answer a thread waits for, gets none
+            process.wait()
 
 
 def _widen(process: subprocess.Popen[bytes]) -> None:
@@ -184,7 +229,7 @@ def decoded(wanted: Iterable[Wanted], *, pinned: bool = False) -> Iterator[Tenso
         InputError: a file that cannot be read, named; a process that ended.
     """
     source, pool = iter(wanted), decoders()
-    waiting: list[tuple[Tensor, list[Future[None]]]] = []
+    waiting: list[tuple[Tensor, Pieces]] = []
     try:
         while True:
             while len(waiting) < AHEAD and (one := next(source, None)) is not None:
@@ -193,14 +238,13 @@ def decoded(wanted: Iterable[Wanted], *, pinned: bool = False) -> Iterator[Tenso
             if not waiting:
                 return
             pixels, pieces = waiting[0]
-            for piece in pieces:
-                piece.result()
+            while pieces.left:
+                pieces.next()
             del waiting[0]
             yield pixels.permute(0, 3, 1, 2)
     finally:
         for _, pieces in waiting:
-            for piece in pieces:
-                piece.cancel()
+            pieces.dropped = True
 
 
 def _cores() -> int:

@@ -13,7 +13,6 @@ import os
 import time
 import zipfile
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import InputError
 from .class_folders import SHOWN, Array, Files
-from .decoders import decoders
+from .decoders import Pieces, decoders
 from .files import data_root
 from .image_files import Listed
 
@@ -148,26 +147,23 @@ def _examine(folder: Path, kept: Kept, missing: Array, path: Path) -> None:
         disable=not screen.is_terminal,
     )
     parts = [missing[start : start + AT_ONCE] for start in range(0, len(missing), AT_ONCE)]
-    pool, saved = decoders(), time.monotonic()
-    asked: dict[Future[list[dict[str, Any]]], Array] = {}
+    pool, saved, asked = decoders(), time.monotonic(), Pieces()
     try:
         with bar:
             shown = bar.add_task(f"reading the images of {folder.name}, once", total=len(missing))
-            while parts or asked:
-                while parts and len(asked) < 4 * pool.count:
+            while parts or asked.left:
+                while parts and asked.left < 4 * pool.count:
                     part, parts = parts[0], parts[1:]
                     paths = [os.path.join(folder, os.fsdecode(name)) for name in kept.arrays["name"][part]]
-                    asked[pool.examine(paths)] = part
-                for done in wait(asked, return_when=FIRST_COMPLETED).done:
-                    part = asked.pop(done)
-                    _fill(kept, part, done.result())
-                    bar.advance(shown, len(part))
+                    pool.examine(paths, asked, part)
+                part, facts = asked.next()
+                _fill(kept, part, facts)
+                bar.advance(shown, len(part))
                 if time.monotonic() - saved > SAVE_EVERY:
                     _write(path, kept)
                     saved = time.monotonic()
     except BaseException:
-        for future in asked:
-            future.cancel()
+        asked.dropped = True
         with suppress(OSError):
             _write(path, kept)
         raise

@@ -1,6 +1,7 @@
 """Processes that decode: the same pixels from any number of them, and none that stays."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import torch
 from pictures import picture, save
 
 from mixlens.analysis.data import decoders as module
-from mixlens.analysis.data.decoders import Decoders, Wanted, decoded, decoders, use
+from mixlens.analysis.data.decoders import Decoders, Pieces, Wanted, decoded, decoders, use
 from mixlens.analysis.errors import InputError
 
 COUNT = 70
@@ -83,14 +84,38 @@ def test_who_breaks_off_leaves_nothing_behind(paths):
 def test_a_process_that_ends_is_said_and_another_takes_its_place(paths):
     pool = Decoders(1)
     pixels = torch.zeros(4, 6, 8, 3, dtype=torch.uint8)
-    for future in pool.decode(Wanted(paths[:4], 8, 6, "whole"), pixels):
-        future.result()
+    pieces = pool.decode(Wanted(paths[:4], 8, 6, "whole"), pixels)
+    while pieces.left:
+        pieces.next()
     pool._processes[0].kill()
     with pytest.raises(InputError, match=r"ended \(status -9\).*--decoders"):
-        pool.decode(Wanted(paths[:4], 8, 6, "whole"), pixels)[0].result()
-    assert pool.examine(paths[:1]).result()[0]["width"] == 8
+        pool.decode(Wanted(paths[:4], 8, 6, "whole"), pixels).next()
+    pool.examine(paths[:1], asked := Pieces(), "first")
+    tag, (facts,) = asked.next()
+    assert (tag, facts["width"]) == ("first", 8)
     pool.close()
     assert all(process.returncode is not None for process in pool._processes)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_at_any_moment_leaves_them_as_they_were(paths):
+    """Ctrl-C in a lock of Python's own may leave it held for good, or broken."""
+
+    def interrupted(number, frame):
+        raise KeyboardInterrupt
+
+    draw, before = random.Random(0), signal.signal(signal.SIGALRM, interrupted)
+    try:
+        for _ in range(400):
+            signal.setitimer(signal.ITIMER_REAL, draw.uniform(5e-4, 1e-2), 0.5)  # one in a finaliser is not raised
+            with pytest.raises(KeyboardInterrupt):
+                for _ in decoded([Wanted(paths[:8], 8, 6, "whole")] * 10**6):
+                    pass
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert sum(map(len, decoded(parts(paths)))) == COUNT
 
 
 def test_the_count_is_the_machines_unless_it_is_given(monkeypatch):

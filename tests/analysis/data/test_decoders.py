@@ -142,9 +142,10 @@ def started(program, paths):
 
 
 PROGRAM = """
-import sys
+import signal, sys
 from mixlens.analysis.data.decoders import Wanted, decoded, use
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
     use(2)
     batches = decoded([Wanted(sys.argv[1:], 8, 6, "whole")] * 100000)
     print(len(next(batches)), flush=True)
@@ -162,7 +163,10 @@ def test_no_process_outlives_the_one_that_it_decodes_for(paths, tmp_path, number
     children = alive(ran.pid)
     assert children
     os.killpg(ran.pid, number) if number == signal.SIGINT else ran.send_signal(number)  # Ctrl-C goes to all of them
-    _, told = ran.communicate(timeout=20)
+    try:
+        _, told = ran.communicate(timeout=20)
+    finally:
+        ran.kill()
     assert ran.returncode in (-number, 128 + number)
     assert gone(children)
     assert "decoder.py" not in told, "they say nothing"

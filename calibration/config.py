@@ -56,4 +56,5 @@ SECTION = Section(
     run="mixlens.calibration.run",
     figures="mixlens.calibration.figures",
     uses=("classifier",),
+    modalities=("image", "sound", "text", "volume"),
 )

@@ -22,7 +22,7 @@ class NetworkSettings:
     model: str = setting(
         "preact-resnet18",
         "preact-resnet18, wide-resnet, densenet-bc, pyramidnet, torchvision:NAME, timm:NAME or package.module:factory; "
-        "each may have arguments, as preact-resnet18(width=16).",
+        "of texts text-cnn or text-lstm, of volumes voxnet; each may have arguments, as preact-resnet18(width=16).",
         "Table 8",
         flag="--model",
     )
@@ -39,9 +39,8 @@ class TrainingSettings(NetworkSettings):
 
     epochs: int = setting(200, "Passes over the training images.", "Table 8", minimum=1, most=10**6)
     batch_size: int = setting(128, "Images per step.", "Table 8", minimum=2, most=10**6)
-    learning_rate: float = setting(
-        0.1, "SGD's learning rate; of one-cycle, the highest.", "Table 8", above=0, most=1e30
-    )
+    optimizer: Literal["sgd", "adam"] = setting("sgd", "SGD with momentum, or Adam without.", "Table 8")
+    learning_rate: float = setting(0.1, "Learning rate; of one-cycle, the highest.", "Table 8", above=0, most=1e30)
     schedule: Literal["step", "one-cycle", "cosine"] = setting(
         "step",
         "step: times 0.1 at the milestones; one-cycle: up and down once; cosine: down to 0 along half a cosine.",
@@ -64,12 +63,12 @@ class TrainingSettings(NetworkSettings):
     warm_up_rate: float = setting(0.1, "Rate at which that rise begins.", "ImageNet", above=0, most=1e30)
     momentum: float = setting(0.9, "SGD's momentum.", "appendix D", minimum=0, below=1)
     weight_decay: float = setting(
-        1e-4, "SGD's weight decay; the paper prints 1 × 10⁴.", "appendix D", minimum=0, most=1000
+        1e-4, "Weight decay, as a gradient; the paper prints 1 × 10⁴.", "appendix D", minimum=0, most=1000
     )
-    flip: bool = setting(True, "Random horizontal flips.", "appendix D")
+    flip: bool = setting(True, "Random horizontal flips of images.", "appendix D")
     crop: int = setting(
         4,
-        "Random crops after padding by this many pixels; those read from files are cut at "
+        "Random crops of images after padding by this many pixels; those read from files are cut at "
         "random, 8 to 100% of their area, and not padded.",
         "published code",
         minimum=0,
@@ -100,6 +99,13 @@ class TrainingSettings(NetworkSettings):
 @dataclass(frozen=True)
 class ClassifierConfig(TrainingSettings):
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Training precision; measuring is always fp32.")
+    last_epochs: int = setting(
+        0,
+        "Also the median of the test accuracies after each of so many last epochs; 0: not.",
+        "5 on ModelNet10, Table 7",
+        minimum=0,
+        most=10**6,
+    )
     weights: tuple[str, ...] = setting(
         (),
         "Measure networks of your own instead of training: FILE or NAME=FILE (safetensors, or a state dict of "
@@ -111,6 +117,12 @@ class ClassifierConfig(TrainingSettings):
         check_ranges(self)
         if self.warm_up and self.schedule == "one-cycle":
             raise InputError("one-cycle rises by itself: leave out classifier.warm_up, or choose another schedule.")
+        if self.last_epochs and (self.weights or self.last_epochs > self.epochs):
+            raise InputError(
+                f"classifier.last_epochs is {self.last_epochs}, of "
+                f"{'weights that were trained elsewhere' if self.weights else f'{self.epochs} epochs'}; give at most "
+                "as many as are trained, 0 for none."
+            )
         if self.warm_up >= self.epochs:
             raise InputError(
                 f"classifier.warm_up is {self.warm_up} of {self.epochs} epochs; give fewer than all of them."
@@ -125,4 +137,5 @@ SECTION = Section(
     figures="mixlens.classifier.figures",
     command="train",
     heads=True,
+    modalities=("image", "sound", "text", "volume"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..analysis.data.image_files import ImageFiles
+from ..analysis.data.modality import Modality, modality_of
 from ..analysis.errors import InputError
 from ..analysis.training.backend import Backend, images_at_once
 
-Images: TypeAlias = "Tensor | np.ndarray[Any, Any] | ImageFiles"
+Images: TypeAlias = "Tensor | np.ndarray[Any, Any] | Any"  # what stands in a `Split`
 
 
-def to_unit(images: Tensor, backend: Backend) -> Tensor:
-    """uint8 images on the device as float32 in [0, 1]."""
-    x = images.to(backend.device).float().div_(255)
-    return x.contiguous(memory_format=torch.channels_last) if backend.channels_last else x
+def to_unit(images: Tensor, backend: Backend, modality: Modality | None = None) -> Tensor:
+    """uint8 images on the device as float32 in [0, 1]; of another modality whatever it is encoded as."""
+    moved = images.to(backend.device)
+    return (modality or modality_of(moved)).encoded(moved, channels_last=backend.channels_last)
 
 
 def predict(
@@ -33,14 +33,18 @@ def predict(
 ) -> Tensor:
     """Logits (N, classes), float32 on the device, of uint8 images (N, C, H, W), in batches and without gradients.
 
+    Of what else a `Split` may hold likewise.
+
     Raises:
         InputError: images that are none, a model in training mode, or one that gives no logits.
     """
-    logits = []
-    for outputs, count in _batches(model, images, backend, batch_size):
-        check_logits(outputs, count)
+    logits: list[Tensor] = []
+    rows: list[Tensor] = []
+    for outputs, part in _batches(model, images, backend, batch_size):
+        check_logits(outputs, len(part))
         logits.append(outputs)
-    return torch.cat(logits).float()
+        rows.append(part)
+    return _in_order(logits, rows)
 
 
 def predict_heads(
@@ -51,27 +55,41 @@ def predict_heads(
     Raises:
         InputError: as `predict`.
     """
-    parts = []
-    for outputs, count in _batches(model, images, backend, batch_size):
+    parts: list[tuple[Tensor, ...]] = []
+    rows: list[Tensor] = []
+    for outputs, part in _batches(model, images, backend, batch_size):
         if not isinstance(outputs, tuple):
             raise InputError(f"the model returns {type(outputs).__name__}; expected a tuple, the logits of each head.")
         for logits in outputs:
-            check_logits(logits, count)
+            check_logits(logits, len(part))
         parts.append(outputs)
-    return tuple(torch.cat(logits).float() for logits in zip(*parts, strict=True))
+        rows.append(part)
+    return tuple(_in_order(logits, rows) for logits in zip(*parts, strict=True))
 
 
-def _batches(model: nn.Module, images: Images, backend: Backend, batch_size: int | None) -> Iterator[tuple[Any, int]]:
-    """What the model returns for one batch after the other, and of how many images."""
-    if not isinstance(images, ImageFiles):
+def _batches(
+    model: nn.Module, images: Images, backend: Backend, batch_size: int | None
+) -> Iterator[tuple[Any, Tensor]]:
+    """What the model returns for one batch after the other, and which images these are."""
+    if isinstance(images, np.ndarray):
         images = torch.as_tensor(images)
-    if images.ndim != 4 or not len(images) or images.dtype != torch.uint8:
-        raise InputError(f"expected images as uint8 (N, C, H, W); got {tuple(images.shape)} of {images.dtype}.")
+    modality = modality_of(images)
+    if not len(images) or modality.problem(images):
+        raise InputError(
+            f"expected images as uint8 (N, C, H, W); got {tuple(images.shape)} of {images.dtype}"
+            f"{f': {modality.problem(images)}' * bool(len(images))}."
+        )
     check_evaluating(model)
-    for part in images.split(batch_size or images_at_once(backend.device)):
+    numbers = torch.arange(len(images))
+    for rows, part in modality.parts(images, batch_size or images_at_once(backend.device)):
         with torch.no_grad():
-            outputs = model(to_unit(part, backend))
-        yield outputs, len(part)
+            outputs = model(to_unit(part, backend, modality))
+        yield outputs, numbers[rows]
+
+
+def _in_order(parts: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
+    """Logits of parts of the images, whose numbers are ``rows``, in the images' order."""
+    return torch.cat(tuple(parts)).float()[torch.cat(tuple(rows)).argsort().to(parts[0].device)]
 
 
 def check_evaluating(model: nn.Module) -> None:

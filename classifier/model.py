@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..analysis.data.dataset import Dataset
-from ..analysis.data.loader import normalise
+from ..analysis.data.loader import standardise
 from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.models.build import build
 from ..analysis.store.runs import MODEL, Run
@@ -32,7 +32,8 @@ LOGITS = (
 class Classifier(nn.Module):
     """``network((x − mean) / std)`` for images x (B, C, H, W) in [0, 1]; logits (B, classes), or a tuple of heads.
 
-    In eval mode with frozen parameters from the start: gradients flow to the images only. With ``size`` the images are
+    Volumes have three ``dimensions``; texts, numbers of words (B, L), no mean, and go to the network as they are. In
+    eval mode with frozen parameters from the start: gradients flow to the images only. With ``size`` the images are
     resized to that side first (bilinear, inside the graph, so that perturbations stay in the data's own pixels).
     """
 
@@ -40,13 +41,19 @@ class Classifier(nn.Module):
     std: Tensor
 
     def __init__(
-        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], *, size: int | None = None
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        size: int | None = None,
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
         self.network = network
         self.size = size
         for name, values in (("mean", mean), ("std", std)):
-            channels = torch.as_tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
+            channels = torch.as_tensor(values, dtype=torch.float32).reshape(-1, *[1] * dimensions)
             self.register_buffer(name, channels, persistent=False)
         self.eval().requires_grad_(False)
 
@@ -54,9 +61,9 @@ class Classifier(nn.Module):
         return f"size={self.size}"
 
     def forward(self, x: Tensor) -> Any:
-        normalised = (resize(x, self.size) - self.mean) / self.std
+        normalised = (resize(x, self.size) - self.mean) / self.std if len(self.mean) else x
         weight = next(self.network.parameters(), normalised)
-        if weight.dtype not in (torch.float16, torch.bfloat16):
+        if weight.dtype not in (torch.float16, torch.bfloat16) or not x.is_floating_point():
             return self.network(normalised)
         outputs = self.network(normalised.to(weight.dtype))
         if isinstance(outputs, tuple):
@@ -159,6 +166,26 @@ def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
         )
 
 
+def _check_padding(model: nn.Module, texts: Tensor) -> None:
+    """Refuse a model whose logits depend on the padding that follows texts (B, L). Raises InputError."""
+    try:
+        with torch.no_grad():
+            once, padded = (in_parts(model(x)) for x in (texts, F.pad(texts, (0, 3))))
+    except (Exception, SystemExit):  # whatever the network raises: `check_classifier` says it
+        return
+    within = ALONE.get(texts.device.type, 1e-2)
+    for one, other in zip(once, padded, strict=False):
+        if one.shape == other.shape and not (one - other).abs().max() <= within * max(one.abs().max().item(), 1e-30):
+            raise InputError(
+                "the model gives a text other logits when more padding follows it (number 0, whose embedding is zero): "
+                "results would depend on the other texts of its batch. Leave out of sums and maxima what is padding."
+            )
+
+
+def in_parts(outputs: Any) -> tuple[Any, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
 # As a study's settings describe it
 
 
@@ -167,15 +194,19 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
 
     Lazy modules get their shapes from the data's. Raises InputError where they cannot, and what `build` refuses.
     """
+    words = dataset.vocabulary
     network = build(
         settings.model,
         classes=sum(dataset.sizes),
-        channels=dataset.train.images.shape[1],
+        channels=len(scaling(settings, dataset)[0]),
         pretrained=pretrained,
         heads=dataset.sizes if dataset.heads else (),
+        modality=dataset.modality.NAME,
+        num_words=len(words.words) if words else 0,
+        vectors=words.vectors if words else None,
     )
     if any(map(is_lazy, (*network.parameters(), *network.buffers()))):
-        blank = resize(torch.zeros(2, *dataset.train.images.shape[1:]), settings.size)
+        blank = resize(few_inputs(settings, dataset).mul(0), settings.size)
         try:
             with torch.no_grad():
                 network.eval()(blank)
@@ -192,19 +223,23 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
 
 def few_inputs(settings: NetworkSettings, dataset: Dataset) -> Tensor:
     """A few training images as the network is given them (B, C, H, W), on the CPU."""
-    return resize(normalise(dataset.train.images[:2], *scaling(settings, dataset)), settings.size)
+    few = dataset.modality.encoded(dataset.train.images[:2])
+    mean, std = scaling(settings, dataset)
+    return resize(standardise(few, mean, std), settings.size) if len(mean) else few
 
 
-def make_classifier(settings: NetworkSettings, dataset: Dataset) -> Classifier:
-    """The untrained network with its normalisation, in eval mode and frozen."""
-    return Classifier(make_network(settings, dataset), *scaling(settings, dataset), size=settings.size)
+def make_classifier(settings: NetworkSettings, dataset: Dataset, network: nn.Module | None = None) -> Classifier:
+    """The network, by default the untrained one, with its normalisation, in eval mode and frozen."""
+    network = make_network(settings, dataset) if network is None else network
+    dimensions = dataset.train.images.ndim - 2
+    return Classifier(network, *scaling(settings, dataset), size=settings.size, dimensions=dimensions)
 
 
 def load_classifier(run: Run, settings: NetworkSettings, dataset: Dataset, backend: Backend) -> Classifier:
     """The run's network with its normalisation, frozen, on the device. Raises InputError for damaged weights."""
     model = make_classifier(settings, dataset)
     load_weights(run.checked(MODEL), model.network)
-    return backend.prepare(model, to_unit(dataset.test.images[:2], backend))
+    return backend.prepare(model, to_unit(dataset.test.images[:2], backend, dataset.modality))
 
 
 def scaling(settings: NetworkSettings, dataset: Dataset) -> tuple[Sequence[float], Sequence[float]]:
@@ -217,16 +252,21 @@ def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module,
 
     Where and as it will look at them; it is left there, in eval mode and frozen. Raises InputError.
     """
-    channels = dataset.train.images.shape[1]
+    channels, volumes = len(dataset.mean), dataset.modality.NAME == "volume"
+    if settings.size is not None and (volumes or not channels):
+        raise InputError(f"classifier.size resizes images, and these are {dataset.modality.MANY}: leave it out.")
     for name in ("mean", "std"):
         if (values := getattr(settings, name)) and len(values) != channels:
             raise InputError(f"classifier.{name} has {len(values)} values for {channels} channels.")
         if values and 1 < max(values) <= 255:
             raise InputError(f"classifier.{name} is {values}, on the 0 to 255 scale; divide it by 255.")
-    few = to_unit(dataset.test.images[:PROBES], backend)
-    model = Classifier(network, *scaling(settings, dataset), size=settings.size)
+    few = to_unit(dataset.test.images[:PROBES], backend, dataset.modality)
+    model = make_classifier(settings, dataset, network)
     with backend.session():
         prepared = backend.prepare(model, few[:2])
+        dataset.modality.halves(network)
+        if dataset.modality.NAME == "text":
+            _check_padding(prepared, few)
         if dataset.heads:  # each has its number of classes, or the network refuses
             for index in range(len(dataset.heads)):
                 check_classifier(OneHead(prepared, index), few)

@@ -10,15 +10,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Evaluation, checksum_of
-from ..analysis.data.sub_policies import read_transforms
 from ..analysis.errors import InputError
-from ..analysis.interface import Measurement, Network, Task
+from ..analysis.interface import Estimate, Measurement, Network, Task
 from ..analysis.masks.policies import Policy
 from ..analysis.models.build import LIBRARIES, canonical
 from ..analysis.schema import narrowed, setting
@@ -34,7 +34,7 @@ from ..analysis.training.turns import Turns
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
 from .measures import Recall, among_largest, predict, predict_heads, recall, right_and_nll
 from .model import load_classifier, make_network, try_network
-from .train import check_batches, recipe_named, train_classifier, try_recipe
+from .train import EVALUATED_IMAGES, check_batches, recipe_named, train_classifier, try_recipe
 
 PRETRAINED = "pretrained"
 TOP = 5  # of so many answers one may be right, where there are more than twice as many classes (Table 3)
@@ -64,6 +64,7 @@ class Loading:
 class Measuring:
     network: NetworkSettings = setting(keyed=False)  # follows from the input
     others: tuple[str, ...] = ()  # the data set's other images, by name, each with its checksum
+    last_epochs: int = 0
 
 
 def tasks(asked: Asked) -> Sequence[Task]:
@@ -80,7 +81,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
             kind="classifier-measure",
             version=3 if _has_top(asked.dataset) else 2,
             work=f"{__name__}:measure",
-            config=Measuring(narrowed(NetworkSettings, config), others),
+            config=Measuring(narrowed(NetworkSettings, config), others, config.last_epochs),
             section=SECTION.name,
             label=f"measure classifier, {task.network}",
             inputs=(task,),
@@ -98,7 +99,7 @@ def _has_top(dataset: Dataset) -> bool:
 
 def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     settings = narrowed(TrainingSettings, config)
-    settings = replace(settings, transforms=read_transforms(settings.transforms).text)
+    settings = replace(settings, transforms=asked.dataset.modality.read_changes(settings.transforms))
     check_batches(settings, asked.dataset, asked.backend.ranks)
     network = make_network(settings, asked.dataset)
     settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
@@ -213,7 +214,8 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
         raise InputError("the other images to be measured on are not those that this was planned for; run it again.")
     model = load_classifier(inputs[0], config.network, context.dataset, backend)
     if context.dataset.heads:
-        return _measure_heads(predict_heads(model, test.images, backend), context.dataset, run)
+        measured = _measure_heads(predict_heads(model, test.images, backend), context.dataset, run)
+        return measured + _last(inputs[0], config.last_epochs, len(test))
     logits = predict(model, test.images, backend)
     labels = test.labels.to(logits.device)
     right, nll = right_and_nll(logits, labels)
@@ -230,7 +232,20 @@ def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context
             arrays[f"{quantity}:{name}"] = found
             measured.append(Measurement(quantity, proportion(int(found.sum()), len(found)), {"set": name}))
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
-    return measured
+    return measured + _last(inputs[0], config.last_epochs, len(test))
+
+
+def _last(training: Run, epochs: int, tested: int) -> list[Measurement]:
+    """The median accuracy after each of the last epochs, on the test images of the training's curves.
+
+    It has no error of its own: the networks of one training, on the same images, are not independent.
+    """
+    if not epochs:
+        return []
+    values = [record["test_accuracy"] for record in training.read_history("test_accuracy")[-epochs:]]
+    count = min(tested, EVALUATED_IMAGES)
+    note = f"median of the last {epochs} epochs" + f", on {count:,} test images" * (count < tested)
+    return [Measurement("accuracy_median", Estimate(median(values), None, count, "none", "fraction"), note=note)]
 
 
 def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list[Measurement]:

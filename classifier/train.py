@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..analysis.data.dataset import Dataset, Split
-from ..analysis.data.image_files import ImageFiles
-from ..analysis.data.loader import Batches, Transforms
-from ..analysis.data.streamed import Streamed
-from ..analysis.data.sub_policies import read_transforms
+from ..analysis.data.dataset import Dataset, Split, evenly_spaced
+from ..analysis.data.loader import Batched
+from ..analysis.data.modality import Changes, Modality
 from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.interface import Augmentation, Mixed
 from ..analysis.masks.policies import Policy, period_of
@@ -68,13 +66,7 @@ def train_classifier(
     if backend.ranks is not None:  # a network of one's own may be made otherwise in each process
         for value in recipe.network.state_dict().values():
             backend.ranks.send(value)
-    held_out = Batches(
-        Split(dataset.test.images[:EVALUATED_IMAGES], dataset.test.labels[:EVALUATED_IMAGES]),
-        *scaling(settings, dataset),
-        min(images_at_once(backend.device), len(dataset.test)),
-        device=backend.device,
-        channels_last=backend.channels_last,
-    )
+    held_out = _held_out(settings, dataset, backend)
 
     def evaluate() -> dict[str, float]:
         losses, scores = [], []
@@ -88,7 +80,7 @@ def train_classifier(
     training = fit(
         recipe.network,
         recipe.optimizer,
-        make_step(recipe, mix, generators, backend, settings.size),
+        make_step(recipe, mix, generators, backend, settings.size, dataset.modality),
         recipe.batches,
         backend=backend,
         epochs=recipe.epochs,
@@ -102,6 +94,20 @@ def train_classifier(
     )
     with blaming(mix):
         yield from within(training, lambda: dropout)
+
+
+def _held_out(settings: TrainingSettings, dataset: Dataset, backend: Backend) -> Batched:
+    """Test images for the curves, evenly spaced, since some data sets are sorted; in memory."""
+    test = dataset.test
+    rows = evenly_spaced(len(test), min(EVALUATED_IMAGES, len(test)), "")
+    few = Split(test.images[rows], test.labels[rows]) if dataset.modality.NAME == "image" else test.take(rows)
+    return dataset.modality.batches(
+        few,
+        *scaling(settings, dataset),
+        min(images_at_once(backend.device), len(few)),
+        device=backend.device,
+        channels_last=backend.channels_last,
+    )
 
 
 def make_recipe(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Recipe:
@@ -160,7 +166,10 @@ def try_recipe(
         InputError: what `recipe.changed`, `recipe.try_parts` and `recipe.try_outputs` refuse; nothing to train; a step
             that fails, that no gradient comes from, or whose loss is not finite.
     """
-    few = Split(dataset.train.images[:PROBES], dataset.train.labels[:PROBES])
+    some = torch.arange(min(PROBES, len(dataset.train)))
+    few = Split(dataset.train.images[some], dataset.train.labels[some])
+    if dataset.modality.NAME == "text":
+        few = dataset.train.take(some)
     backend = replace(backend, compile=False)
     with backend.session(), backend.global_draws("classifier", "try"):
         small = replace(settings, batch_size=len(few))
@@ -175,7 +184,7 @@ def try_recipe(
         for policy in (None, *(policy for policy in policies if policy.spec.is_own)):
             mix = policy.build(max(dataset.sizes), settings.mix_mode) if policy else None
             mixing = {"mixing": backend.generator("classifier", "try", "mixing")}
-            _try_step(recipe, make_step(recipe, mix, mixing, backend, settings.size), x, y, where)
+            _try_step(recipe, make_step(recipe, mix, mixing, backend, settings.size, dataset.modality), x, y, where)
 
 
 def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> None:
@@ -212,32 +221,22 @@ def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> N
         )
 
 
-def make_batches(
-    settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend
-) -> Batches | Streamed:
-    """The training images, flipped and cropped; resident on the device, or cut at random as files are decoded."""
-    make = Streamed if isinstance(dataset.train.images, ImageFiles) else Batches
-    return make(
+def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batched:
+    """The training images as the data's modality batches and changes them, on the device.
+
+    Raises:
+        InputError: transforms that are none of these images.
+    """
+    return dataset.modality.batches(
         dataset.train,
         *scaling(settings, dataset),
         settings.batch_size,
-        transforms=make_transforms(settings, dataset),
+        changes=Changes(settings.flip, settings.crop, settings.transforms),
         device=backend.device,
         generator=generator,
         shuffle=True,
         channels_last=backend.channels_last,
     )
-
-
-def make_transforms(settings: TrainingSettings, dataset: Dataset) -> Transforms:
-    """What happens to every training image before it is mixed; those in files are cut as they are decoded.
-
-    Raises:
-        InputError: transforms that cannot be read.
-    """
-    padding = 0 if isinstance(dataset.train.images, ImageFiles) else settings.crop
-    policies = read_transforms(settings.transforms).policies
-    return Transforms(flip=settings.flip, crop_padding=padding, policies=policies)
 
 
 def make_step(
@@ -246,9 +245,14 @@ def make_step(
     generators: Mapping[str, Generator],
     backend: Backend,
     size: int | None = None,
+    modality: Modality | None = None,
 ) -> Step:
-    """One training step's forward pass: mix the images, and the mean of the recipe's loss, weighted as they are."""
-    forward = training_forward(recipe.network, backend, getattr(recipe.batches, "batch_size", None))
+    """One training step's forward pass: mix the images, and the mean of the recipe's loss, weighted as they are.
+
+    Of another ``modality`` what is mixed may be what the network's first half makes of them.
+    """
+    before, after = modality.halves(recipe.network) if modality else ((lambda x: x), recipe.network)
+    forward = training_forward(after, backend, getattr(recipe.batches, "batch_size", None))
 
     def means(mixed: Mixed, y: Tensor) -> dict[str, Tensor]:
         with backend.autocast():
@@ -259,6 +263,7 @@ def make_step(
         }
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+        x = before(x)
         mixed: Mixed = (x, y)
         if mix is not None:
             mixed = mix.pairs(x, y, generator=generators["mixing"], step=number)
@@ -281,6 +286,9 @@ def make_optimizer(settings: TrainingSettings, network: nn.Module) -> torch.opti
     if first is None:
         raise InputError(f"model {settings.model!r} has no parameters: there is nothing to train.")
     on_cuda = first.device.type == "cuda"
+    if settings.optimizer == "adam":
+        rate, decay = settings.learning_rate, settings.weight_decay
+        return torch.optim.Adam(network.parameters(), lr=rate, weight_decay=decay, fused=True)
     return torch.optim.SGD(
         network.parameters(),
         lr=settings.learning_rate,

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..analysis.data.dataset import Dataset, Split, evenly_spaced
-from ..analysis.data.loader import Batches, Transforms
+from ..analysis.data.modality import Changes
 from ..analysis.errors import InputError, unknown
 from ..analysis.interface import BASELINE, Augmentation, Estimate, Measurement, Network, Task
 from ..analysis.masks.policies import Policy
@@ -23,7 +23,6 @@ from ..analysis.training.backend import stream_seed
 from ..classifier.config import NetworkSettings, TrainingSettings
 from ..classifier.model import load_classifier, make_classifier, resize, scaling
 from ..classifier.run import Training
-from ..classifier.train import make_transforms
 from . import measures
 from .augmented import Seen, over_batches, see
 from .config import MOST_IMAGES, MOST_TRAINING_IMAGES, SECTION, InformationSettings, RepresentationsConfig
@@ -189,7 +188,10 @@ def _samples(estimate: Estimate) -> Tensor:
 
 
 def _part(split: Split, count: int) -> Split:
+    """So many of its images, in memory; recordings stay such, whose transforms are theirs."""
     chosen = evenly_spaced(len(split), count, "representations.images")
+    if split.modality.NAME == "sound":
+        return split.take(chosen)
     return Split(split.images[chosen], split.labels[chosen].cpu())
 
 
@@ -209,8 +211,9 @@ def augment(config: Augmenting, run: Run, inputs: Sequence[Run], context: Contex
     dataset, training = context.dataset, config.training
     mix = Policy.of(config.augmentation).build(len(dataset.classes), training.mix_mode)
     train = _part(dataset.train, min(config.images, len(dataset.train)))
-    transforms = make_transforms(training, dataset)
-    fitted = _seen(config, inputs[0], train, mix, transforms, context)
+    in_files = dataset.modality.NAME == "image" and not isinstance(dataset.train.images, Tensor)
+    changes = Changes(training.flip, 0 if in_files else training.crop, training.transforms)
+    fitted = _seen(config, inputs[0], train, mix, changes, context)
     size, note = min(training.batch_size, len(train)), "on augmented training images, in eval mode"
     measured = [
         Measurement("diversity", over_batches(fitted.loss, size, "nats"), note=note),
@@ -220,7 +223,7 @@ def augment(config: Augmenting, run: Run, inputs: Sequence[Run], context: Contex
     ]
     if len(inputs) > 1:
         test = _part(dataset.test, config.images)
-        clean, mixed = (_seen(config, inputs[1], test, each, Transforms(), context) for each in (None, mix))
+        clean, mixed = (_seen(config, inputs[1], test, each, None, context) for each in (None, mix))
         size, note = min(training.batch_size, len(test)), "of the baseline's network of the same seed"
         measured += [
             Measurement("affinity", over_batches(mixed.right - clean.right, size, "fraction"), note=note),
@@ -235,7 +238,7 @@ def _seen(
     weights: Run,
     split: Split,
     mix: Augmentation | None,
-    transforms: Transforms,
+    changes: Changes | None,
     context: Context,
 ) -> Seen:
     """As in training: normalised, in its batches, mixed by its mode. Every network sees the images in one order."""
@@ -244,11 +247,11 @@ def _seen(
     generators = {
         purpose: backend.generator("representations", purpose, config.seed) for purpose in ("images", "mixing")
     }
-    batches = Batches(
+    batches = context.dataset.modality.batches(
         split,
         *scaling(training, context.dataset),
         min(training.batch_size, len(split)),
-        transforms=transforms,
+        changes=changes,
         device=backend.device,
         generator=generators["images"],
         shuffle=True,
@@ -262,6 +265,6 @@ def _seen(
         order,
         mix,
         classes=len(context.dataset.classes),
-        draws=1 if mix is None and transforms == Transforms() else config.draws,
+        draws=1 if mix is None and changes in (None, Changes()) else config.draws,
         generator=generators["mixing"],
     )

@@ -1,4 +1,7 @@
-"""A labelled image data set, in memory or in files: what every network trains on and every section measures."""
+"""A labelled data set, in memory or in files: what every network trains on and every section measures.
+
+Most are of images, and samples of any kind are called images here; `modality` says which they are.
+"""
 
 import json
 import math
@@ -14,9 +17,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .image_files import ImageFiles
+from .modality import Modality, modality_of
 
-CHANNELS = 4  # at most, of images; more are told from sides by this alone
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 
@@ -32,10 +34,11 @@ class Head(NamedTuple):
 class Split:
     """Images (N, C, H, W) uint8 and their labels int64, (N,), or (N, heads) where there are several heads.
 
-    Labels of another integer dtype are converted. Images in files make the same tensors as they are indexed.
+    Labels of another integer dtype are converted. Of another `modality` the samples are volumes (N, C, D, H, W) uint8,
+    or what makes tensors as it is indexed: images in files, `modalities.text.Texts`, `modalities.sound.Recordings`.
     """
 
-    images: Tensor | ImageFiles
+    images: Any
     labels: Tensor
 
     def __post_init__(self) -> None:
@@ -44,6 +47,17 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def modality(self) -> Modality:
+        """What kind of samples these are."""
+        return modality_of(self.images)
+
+    def take(self, index: Tensor) -> "Split":
+        """Those of these numbers, in memory or in files as they are."""
+        index = index.to(self.images.device)
+        images = self.images[index] if isinstance(self.images, Tensor) else self.images.at(index)
+        return Split(images, self.labels[index])
 
     @property
     def first(self) -> Tensor:
@@ -57,7 +71,7 @@ class Split:
         Raises:
             InputError: one of them is no array of numbers.
         """
-        return cls(images if isinstance(images, ImageFiles) else _tensor(images, "images"), _tensor(labels, "labels"))
+        return cls(images if hasattr(images, "hashes") else _tensor(images, "images"), _tensor(labels, "labels"))
 
 
 class Evaluation(NamedTuple):
@@ -68,10 +82,19 @@ class Evaluation(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The words that texts are numbered by, from number 1 on, and vectors (words, channels) where they have some."""
+
+    words: tuple[str, ...]
+    vectors: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Two splits, the names of the classes, and the mean and standard deviation per channel on the [0, 1] scale.
 
-    With several ``heads`` each image has a label for each, and ``classes`` are those of the first; give () for them.
+    Texts have neither mean nor deviation, but a vocabulary. With several ``heads`` each image has a label for each, and
+    ``classes`` are those of the first; give () for them.
 
     Raises:
         InputError: names the data set, the split, what was found and what was expected.
@@ -86,6 +109,7 @@ class Dataset:
     recipe: str = ""  # what trains networks on it, as package.module:function; empty: what trains any
     heads: tuple[Head, ...] = ()  # two or more; empty: one label an image
     others: Mapping[str, Evaluation] = field(default_factory=dict)  # by name; no part of the checksum
+    vocabulary: Vocabulary | None = None  # of texts
 
     def __post_init__(self) -> None:
         if self.heads:
@@ -95,6 +119,14 @@ class Dataset:
             problem = _problem(split, len(self.classes), self.heads)
             if problem:
                 raise InputError(f"data set {self.name!r}, {which} split: {problem}.")
+        if self.modality.NAME != self.test.modality.NAME:
+            raise InputError(
+                f"data set {self.name!r}: a train split of {self.modality.MANY}, and a test split of "
+                f"{self.test.modality.MANY}; give the same."
+            )
+        if self.modality.NAME == "text":
+            self._check_texts()
+            return
         train_shape, test_shape = tuple(self.train.images.shape[1:]), tuple(self.test.images.shape[1:])
         if train_shape != test_shape:
             raise InputError(
@@ -115,6 +147,22 @@ class Dataset:
                     f"train and test images, {wanted}, on the [0, 1] scale."
                 )
 
+    def _check_texts(self) -> None:
+        if self.mean or self.std or self.vocabulary is None:
+            raise InputError(f"data set {self.name!r}: texts have a vocabulary, and neither mean nor std: give ().")
+        known, highest = len(self.vocabulary.words), max(int(one.images.ids.max()) for one in (self.train, self.test))
+        if highest > known:
+            raise InputError(
+                f"data set {self.name!r}: word number {highest}, of a vocabulary of {known} words; number them 1 to "
+                f"{known}."
+            )
+        vectors = self.vocabulary.vectors
+        if vectors is not None and (vectors.ndim != 2 or len(vectors) != known or vectors.isinf().any()):
+            raise InputError(
+                f"data set {self.name!r}: vectors of shape {tuple(vectors.shape)} for {known} words; expected "
+                f"({known}, channels), finite, or NaN of words that have none."
+            )
+
     def _check_heads(self) -> None:
         names = [head.name for head in self.heads]
         if len(names) < 2 or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
@@ -133,6 +181,11 @@ class Dataset:
                 f"data set {self.name!r}: classes {list(self.classes)[:3]} are not those of the first of its heads; "
                 "leave them out, as ()."
             )
+
+    @property
+    def modality(self) -> Modality:
+        """What kind of samples it has."""
+        return self.train.modality
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -155,7 +208,11 @@ class Dataset:
         shapes = [list(part.shape) for part in parts]
         header: dict[str, Any] = {"shapes": shapes, "classes": self.classes, "mean": self.mean, "std": self.std}
         header |= {"heads": self.heads} if self.heads else {}
-        return _digest(header, *parts)
+        if self.vocabulary is None:
+            return _digest(header, *parts)
+        header["words"] = len(self.vocabulary.words)
+        vectors = self.vocabulary.vectors
+        return _digest(header, *parts, *(() if vectors is None else (vectors,)))
 
     def shared(self) -> Tensor:
         """Which training images (N,) bool stand in the test split too, pixel for pixel or file for file.
@@ -171,7 +228,7 @@ class Dataset:
 
     def without(self, which: Tensor) -> "Dataset":
         """The same without those training images (N,) bool."""
-        return replace(self, train=_take(self.train, (~which).nonzero().squeeze(1)))
+        return replace(self, train=self.train.take((~which).nonzero().squeeze(1)))
 
     def subset(self, size: int, seed: int) -> "Dataset":
         """``size`` training images, the classes as equal as can be; the test split and the name stay.
@@ -197,7 +254,7 @@ class Dataset:
         rank = torch.empty_like(labels)
         rank[by_class] = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[by_class]]
         chosen = shuffled[rank.argsort(stable=True)[:size]].sort().values
-        return replace(self, train=_take(self.train, chosen))
+        return replace(self, train=self.train.take(chosen))
 
     def fold(self, index: int, folds: int, seed: int) -> "Dataset":
         """Cross-validation: part ``index`` of the train split becomes the test split, the other parts the train split.
@@ -218,7 +275,7 @@ class Dataset:
         if not 0 <= index < folds:
             raise InputError(f"data set {self.name!r}: fold {index} of the train split; expected 0 to {folds - 1}.")
         held_out = dealt(self.train.labels.cpu(), index, folds, seed)
-        train, test = (_take(self.train, chosen.nonzero().squeeze(1)) for chosen in (~held_out, held_out))
+        train, test = (self.train.take(chosen.nonzero().squeeze(1)) for chosen in (~held_out, held_out))
         return replace(self, train=train, test=test)
 
 
@@ -252,46 +309,37 @@ def checksum_of(evaluation: Evaluation) -> str:
     return _digest({"shape": list(images.shape), "among": list(evaluation.among)}, images, labels)
 
 
-def _digest(header: Mapping[str, Any], *parts: Tensor | ImageFiles) -> str:
+def _digest(header: Mapping[str, Any], *parts: Any) -> str:
     digest = sha256(json.dumps(header, sort_keys=True).encode())
     for part in parts:
-        if isinstance(part, ImageFiles):
+        if isinstance(part, Tensor):
+            digest.update(part.cpu().contiguous().numpy().data)
+        else:
             digest.update(b"files")
             digest.update(np.ascontiguousarray(part.hashes()).data)
-        else:
-            digest.update(part.cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
-def _each(images: Tensor | ImageFiles) -> Iterator[bytes]:
+def _each(images: Any) -> Iterator[bytes]:
     """What each is told from others by."""
-    rows = images.hashes() if isinstance(images, ImageFiles) else images.cpu().numpy()
+    rows = images.cpu().numpy() if isinstance(images, Tensor) else images.hashes()
     return (row.tobytes() for row in rows)
 
 
 def _problem(split: Split, classes: int, heads: tuple[Head, ...]) -> str | None:
     """What is wrong with a split, and what to do about it; None if nothing is."""
     images, labels = split.images, split.labels
-    if images.dtype != torch.uint8:
-        assert isinstance(images, Tensor)
-        nans = int(images.isnan().flatten(1).any(1).sum()) if images.is_floating_point() and images.ndim > 1 else 0
-        found = f", and {nans} of them contain NaN" if nans else ""
-        return f"images of dtype {_dtype(images)}{found}; give uint8 values 0..255"
-    if images.ndim != 4:
-        return f"images of shape {tuple(images.shape)}; expected (N, C, H, W)"
-    if images.shape[1] > CHANNELS >= images.shape[3]:
-        return (
-            f"images of shape {tuple(images.shape)}, whose channels stand last; expected (N, C, H, W): give "
-            "images.transpose(0, 3, 1, 2) of an array, .permute(0, 3, 1, 2) of a tensor"
-        )
+    if found := split.modality.problem(images):
+        return found
+    one, many = split.modality.ONE, split.modality.MANY
     if labels.dtype != torch.int64:
-        each = "one class per image and head" if heads else "one class per image"
+        each = f"one class per {one} and head" if heads else f"one class per {one}"
         return f"labels of dtype {_dtype(labels)}; give integers 0..{classes - 1}, {each}"
     shape = (len(images), len(heads)) if heads else (len(images),)
     if tuple(labels.shape) != shape:
-        return f"labels of shape {tuple(labels.shape)} for {len(images)} images; expected {shape}"
+        return f"labels of shape {tuple(labels.shape)} for {len(images)} {many}; expected {shape}"
     if len(images) < 2:
-        return f"{len(images)} image(s); at least 2 are needed"
+        return f"{len(images)} {one}(s); at least 2 are needed"
     for place, name, count in [(k, head.name, len(head.classes)) for k, head in enumerate(heads)] or [(0, "", classes)]:
         column = labels[:, place] if heads else labels
         outside = ((column < 0) | (column >= count)).nonzero()
@@ -303,12 +351,6 @@ def _problem(split: Split, classes: int, heads: tuple[Head, ...]) -> str | None:
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _take(split: Split, index: Tensor) -> Split:
-    index = index.to(split.images.device)
-    images = split.images.at(index) if isinstance(split.images, ImageFiles) else split.images[index]
-    return Split(images, split.labels[index])
 
 
 def _tensor(values: Any, what: str) -> Tensor:

@@ -1,16 +1,20 @@
 """Batches from a data set that lives on the device: indexing, augmentation, normalisation, and no worker processes."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..errors import InputError
-from .dataset import Split
 from .sub_policies import SubPolicies
+
+if TYPE_CHECKING:
+    from .dataset import Split
 
 _GREY = (0.2989, 0.587, 0.114)  # torchvision's luma weights, which sum to 0.9999
 
@@ -148,6 +152,9 @@ class Batched:
         """Hold the images and labels where an epoch's batches are taken from them."""
         raise NotImplementedError
 
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        raise NotImplementedError
+
     def __len__(self) -> int:
         return (len(self.images) + self.batch_size - 2) // self.batch_size  # one image over makes no batch
 
@@ -195,7 +202,8 @@ def unit(images: Tensor) -> Tensor:
 
 def standardise(x: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
     """(x − mean) / std in place: x is the batch's own, made by `unit`."""
-    mean, std = (torch.as_tensor(v, dtype=x.dtype, device=x.device).view(-1, 1, 1) for v in (mean, std))
+    sides = [1] * (x.ndim - 2)
+    mean, std = (torch.as_tensor(v, dtype=x.dtype, device=x.device).view(-1, *sides) for v in (mean, std))
     return x.sub_(mean).div_(std)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
 
-from .dataset import Split
 from .decoders import decoded
 from .image_files import ImageFiles
 from .loader import Batched
+
+if TYPE_CHECKING:
+    from .dataset import Split
 
 
 class Streamed(Batched):

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._dynamo.eval_frame import OptimizedModule
 
 from ..errors import InputError, unknown
@@ -16,17 +16,27 @@ from ..spec import Spec, call, load_object, parameters_of, read_spec, without_de
 from .heads import with_heads
 
 KIND = "model"
-_OFFERED = ("num_classes", "in_channels", "pretrained")  # what a factory is told of a study, if it asks
+# What a factory is told of a study, if it asks.
+_OFFERED = ("num_classes", "in_channels", "pretrained", "num_words", "vectors")
+_IMAGES = ("image", "sound")  # recordings are looked at as spectrograms
 COLOURS = 3  # channels that torchvision's networks are made for
 LIBRARIES = ("torchvision", "timm")  # whose networks are named library:NAME
 
 
-def architectures() -> dict[str, Callable[..., nn.Module]]:
-    """Every network of this folder: what its modules hold in ``ARCHITECTURES``, by the name that a user writes."""
+def architectures(modality: str = "") -> dict[str, Callable[..., nn.Module]]:
+    """Every network of this folder: what its modules hold in ``ARCHITECTURES``, by the name that a user writes.
+
+    Of a kind of samples, those that take it: what a module names in ``TAKES``; one that names none takes images.
+    """
     package = __name__.rpartition(".")[0]
     names = [found.name for found in pkgutil.iter_modules(import_module(package).__path__)]
     modules = [import_module(f"{package}.{name}") for name in names]
-    return {name: make for module in modules for name, make in getattr(module, "ARCHITECTURES", {}).items()}
+    return {
+        name: make
+        for module in modules
+        if not modality or modality in getattr(module, "TAKES", _IMAGES)
+        for name, make in getattr(module, "ARCHITECTURES", {}).items()
+    }
 
 
 def canonical(text: str) -> str:
@@ -45,7 +55,17 @@ def canonical(text: str) -> str:
     return Spec(spec.use, without_defaults(spec.arguments, defaults, f"{KIND} {text!r}")).text
 
 
-def build(text: str, *, classes: int, channels: int, pretrained: bool = False, heads: Sequence[int] = ()) -> nn.Module:
+def build(
+    text: str,
+    *,
+    classes: int,
+    channels: int = 0,
+    pretrained: bool = False,
+    heads: Sequence[int] = (),
+    modality: str = "image",
+    num_words: int = 0,
+    vectors: Tensor | None = None,
+) -> nn.Module:
     """A network (B, channels, H, W) → logits (B, classes), with PyTorch's initial weights unless ``pretrained``.
 
     Args:
@@ -55,18 +75,37 @@ def build(text: str, *, classes: int, channels: int, pretrained: bool = False, h
             network of torchvision takes other channels than three by its first convolution (`_adapted`).
         pretrained: with the weights that torchvision or timm publish (a download).
         heads: how many classes each head has, of which ``classes`` is then the sum. The network is `with_heads`.
+        modality: of the samples; of volumes it is (B, channels, D, H, W), of texts numbers of words (B, L).
+        num_words, vectors: of texts, how many words are numbered, from 1 on, and their vectors (words, channels).
 
     Raises:
-        InputError: no such network, a library that is not installed, a factory that fails or returns no module.
+        InputError: no such network, or none of these samples, a library that is not installed, a factory that fails or
+            returns no module.
     """
     spec = read_spec(text, KIND)
-    network = _built(spec, classes, channels, pretrained, tuple(heads))
-    return with_heads(network, heads) if heads else network
+    if not _fits(spec, modality):
+        raise InputError(
+            f"{KIND} {spec.use!r} takes no {modality}s. Give one of {', '.join(architectures(modality))}, or your own "
+            "as package.module:factory."
+        )
+    told = (classes, channels, pretrained, num_words, vectors)
+    network = _built(spec, dict(zip(_OFFERED, told, strict=True)), tuple(heads))
+    if heads:
+        with_heads(getattr(network, "body", network) if modality == "text" else network, heads)
+    return network
 
 
-def _built(spec: Spec, classes: int, channels: int, pretrained: bool, heads: tuple[int, ...]) -> nn.Module:
+def _fits(spec: Spec, modality: str) -> bool:
+    """Whether a network may take samples of this kind; of a user's own that is not known. Raises InputError."""
+    if spec.is_own:
+        return modality in _IMAGES or spec.use.partition(":")[0] not in LIBRARIES
+    _ours(spec)
+    return spec.use in architectures(modality)
+
+
+def _built(spec: Spec, offered: dict[str, Any], heads: tuple[int, ...]) -> nn.Module:
     where = f"{KIND} {spec.text!r}"
-    offered: dict[str, Any] = dict(zip(_OFFERED, (classes, channels, pretrained), strict=True))
+    classes, channels, pretrained = (offered[name] for name in ("num_classes", "in_channels", "pretrained"))
     offered |= {"head_sizes": heads} if heads else {}
     library = spec.use.partition(":")[0]
     if not spec.is_own:

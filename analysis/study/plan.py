@@ -13,7 +13,6 @@ import torch
 
 from ..data.dataset import Dataset, evenly_spaced
 from ..data.load import load_dataset
-from ..data.loader import normalise
 from ..errors import InputError, first_line, own_line
 from ..interface import Section, Study, Task
 from ..masks.policies import OwnAugmentation, Policy, parse_policy
@@ -52,10 +51,17 @@ def plan(
     for name in study.sections:
         if dataset.heads and not sections[name].heads:
             raise InputError(_one_head(name, dataset, study))
+        if dataset.modality.NAME not in sections[name].modalities:
+            raise InputError(
+                f"the section {name!r} is of {' and '.join(sections[name].modalities)}s, and data set {dataset.name!r} "
+                f"has {dataset.modality.MANY}. Leave the section out."
+            )
     try_policies(study, dataset)
     planned: dict[str, Sequence[Task]] = {}
     for name in with_used(study.sections, sections):
         section = sections[name]
+        if section.every_study and dataset.modality.NAME not in section.modalities:
+            continue
         used = {other: planned[other] for other in section.uses}
         asked = Asked(study, study.settings[name], dataset, backend, root, used)
         planned[name] = _tasks_of(section, asked)
@@ -120,7 +126,8 @@ def try_policies(study: Study, dataset: Dataset) -> None:
     """
     order = dataset.train.first.argsort(stable=True)
     few = order[evenly_spaced(len(order), min(8, len(order)), "")]  # the first class and the last among them
-    x, y = normalise(dataset.train.images[few], dataset.mean, dataset.std).cpu(), dataset.train.labels[few].cpu()
+    x = dataset.modality.mixable(dataset.train.images[few], dataset.mean, dataset.std).cpu()
+    y = dataset.train.labels[few].cpu()
     for policy in map(parse_policy, study.augmentations):
         mix = policy.build(max(dataset.sizes), "elem")
         if isinstance(mix, OwnAugmentation):

@@ -69,7 +69,7 @@ class Backend:
         contiguous, and is handed contiguous images whatever it is called on.
         """
         module = module.to(self.device)
-        if not self.channels_last:
+        if not self.channels_last or (tried is not None and tried.ndim != 4):  # the format is of images
             return module
         module = module.to(memory_format=torch.channels_last)
         if tried is not None and not _runs(module, self, tried.contiguous(memory_format=torch.channels_last)):

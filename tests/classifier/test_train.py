@@ -9,7 +9,7 @@ from pictures import two_splits
 from safetensors.torch import load_file
 from torch import nn
 
-from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.data.dataset import Dataset, Split, evenly_spaced
 from mixlens.analysis.data.decoders import use
 from mixlens.analysis.data.load import load_dataset
 from mixlens.analysis.data.loader import normalise
@@ -423,12 +423,14 @@ def test_the_last_evaluation_is_that_of_the_saved_weights(train):
     assert last["test_loss"] == pytest.approx(F.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
 
 
-def test_the_curves_are_on_the_first_test_images(train, monkeypatch):
+def test_the_curves_are_on_evenly_spaced_test_images(train, monkeypatch):
     monkeypatch.setattr(module, "EVALUATED_IMAGES", 10)
     monkeypatch.setattr(module, "images_at_once", lambda device: 4)  # the last batch has two
     run, data = train(), dataset()
-    logits = predict(load_classifier(run, CONFIG, data, BACKEND), data.test.images[:10], BACKEND)
-    nll = F.cross_entropy(logits, data.test.labels[:10]).item()
+    some = evenly_spaced(len(data.test), 10, "")
+    assert some[-1] == len(data.test) - 1  # the last class too, of data that are sorted
+    logits = predict(load_classifier(run, CONFIG, data, BACKEND), data.test.images[some], BACKEND)
+    nll = F.cross_entropy(logits, data.test.labels[some]).item()
     assert run.read_history()[-1]["test_loss"] == pytest.approx(nll, rel=1e-5)
 
 

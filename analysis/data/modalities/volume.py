@@ -1,0 +1,72 @@
+"""Volumes: uint8 (N, C, D, H, W), such as voxels of shapes, 0 empty and 255 full. Mixed as they are, over all three."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ...errors import InputError
+from ..loader import Batches, normalise, unit
+
+if TYPE_CHECKING:
+    from ..dataset import Split
+    from ..modality import Changes
+
+NAME, ONE, MANY = "volume", "volume", "volumes"
+
+
+def holds(samples: Any) -> bool:
+    return isinstance(samples, Tensor) and samples.ndim == 5
+
+
+def problem(samples: Any) -> str:
+    if samples.dtype != torch.uint8:
+        kind = str(samples.dtype).removeprefix("torch.")
+        return f"volumes of dtype {kind}; give uint8 values 0..255: of truth values, full is 255"
+    if min(samples.shape[1:]) < 1:
+        return f"volumes of shape {tuple(samples.shape)}; expected (N, C, D, H, W)"
+    return ""
+
+
+def encoded(samples: Tensor, *, channels_last: bool = False) -> Tensor:
+    """In [0, 1], float32."""
+    return unit(samples)
+
+
+def parts(samples: Any, count: int) -> Iterator[tuple[slice, Tensor]]:
+    for start in range(0, len(samples), count):
+        yield slice(start, start + count), samples[start : start + count]
+
+
+def batches(
+    split: Split,
+    mean: Sequence[float],
+    std: Sequence[float],
+    batch_size: int,
+    *,
+    changes: Changes | None = None,
+    device: torch.device | str = "cpu",
+    generator: Generator | None = None,
+    shuffle: bool = False,
+    channels_last: bool = False,
+) -> Batches:
+    """Resident on the device, and neither flipped nor cropped: those are of images."""
+    return Batches(split, mean, std, batch_size, device=device, generator=generator, shuffle=shuffle)
+
+
+def read_changes(text: str) -> str:
+    if text:
+        raise InputError(f"--transforms {text!r} are of images or recordings; there are none of volumes.")
+    return ""
+
+
+def mixable(samples: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    return normalise(samples, mean, std)
+
+
+def halves(network: nn.Module) -> tuple[Any, Any]:
+    """Nothing before, all of it afterwards."""
+    return (lambda x: x), network

@@ -1,0 +1,58 @@
+"""Word vectors from a file: FastText's text format, of which those of a vocabulary's words are kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from .dataset import Vocabulary
+
+
+def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
+    """The vocabulary with the vectors of its words, NaN of those that the file lacks; as it is where no file is named.
+
+    The format: a line ``words channels``, then a line a word, the word and its numbers, with spaces between them.
+    GloVe's files, which lack the first line, are read too.
+
+    Raises:
+        InputError: the file cannot be read, a line has another number of numbers or none, or no word is known.
+    """
+    if not path:
+        return known
+    wanted = {word: place for place, word in enumerate(known.words)}
+    vectors: np.ndarray | None = None
+    found = 0
+    try:
+        with Path(path).expanduser().open(encoding="utf-8", newline="\n", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                word, _, rest = line.rstrip().partition(" ")
+                if number == 1 and rest.strip().isdigit() and word.isdigit():
+                    vectors = np.full((len(known.words), int(rest)), math.nan, np.float32)
+                    continue
+                if vectors is None:
+                    vectors = np.full((len(known.words), len(rest.split())), math.nan, np.float32)
+                if (place := wanted.get(word)) is None:
+                    continue
+                values = np.array(rest.split(" "), np.float32) if rest else np.empty(0, np.float32)
+                if values.shape != vectors.shape[1:] or not len(values) or not np.isfinite(values).all():
+                    raise InputError(
+                        f"line {number} of {path}, word {word!r}, has {len(values)} finite numbers; expected "
+                        f"{vectors.shape[1]}, as the file says at its start."
+                    )
+                found += bool(np.isnan(vectors[place, 0]))
+                vectors[place] = values
+    except (OSError, ValueError, MemoryError) as error:
+        raise InputError(
+            f"word vectors cannot be read from {path}: {error}. Expected FastText's text format, such as "
+            "wiki.simple.vec of https://fasttext.cc, unpacked."
+        ) from error
+    if not found or vectors is None:
+        raise InputError(
+            f"{path} has no vector of any of the {len(known.words):,} words of the data: is it of another language?"
+        )
+    return replace(known, vectors=torch.from_numpy(vectors))

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 from ...errors import InputError
-from ..dataset import Dataset, Split
+from ..dataset import Dataset
 from ..files import DataFile, data_root, fetching
-from ..vectors import with_vectors
-from ..words import WORDS, numbered, tokens, vocabulary
+from ..of_texts import Reading, Written, of_texts
+from ..words import WORDS, tokens
 
 ABOUT = "50,000 film reviews, good or bad, or by their stars; 84 MB"
 MEGABYTES = 84.0
@@ -80,8 +80,8 @@ def load(
     Raises:
         InputError: reviews are missing or damaged; arguments out of range; vectors that cannot be read.
     """
-    if type(words) is not int or words < 2 or type(length) is not int or length < 0:
-        raise InputError(f"data set 'imdb': words={words!r}, length={length!r}; expected 2 or more, and 0 or more.")
+    reading = Reading(words, length, vectors)
+    reading.check("imdb")
     (file,) = status(root)
     if not file.ok:
         state = "is damaged" if file.present else "is missing"
@@ -93,16 +93,13 @@ def load(
             split, side, number, given = match.groups()
             reviews[split, side, int(number)] = int(given), content
     _check(file.path, reviews)
-    texts, labels = {}, {}
+    written = []
     for split in SPLITS:
         keys = [(split, side, number) for side in SIDES for number in range(EACH)]
-        texts[split] = [tokens(reviews[key][1]) for key in keys]
-        classes = [STARS.index(reviews[key][0]) if stars else SIDES.index(key[1]) for key in keys]
-        labels[split] = torch.tensor(classes)
-    known = with_vectors(vocabulary(texts["train"], words), vectors)
-    train, test = (Split(numbered(texts[split], known, length or None), labels[split]) for split in SPLITS)
+        labels = [STARS.index(reviews[key][0]) if stars else SIDES.index(key[1]) for key in keys]
+        written.append(Written((reviews[key][1] for key in keys), torch.tensor(labels)))
     names = tuple(f"{given} stars" if given > 1 else "1 star" for given in STARS) if stars else ("bad", "good")
-    return Dataset("imdb", train, test, names, (), (), vocabulary=known)
+    return of_texts("imdb", *written, names, reading)
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:
@@ -133,7 +130,7 @@ def _check(path: Path, reviews: dict[tuple[str, str, int], tuple[int, str]]) -> 
                     f"first number {lacking[0]}. {_REMEDY} {path.parent}."
                 )
     for (split, side, number), (given, content) in reviews.items():
-        if given not in STARS or not tokens(content):
+        if given not in STARS or not tokens(content[:200]) and not tokens(content):
             what = f"{given} stars" if given not in STARS else "no words"
             raise InputError(f"IMDb cannot be used: review {number} of {split}/{side} in {path} has {what}.")
 

@@ -47,6 +47,7 @@ benchmarks: $(STAMP)  ## quick benchmarks, each against what one would use inste
 	$(BIN)/python benchmarks/vae.py --quick
 	$(BIN)/python benchmarks/training.py --quick
 	$(BIN)/python benchmarks/loader.py --quick
+	$(BIN)/python benchmarks/texts.py --quick
 	$(BIN)/python benchmarks/information.py --quick
 	$(BIN)/python benchmarks/robustness.py --quick --model "preact-resnet18(width=8)"
 	$(BIN)/python benchmarks/gradcam.py --quick --model "preact-resnet18(width=8)"

@@ -195,10 +195,16 @@ def measured(record: StudyRecord) -> list[Measured]:
 
 
 def _measured(
-    record: StudyRecord, array: str, title: str, params: Mapping[str, Any] | None = None, **shown: str
+    record: StudyRecord,
+    array: str,
+    title: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    front: str = "",
+    figure: str = "",
 ) -> Measured:
     terms = record.terms(SECTION.name, array, **(params or {}))
-    return Measured(array, title, "%", terms, factor=100, **shown)
+    return Measured(array, title, "%", terms, factor=100, front=front, figure=figure)
 
 
 def _sources(printed: PaperValues) -> str:

@@ -280,7 +280,10 @@ def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list
             Measurement("recall", from_influence(*one, "none", "fraction", "influence functions"), params),
         ]
     if _has_areas(dataset):
-        areas = {head.name: roc_auc(outputs, own) for head, outputs, own in zip(dataset.heads, logits, labels.unbind(1), strict=True)}
+        areas = {
+            head.name: roc_auc(outputs, own)
+            for head, outputs, own in zip(dataset.heads, logits, labels.unbind(1), strict=True)
+        }
         if found := {name: terms for name, terms in areas.items() if terms is not None}:
             measured += _areas(found, dataset, arrays)
         else:

@@ -148,6 +148,8 @@ TRIED_ELSEWHERE = {
     "analysis.data.sources.cifar100": "analysis/data/test_published.py",
     "analysis.data.of_files": "analysis/data/sources/test_folder.py and its like",
     "analysis.data.sources.fashion_mnist": "analysis/data/test_published.py",
+    "analysis.data.sources.yelp_full": "analysis/data/test_yelp.py",
+    "analysis.data.sources.yelp_polarity": "analysis/data/test_yelp.py",
     "analysis.data.sources.imagenet_a": "analysis/data/sources/test_imagenet.py",
     "analysis.presentation.parts": "dataclasses without behaviour",
     "analysis.statistics.level": "two numbers",

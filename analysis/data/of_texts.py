@@ -1,8 +1,8 @@
-"""A data set of texts as they were written: tokenised, counted, numbered, with vectors where a file of them is named."""
+"""A data set of texts as they were written: tokenised, counted, numbered, with vectors where a file is named."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,15 +37,16 @@ class Reading(NamedTuple):
     def check(self, name: str) -> None:
         words, length, vectors = self
         if type(words) is not int or words < 2 or type(length) is not int or length < 0:
-            raise InputError(f"data set {name!r}: words={words!r}, length={length!r}; expected 2 or more, and 0 or more.")
+            raise InputError(
+                f"data set {name!r}: words={words!r}, length={length!r}; expected 2 or more, and 0 or more."
+            )
         if not isinstance(vectors, str):
             raise InputError(f"data set {name!r}: vectors={vectors!r}; expected the path of a file of word vectors.")
 
 
 def of_texts(
     name: str,
-    train: Written,
-    test: Written,
+    splits: Sequence[Written],
     classes: tuple[str, ...],
     reading: Reading,
     *,
@@ -55,15 +56,25 @@ def of_texts(
     """The data set; its vocabulary is of the training texts, of whole ones also where their first words are kept.
 
     Args:
+        splits: that to train on, and that to test on.
         wordless: a text without a word, such as one of marks alone, is read as one unknown word; else it is refused.
 
     Raises:
         InputError: an argument out of range, vectors that cannot be read, what `Dataset` refuses.
     """
     reading.check(name)
+    train, test = splits
     texts, known = _numbered(train.texts, test.texts, reading, wordless=wordless)
-    splits = (Split(ids, split.labels) for ids, split in zip(texts, (train, test), strict=True))
-    return Dataset(name, *splits, classes, (), (), heads=heads, vocabulary=known)
+    return Dataset(
+        name,
+        Split(texts[0], train.labels),
+        Split(texts[1], test.labels),
+        classes,
+        (),
+        (),
+        heads=heads,
+        vocabulary=known,
+    )
 
 
 def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts], Vocabulary]:
@@ -95,18 +106,18 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
     words, vectors = given.get("words"), given.get("vectors")
     if type(words) is not int or words < 1 or given.get("length"):
         raise InputError(
-            f"data set {name!r}: words={words!r}, length={given.get('length')!r}; of texts as numbers expected how many "
-            "words there are, numbered from 1, and no length."
+            f"data set {name!r}: words={words!r}, length={given.get('length')!r}; of texts as numbers expected how "
+            "many words there are, numbered from 1, and no length."
         )
     if isinstance(vectors, str):
         raise InputError(
-            f"data set {name!r}: vectors={vectors!r}: which word a number stands for is not known; give an array (words, "
-            "channels)."
+            f"data set {name!r}: vectors={vectors!r}: which word a number stands for is not known; give an array "
+            "(words, channels)."
         )
     outside = [number for text in (*train, *test) for number in (int(np.max(text)), int(np.min(text)))]
     if outside and not 1 <= min(outside) <= max(outside) <= words:
-        wrong = next(number for number in outside if not 1 <= number <= words)
-        raise InputError(f"data set {name!r}: word number {wrong}; expected 1 to {words}: 0 is padding.")
+        number = next(number for number in outside if not 1 <= number <= words)
+        raise InputError(f"data set {name!r}: word number {number}; expected 1 to {words}: 0 is padding.")
     table = None if vectors is None else torch.as_tensor(np.asarray(vectors, np.float32))
     known = Vocabulary(tuple(f"word {number}" for number in range(1, words + 1)), table)
     return (Texts.of(train), Texts.of(test)), known

@@ -84,8 +84,8 @@ class Yelp(NamedTuple):
         if wrong := [file for file in self.status(root) if not file.ok]:
             what = "is damaged" if wrong[0].present else "is missing"
             raise InputError(f"{self.name} cannot be used: {wrong[0].path} {what}. {self._remedy(folder)}")
-        train, test = (self._read(folder, name, rows) for name, rows in zip(FILES, self.rows, strict=True))
-        return of_texts(self.name, train, test, self.classes, reading, wordless=True)
+        splits = [self._read(folder, name, rows) for name, rows in zip(FILES, self.rows, strict=True)]
+        return of_texts(self.name, splits, self.classes, reading, wordless=True)
 
     def _read(self, folder: Path, name: str, rows: int) -> Written:
         try:
@@ -124,7 +124,8 @@ class Yelp(NamedTuple):
         return InputError(f"{self.name} cannot be used: {why}. {self._remedy(folder)}")
 
     def _remedy(self, folder: Path) -> str:
-        return f"Run `mixlens data {self.name} --fetch`, or put {_ADDRESS}{self.archive}, or what it unpacks to, in {folder}."
+        archive = f"{_ADDRESS}{self.archive}"
+        return f"Run `mixlens data {self.name} --fetch`, or put {archive}, or what it unpacks to, in {folder}."
 
 
 def _sha256(path: Path) -> str:

@@ -135,4 +135,3 @@ def test_the_error_of_a_difference_is_that_of_paired_areas():
     areas = [[roc_auc_score(y[k], one[k]) for k in drawn] for one in scores]
     assert error == pytest.approx(np.std(np.subtract(*areas)), rel=0.1)
     assert error < 0.6 * np.std(areas[0])
-

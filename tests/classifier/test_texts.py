@@ -7,11 +7,9 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 from terms import in_family
 from texts import WORDS, labelled_texts, text_dataset
-from torch import nn
 
-from mixlens.analysis.data.dataset import Split
 from mixlens.analysis.errors import InputError
-from mixlens.analysis.store.runs import MODEL, Store
+from mixlens.analysis.store.runs import MODEL
 from mixlens.analysis.study.plan import plan
 from mixlens.analysis.training.progress import Reporter
 from mixlens.classifier import figures
@@ -179,7 +177,7 @@ def test_its_calibration_is_measured(dataset, tmp_path):
         ("robustness", {}, "the section 'robustness' is of .*, and data set 'few-texts' has texts. Leave"),
         ("gradcam", {}, "the section 'gradcam' is of .* has texts"),
         ("representations", {}, "the section 'representations' is of .* has texts"),
-        ("classifier", {"model": "preact-resnet18"}, "model 'preact-resnet18' takes no texts. Give one of .*text-cnn, text-lstm"),
+        ("classifier", {"model": "preact-resnet18"}, "'preact-resnet18' takes no texts. Give one of .*text-cnn"),
         ("classifier", {"model": "torchvision:resnet18"}, "takes no texts"),
         ("classifier", {"model": "{mine}:NoHalves"}, "NoHalves does not say what is mixed of a text.*`embed`"),
         ("classifier", {"model": "{mine}:padded_mean"}, "other logits when more padding follows it"),
@@ -200,7 +198,7 @@ def test_what_is_no_way_with_texts(mine, dataset, section, settings, told):
 def test_networks_of_texts_take_no_images():
     from helpers import stand_in
 
-    with pytest.raises(InputError, match="model 'text-cnn' takes no images. Give one of"):
+    with pytest.raises(InputError, match=r"model 'text-cnn' takes no images. Give one of"):
         tasks_of(study(classifier={"model": "text-cnn"}), stand_in())
 
 
@@ -255,7 +253,9 @@ def test_the_page_has_them(record, tmp_path):
     assert "Mean ROC-AUC" in text
 
 
-@pytest.mark.parametrize(("places", "told"), [([2], "without first: all test labels are of one class"), ([0, 1, 2], "")])
+@pytest.mark.parametrize(
+    ("places", "told"), [([2], "without first: all test labels are of one class"), ([0, 1, 2], "")]
+)
 def test_a_head_whose_test_labels_are_all_one_class_has_no_area(tmp_path, places, told):
     data = labelled_texts()
     data.test.labels[:, places] = 1

@@ -99,7 +99,7 @@ def load(
         labels = [STARS.index(reviews[key][0]) if stars else SIDES.index(key[1]) for key in keys]
         written.append(Written((reviews[key][1] for key in keys), torch.tensor(labels)))
     names = tuple(f"{given} stars" if given > 1 else "1 star" for given in STARS) if stars else ("bad", "good")
-    return of_texts("imdb", *written, names, reading)
+    return of_texts("imdb", written, names, reading)
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:
@@ -130,7 +130,7 @@ def _check(path: Path, reviews: dict[tuple[str, str, int], tuple[int, str]]) -> 
                     f"first number {lacking[0]}. {_REMEDY} {path.parent}."
                 )
     for (split, side, number), (given, content) in reviews.items():
-        if given not in STARS or not tokens(content[:200]) and not tokens(content):
+        if given not in STARS or not (tokens(content[:200]) or tokens(content)):
             what = f"{given} stars" if given not in STARS else "no words"
             raise InputError(f"IMDb cannot be used: review {number} of {split}/{side} in {path} has {what}.")
 

@@ -92,9 +92,9 @@ def load(
     no_yes = ("no", "yes")
     if head:
         splits = [split._replace(labels=split.labels[:, HEADS.index(head)]) for split in splits]
-        return of_texts("toxic", *splits, no_yes, reading, wordless=True)
+        return of_texts("toxic", splits, no_yes, reading, wordless=True)
     heads = tuple(Head(name, no_yes) for name in HEADS)
-    return of_texts("toxic", *splits, (), reading, heads=heads, wordless=True)
+    return of_texts("toxic", splits, (), reading, heads=heads, wordless=True)
 
 
 def _table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def numbers(**changes):
     return NUMBERS | changes
 
 
-def replaced(of, value, key="train_texts", place=1):
+def one(value, of="written", key="train_texts", place=1):
     known = dict(NUMBERS if of == "numbers" else WRITTEN)
     known[key] = list(known[key])
     known[key][place] = VALUES[value]
@@ -100,23 +100,23 @@ def test_several_heads(mine):
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        ("replaced(of='written',key='train_texts',place=1,value='nan')", r"train_texts\[1\] is float, nan; expected a string, as the first"),
-        ("replaced(of='written',key='test_texts',place=0,value='none')", r"test_texts\[0\] is NoneType"),
-        ("replaced(of='written',key='train_texts',place=1,value='bytes')", r"train_texts\[1\] is bytes"),
-        ("replaced(of='written',key='train_texts',place=1,value='list')", r"train_texts\[1\] is list"),
-        ("replaced(of='written',key='train_texts',place=1,value='empty')", r"train_texts\[1\] has no words: ''; leave it out, with its label"),
-        ("replaced(of='written',key='test_texts',place=1,value='marks')", r"test_texts\[1\] has no words: '\?!'"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='no')", r"train_texts\[1\] has no words"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='half')", r"train_texts\[1\] is list, \[1.5, 2.0\]; expected .* whole numbers"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='deep')", r"train_texts\[1\] is list"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='ragged')", r"train_texts\[1\] is list"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='truth')", r"train_texts\[1\] is list"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='number')", r"train_texts\[1\] is int"),
-        ("replaced(of='numbers',key='train_texts',place=0,value='number')", r"train_texts\[0\] is int, 3; expected a string, or a list"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='text')", r"train_texts\[1\] is str, 'film'"),
-        ("replaced(of='numbers',key='train_texts',place=1,value='zero')", "word number 0; expected 1 to 4: 0 is padding"),
-        ("replaced(of='numbers',key='test_texts',place=1,value='large')", "word number 9; expected 1 to 4"),
-        ("replaced(of='numbers',key='test_texts',place=1,value='huge')", "word number 1099511627776; expected 1 to 4"),
+        ("one(value='nan')", r"train_texts\[1\] is float, nan; expected a string, as the first"),
+        ("one(value='none',key='test_texts',place=0)", r"test_texts\[0\] is NoneType"),
+        ("one(value='bytes')", r"train_texts\[1\] is bytes"),
+        ("one(value='list')", r"train_texts\[1\] is list"),
+        ("one(value='empty')", r"train_texts\[1\] has no words: ''; leave it out, with its label"),
+        ("one(value='marks',key='test_texts')", r"test_texts\[1\] has no words: '\?!'"),
+        ("one(value='no',of='numbers')", r"train_texts\[1\] has no words"),
+        ("one(value='half',of='numbers')", r"train_texts\[1\] is list, \[1.5, 2.0\]; expected .* whole numbers"),
+        ("one(value='deep',of='numbers')", r"train_texts\[1\] is list"),
+        ("one(value='ragged',of='numbers')", r"train_texts\[1\] is list"),
+        ("one(value='truth',of='numbers')", r"train_texts\[1\] is list"),
+        ("one(value='number',of='numbers')", r"train_texts\[1\] is int"),
+        ("one(value='number',of='numbers',place=0)", r"train_texts\[0\] is int, 3; expected a string, or a list"),
+        ("one(value='text',of='numbers')", r"train_texts\[1\] is str, 'film'"),
+        ("one(value='zero',of='numbers')", "word number 0; expected 1 to 4: 0 is padding"),
+        ("one(value='large',of='numbers',key='test_texts')", "word number 9; expected 1 to 4"),
+        ("one(value='huge',of='numbers',key='test_texts')", "word number 1099511627776; expected 1 to 4"),
         ("numbers(words=2.5)", "words=2.5, length=None; of texts as numbers expected how many words there are"),
         ("numbers(length=3)", "words=4, length=3"),
         ("numbers(vectors='some.vec')", "vectors='some.vec': which word a number stands for is not known"),
@@ -130,7 +130,7 @@ def test_several_heads(mine):
         ("without(keys=['train_texts','test_texts'])", "lacks train_images"),
         ("both()", "unknown key .*'mean'"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_one_message(mine, call, told):
     with pytest.raises(InputError, match=told):
         load(mine, call)
@@ -147,11 +147,13 @@ def test_a_text_in_both_splits_is_refused_as_an_image_is(mine):
 def test_a_text_without_words_is_refused_or_unknown():
     train, test = Written(["a a", "..."], LABELS), Written(["b", "a"], LABELS)
     with pytest.raises(InputError, match="train split: text 1 is empty; leave them out"):
-        of_texts("some", train, test, ("x", "y"), Reading())
-    data = of_texts("some", train, test, ("x", "y"), Reading(), wordless=True)
+        of_texts("some", (train, test), ("x", "y"), Reading())
+    data = of_texts("some", (train, test), ("x", "y"), Reading(), wordless=True)
     assert data.train.images[:].tolist() == [[2, 2], [1, 0]]
 
 
 def test_texts_are_read_once():
-    data = of_texts("some", Written(iter(["a a", "b b"]), LABELS), Written(iter(["a", "b"]), LABELS), ("x", "y"), Reading())
+    data = of_texts(
+        "some", [Written(iter(texts), LABELS) for texts in (["a a", "b b"], ["a", "b"])], ("x", "y"), Reading()
+    )
     assert np.array_equal(data.test.images[:], [[2], [3]])

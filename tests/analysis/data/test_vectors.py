@@ -51,7 +51,7 @@ def test_files_of_another_kind_are_refused(tmp_path, text, told):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match="word vectors cannot be read from .*nowhere.vec"):
+    with pytest.raises(InputError, match=r"word vectors cannot be read from .*nowhere.vec"):
         with_vectors(KNOWN, str(tmp_path / "nowhere.vec"))
     with pytest.raises(InputError, match="cannot be read"):
         with_vectors(KNOWN, str(tmp_path))

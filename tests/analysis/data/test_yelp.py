@@ -80,7 +80,7 @@ def test_other_files_are_refused(known, tmp_path, rows, told):
 
 def test_missing_and_damaged(known, tmp_path):
     small = SETS["yelp_polarity"]
-    with pytest.raises(InputError, match="yelp_review_polarity_csv.tgz is missing"):
+    with pytest.raises(InputError, match=r"yelp_review_polarity_csv.tgz is missing"):
         small.load(tmp_path)
     written = known()
     if (path := tmp_path / small.archive).exists():
@@ -99,7 +99,7 @@ def test_an_archive_without_the_files(tmp_path):
     with tarfile.open(tmp_path / small.archive, "w:gz") as archive:
         archive.add(tmp_path / "x", "x")
     small = small._replace(sha256=yelp._sha256(tmp_path / small.archive))
-    with pytest.raises(InputError, match="train.csv cannot be read as a table .there is none in"):
+    with pytest.raises(InputError, match=r"train.csv cannot be read as a table .there is none in"):
         small.load(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_what_is_fetched_is_held_to_its_checksum(tmp_path, monkeypatch):
     content = [b"another"]
     monkeypatch.setattr(utils, "download_url", lambda url, root, name: (tmp_path / name).write_bytes(content[0]))
     small = SETS["yelp_full"]
-    with pytest.raises(InputError, match="yelp_full could not be fetched .*another SHA-256"):
+    with pytest.raises(InputError, match=r"yelp_full could not be fetched .*another SHA-256"):
         small.fetch(tmp_path)
     small._replace(sha256=hashlib.sha256(b"another").hexdigest()).fetch(tmp_path)
     content[0] = b"never asked for"

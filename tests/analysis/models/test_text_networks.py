@@ -85,7 +85,7 @@ def test_padding_learns_nothing(network, ids):
 
 
 def test_what_a_mask_leaves_empty_is_no_part_of_a_text(network, ids):
-    """A long text where the mask takes a shorter one's padding: its features there are none's, and its last word stays."""
+    """A long text where the mask takes a shorter one's padding: nothing is there, and its last word stays."""
     x = network.embed(ids[[4, 5]])  # 17 and 3 words
     mask = torch.zeros(17)
     mask[:2] = mask[10:15] = 1

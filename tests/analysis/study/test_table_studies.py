@@ -190,7 +190,9 @@ def test_a_study_of_texts_says_what_it_takes(name):
     ).groups()
     assert int(trainings) == len(study.seeds) * len(study.augmentations)
     epochs = study.settings["classifier"].epochs
-    assert float(millions) == pytest.approx(epochs * TRAIN_IMAGES[read_spec(study.data, "data set").use] / 1e6, rel=1e-3)
+    assert float(millions) == pytest.approx(
+        epochs * TRAIN_IMAGES[read_spec(study.data, "data set").use] / 1e6, rel=1e-3
+    )
     with torch.device("meta"):
         network = build(
             study.settings["classifier"].model, classes=2, modality="text", num_words=int(words.replace(",", ""))

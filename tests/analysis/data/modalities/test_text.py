@@ -1,3 +1,5 @@
+from itertools import chain, pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -101,7 +103,7 @@ def test_texts_of_a_batch_are_of_like_length():
     images = many(100 * 8)
     assert len(images) <= POOL * 8
     spans = sorted((int(images.lengths[y].min()), int(images.lengths[y].max())) for _, y in batches_of(images))
-    assert all(low[1] <= high[0] for low, high in zip(spans, spans[1:], strict=False))
+    assert all(low[1] <= high[0] for low, high in pairwise(spans))
     padding = sum(int((x == 0).sum()) for x, _ in batches_of(images)) / int(images.lengths.sum())
     assert padding < 0.02
 
@@ -153,7 +155,7 @@ def test_it_is_known_by_what_a_split_holds():
 
 def test_no_transforms_and_nothing_to_encode():
     assert text.read_changes("") == ""
-    with pytest.raises(InputError, match="--transforms 'randaugment'.* there are none of texts"):
+    with pytest.raises(InputError, match=r"--transforms 'randaugment'.* there are none of texts"):
         text.read_changes("randaugment")
     ids = SOME[:]
     assert torch.equal(text.encoded(ids), ids)
@@ -203,7 +205,7 @@ def test_subsets_folds_and_what_is_shared():
     assert sorted(small.train.labels.tolist()) == [0, 0, 1, 1]
     assert all(row in rows for row in small.train.images[:].tolist())
     folds = [data.fold(index, 3, seed=0).test.images[:].tolist() for index in range(3)]
-    assert sorted(sum(folds, [])) == sorted(rows)
+    assert sorted(chain(*folds)) == sorted(rows)
     assert data.shared().tolist() == [False] * 8 + [True]
     assert len(data.apart().train) == 8
     assert small.vocabulary is data.vocabulary

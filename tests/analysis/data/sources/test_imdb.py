@@ -20,7 +20,9 @@ def few(monkeypatch):
 def reviews(**changes):
     """Name → text, as they are published."""
     texts = {
-        f"aclImdb/{split}/{side}/{number}_{STARS[side][number]}.txt": f"{WORDS[side]} {split}{side}{number}<br /><br />Seen 2x."
+        f"aclImdb/{split}/{side}/{number}_{STARS[side][number]}.txt": (
+            f"{WORDS[side]} {split}{side}{number}<br /><br />Seen 2x."
+        )
         for split in ("train", "test")
         for side in ("neg", "pos")
         for number in range(3)
@@ -139,7 +141,7 @@ def test_missing_and_damaged_archives(tmp_path):
     path.unlink()
     path = labelled(tmp_path)
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(InputError, match="cannot be read|lacks 3 of 3 reviews"):
+    with pytest.raises(InputError, match=r"cannot be read|lacks 3 of 3 reviews"):
         load_dataset("imdb", tmp_path)
 
 
@@ -157,7 +159,7 @@ def test_fetching_does_nothing_where_they_are_and_says_what_fails(tmp_path, monk
         raise OSError("no network")
 
     monkeypatch.setattr(utils, "download_url", fails)
-    with pytest.raises(InputError, match="IMDb could not be fetched to .*no network"):
+    with pytest.raises(InputError, match=r"IMDb could not be fetched to .*no network"):
         imdb.fetch(tmp_path)
     unpacked(tmp_path)
     imdb.fetch(tmp_path)

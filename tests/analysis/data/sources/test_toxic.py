@@ -7,25 +7,25 @@ from mixlens.analysis.errors import InputError
 from mixlens.cli.main import main
 
 HEADER = "id,comment_text,toxic,severe_toxic,obscene,threat,insult,identity_hate"
-TRAIN = f'''{HEADER}
+TRAIN = f"""{HEADER}
 a0,"You are kind.
 Thank you",0,0,0,0,0,0
 a1,"You ""fool"", you fool",1,0,1,0,1,0
 a2,"..!",0,0,0,1,0,0
 a3,thank you,0,1,0,0,0,1
-'''
-TEST = '''id,comment_text
+"""
+TEST = """id,comment_text
 b0,fool
 b1,nobody was judged by this
 b2,"?"
 b3,you
-'''
-LABELS = f'''{HEADER.replace("comment_text,", "")}
+"""
+LABELS = f"""{HEADER.replace("comment_text,", "")}
 b0,1,0,0,0,1,0
 b1,-1,-1,-1,-1,-1,-1
 b2,0,0,0,0,0,0
 b3,0,1,0,1,0,1
-'''
+"""
 
 
 def write(root, train=TRAIN, test=TEST, labels=LABELS):
@@ -34,6 +34,10 @@ def write(root, train=TRAIN, test=TEST, labels=LABELS):
     for name, text in zip(toxic.FILES, (train, test, labels), strict=True):
         (folder / name).write_text(text, encoding="utf-8")
     return folder
+
+
+def labelled(labels):
+    return TRAIN.replace("1,0,1,0,1,0", labels)
 
 
 def test_six_heads_and_the_comments_that_have_labels(tmp_path):
@@ -69,17 +73,20 @@ def test_one_head_alone(tmp_path, place):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"train": TRAIN.replace("1,0,1,0,1,0", "2,0,1,0,1,0")}, "train.csv gives the comment a1 the toxic '2'; expected 0 or 1"),
-        ({"train": TRAIN.replace("1,0,1,0,1,0", "1,0,1,0,,0")}, "comment a1 the insult ''; expected 0 or 1"),
-        ({"train": TRAIN.replace("1,0,1,0,1,0", "1,0,-1,0,1,0")}, "comment a1 the obscene '-1'; expected 0 or 1"),
-        ({"labels": LABELS.replace("b0,1,0", "b0,1,-1")}, "test_labels.csv gives the comment b0 the severe_toxic '-1'; .* or −1 of every label"),
+        ({"train": labelled("2,0,1,0,1,0")}, "train.csv gives the comment a1 the toxic '2'; expected 0 or 1"),
+        ({"train": labelled("1,0,1,0,,0")}, "comment a1 the insult ''; expected 0 or 1"),
+        ({"train": labelled("1,0,-1,0,1,0")}, "comment a1 the obscene '-1'; expected 0 or 1"),
+        (
+            {"labels": LABELS.replace("b0,1,0", "b0,1,-1")},
+            "the comment b0 the severe_toxic '-1'; .* or −1 of every label",
+        ),
         ({"labels": LABELS.replace("b3", "c3")}, "the comment b3 of test.csv has no row in test_labels.csv"),
         ({"test": TEST.replace("b3,you\n", "")}, "the comment b3 of test_labels.csv has no row in test.csv"),
         ({"test": TEST.replace("b3", "b2")}, "test.csv has two rows of the comment b2"),
-        ({"train": TRAIN.replace("threat", "menace")}, "train.csv lacks the column threat; it has id, comment_text, toxic"),
+        ({"train": TRAIN.replace("threat", "menace")}, "train.csv lacks the column threat; it has id, comment_text"),
         ({"train": ""}, "train.csv cannot be read as a table"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_not_as_published(tmp_path, changes, told):
     write(tmp_path, **changes)
     with pytest.raises(InputError, match=f"cannot be used: .*{told}"):
@@ -89,7 +96,7 @@ def test_files_that_are_not_as_published(tmp_path, changes, told):
 def test_what_is_missing_is_told_with_where_it_is_had(tmp_path, capsys):
     (write(tmp_path) / "test_labels.csv").unlink()
     for door in (load_dataset, lambda name, root: toxic.fetch(root)):
-        with pytest.raises(InputError, match="missing test_labels.csv.*www.kaggle.com.*rules accepted; expected"):
+        with pytest.raises(InputError, match=r"missing test_labels.csv.*www.kaggle.com.*rules accepted; expected"):
             door("toxic", tmp_path)
     assert main(["data", "toxic", "--data-root", str(tmp_path)]) == 2
     assert "missing test_labels.csv" in capsys.readouterr().err

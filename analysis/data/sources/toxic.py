@@ -17,7 +17,7 @@ from ..files import DataFile, data_root
 from ..of_texts import Reading, Written, of_texts
 from ..words import WORDS
 
-ABOUT = "223,549 comments, six labels each, toxic or not in six ways; 140 MB, it must be asked for, nothing to fetch"
+ABOUT = "223,549 comments, six labels each; it must be asked for, nothing to fetch"
 MEGABYTES = 0.0
 SHAPE = None  # it cannot be fetched, so that nothing is planned without it
 

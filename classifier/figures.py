@@ -157,8 +157,8 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
             "classifier-curves",
             "Training curves of the classifiers",
             "One line per seed. The training loss is measured on augmented images and soft labels, so its level "
-            "compares within an augmentation only; test loss and accuracy are on the first 2,000 test images (or all, "
-            "if fewer).",
+            "compares within an augmentation only; test loss and accuracy are on 2,000 test images, evenly spaced "
+            "(or all, if fewer).",
             "Three line charts over epochs: training loss, test loss and test accuracy of every classifier.",
             figure,
         )

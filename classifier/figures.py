@@ -18,7 +18,7 @@ from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
 from .config import SECTION
 from .heads_figures import AREA, areas_table, heads_table, over_folds
-from .rows import columns_table, of_head, printed_cells, shares, spoken, told, values_of
+from .rows import columns_table, of_head, printed_cells, shares, sources_of, spoken, told, values_of
 
 ABOUT = About(
     question="How well do classifiers trained on augmented images classify?",
@@ -89,8 +89,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     for name in sets:
         count = int(others.loc[others["set"] == name, "n"].iloc[0])
         caption += f" {name}: on its {count:,} images, the largest logit among the classes that it is of."
-    if printed:
-        caption += f" {_sources(printed)}"
+    if any(not key.startswith(AREA) for values in printed.values() for key in values):
+        caption += f" {sources_of(printed)}"
     found = [columns_table("classifier-accuracy", "Test accuracy", caption, columns)]
     if len(rows[["dataset", "model"]].drop_duplicates()) > 1:
         found.insert(0, _side_by_side(rows, printed))
@@ -205,12 +205,6 @@ def _measured(
 ) -> Measured:
     terms = record.terms(SECTION.name, array, **(params or {}))
     return Measured(array, title, "%", terms, factor=100, front=front, figure=figure)
-
-
-def _sources(printed: PaperValues) -> str:
-    """Where the paper's values stand, and of which training."""
-    sources = sorted({value.source for values in printed.values() for value in values.values()})
-    return f"The paper's: {'; '.join(sources)}. It prints one FMix."
 
 
 def _partner(record: StudyRecord) -> str:

@@ -17,7 +17,7 @@ from ..analysis.spec import Spec, read_spec
 from ..analysis.statistics.effect import Terms
 from ..analysis.store.record import StudyRecord
 from .config import SECTION
-from .rows import columns_table, of_head, printed_cells, shares, spoken, told, values_of
+from .rows import columns_table, of_head, printed_cells, shares, sources_of, spoken, told, values_of
 
 AREA = "roc_auc"
 WHOLE = "whole"  # what the paper prints of whole labels, beside a head's network
@@ -72,6 +72,8 @@ def areas_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame,
         "(DeLong). Below it the difference to the baseline. The mean is over the heads, by their weights."
     )
     caption += "".join(f" The mean is {note}." for note in told(means[means["note"] != ""], "note"))
+    if "paper" in columns:
+        caption += f" {sources_of(printed)}"
     return columns_table("classifier-roc-auc", "ROC-AUC of each head", caption, columns)
 
 

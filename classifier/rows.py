@@ -30,6 +30,12 @@ def printed_cells(printed: PaperValues, arms: Sequence[Arm], quantity: str) -> l
     return [number(one.value, one.sd, one.decimals) if one is not None else "—" for one in known]
 
 
+def sources_of(printed: PaperValues) -> str:
+    """Where the paper's values stand, and of which training."""
+    sources = sorted({value.source for values in printed.values() for value in values.values()})
+    return f"The paper's: {'; '.join(sources)}. It prints one FMix."
+
+
 def told(rows: pd.DataFrame, name: str) -> list[Any]:
     """What rows are told apart by, in their order."""
     return list(dict.fromkeys(rows[name].dropna())) if name in rows else []

@@ -72,7 +72,7 @@ def warning(record: StudyRecord) -> str:
 
 def _near_chance(record: StudyRecord) -> str:
     """A network counts as near chance within `NEAR` points of 1/classes, or where its Wilson interval reaches it."""
-    measured = record.rows()
+    measured = [row for row in record.rows() if "head" not in row.params]  # of whole labels
     known = [[row for row in measured if (row.section, row.quantity) == place] for place in (ACCURACY, CLEAN)]
     of_study = {name: parts[0].classes for name, parts in record.designs.items()}
     near: dict[int, dict[str, list[float]]] = {}
@@ -121,6 +121,7 @@ def _accuracies(record: StudyRecord, design: str) -> list[float]:
         row.value
         for row in record.rows()
         if (row.study, row.section, row.quantity, row.augmentation) == (design, section, quantity, BASELINE)
+        and "head" not in row.params  # of whole labels
     ]
 
 

@@ -90,7 +90,8 @@ class Front:
         compared = [column for column in self.columns if any(cell.change is not None for cell in column.cells)]
         told = [column for column in compared if any(cell.change and cell.change.direction for cell in column.cells)]
         said = [column.sentence(self.names) for column in told]
-        open_ = [column.question.lower() for column in compared if column not in told]
+        names = [column.question for column in compared if column not in told]
+        open_ = [name if name.isupper() else name.lower() for name in names]
         rest = [f"After correction no difference to the baseline can be told in {listed(open_)}."] if open_ else []
         return [*said, *rest]
 

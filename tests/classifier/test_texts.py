@@ -1,5 +1,7 @@
 """Classifiers of texts, from a study to its report: every augmentation, resuming, what is refused."""
 
+import re
+
 import pytest
 import torch
 from helpers import BACKEND, record_of, rows_of, sections_of, tasks_of, text_of, tiny_study, work
@@ -13,8 +15,11 @@ from mixlens.analysis.store.runs import MODEL
 from mixlens.analysis.study.plan import plan
 from mixlens.analysis.training.progress import Reporter
 from mixlens.classifier import figures
+from mixlens.reports.facts import facts
+from mixlens.reports.paper import Setup, values
 from mixlens.reports.report import write_report
 
+TOXIC = Setup("toxic", "text-cnn")
 EVERY = [
     "baseline",
     "mixup",
@@ -251,6 +256,23 @@ def test_the_page_has_them(record, tmp_path):
     text = text_of(write_report(record, tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "ROC-AUC of each head" in text
     assert "Mean ROC-AUC" in text
+    assert "roc-auc" not in re.sub("classifier-roc-auc|roc_auc", "", text), "it is no word to be written small"
+
+
+def test_the_accuracy_at_a_reports_head_is_of_whole_labels(record):
+    rows = record.table("classifier")
+    own = rows[(rows["quantity"] == "accuracy") & rows["head"].isna() & (rows["augmentation"] == "baseline")]
+    shown = dict(facts(record))["Baseline's accuracy"]
+    assert float(shown.split()[0]) == pytest.approx(100 * own["value"].mean(), abs=1)
+
+
+def test_the_papers_areas_stand_beside_their_mean_and_nowhere_else(record):
+    accuracy, _, areas = figures.tables(in_family(record, "classifier", figures), values("classifier", TOXIC))
+    assert areas.header[:3] == ("Augmentation", "Mean (%)", "paper")
+    assert [row[2] for row in areas.rows] == ["96.04 ± 0.16", "96.62 ± 0.10"]
+    assert "Table 5" in areas.caption
+    assert "paper" not in accuracy.header
+    assert "Table 5" not in accuracy.caption
 
 
 @pytest.mark.parametrize(

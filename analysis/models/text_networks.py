@@ -19,7 +19,8 @@ CHANNELS = 300  # of embeddings without vectors, as FastText's have
 class Embedding(nn.Module):
     """Numbers of words (B, L) → (B, channels, L), zero at number 0. Learned; begun at the vectors where there are some.
 
-    Without: N(0, 0.1²), and so is number 1, which stands for unknown words.
+    Without: N(0, 0.1²), and so is number 1, which stands for unknown words, and a word whose vector is zero throughout,
+    which would be taken for padding.
     """
 
     def __init__(self, num_words: int, channels: int, vectors: Tensor | None = None) -> None:
@@ -28,7 +29,8 @@ class Embedding(nn.Module):
         with torch.no_grad():
             self.table.weight[1:].normal_(0, 0.1)
             if vectors is not None:
-                self.table.weight[1:] = torch.where(vectors.isnan(), self.table.weight[1:], vectors)
+                drawn = vectors.isnan() | (vectors == 0).all(1, keepdim=True)
+                self.table.weight[1:] = torch.where(drawn, self.table.weight[1:], vectors)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.table(ids).mT

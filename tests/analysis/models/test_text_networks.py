@@ -123,12 +123,14 @@ def test_mixed_texts_give_gradients(network, ids, variant):
 def test_vectors_are_where_the_embedding_begins_and_nan_is_drawn():
     vectors = torch.randn(WORDS, 12)
     vectors[3] = torch.nan
+    vectors[8] = 0
     network = build("text-cnn(width=4)", classes=2, modality="text", num_words=WORDS, vectors=vectors)
     weight = network.embed.table.weight
-    known = torch.arange(WORDS) != 3
+    known = (torch.arange(WORDS) != 3) & (torch.arange(WORDS) != 8)
     torch.testing.assert_close(weight[1:][known], vectors[known])
     assert weight[4].isfinite().all()
     assert weight[4].abs().max() < 1
+    assert weight[9].any(), "zero throughout it would be padding"
     assert weight.requires_grad
     with pytest.raises(InputError, match="channels=7, but the data's vectors have 12; leave it out"):
         build("text-cnn(channels=7)", classes=2, modality="text", num_words=WORDS, vectors=vectors)

@@ -25,7 +25,7 @@ from ..dataset import Dataset, Split
 from ..files import DataFile, data_root, fetching
 from ..meshes import fill, read_off
 
-ABOUT = "4,899 shapes of ten kinds of furniture, as 32×32×32 voxels; 451 MB of meshes, or 16 MB of voxels"
+ABOUT = "4,899 shapes of ten kinds of furniture, as 32×32×32 voxels; 451 MB of meshes, or 3 MB of voxels"
 MEGABYTES = 451.0
 SHAPE = None  # noise of its size would fill a gigabyte
 

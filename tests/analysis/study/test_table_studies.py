@@ -1,4 +1,4 @@
-"""The studies of the paper's Tables 2, 3, 4 and 7: their recipes are Table 8's, they plan, their costs are as counted."""
+"""The studies of Tables 2, 3, 4 and 7 of the paper: their recipes are Table 8's, they plan, costs are as counted."""
 
 import json
 import re

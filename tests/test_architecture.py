@@ -146,6 +146,7 @@ DEEP = "analysis/models/test_deep_networks.py: one test of each kind for all of 
 TRIED_ELSEWHERE = {
     "__main__": "cli/test_main.py runs it as a program",
     "analysis.data.sources.cifar100": "analysis/data/test_published.py",
+    "analysis.data.modalities.image": "analysis/data/test_loader.py, test_streamed.py and classifier/test_train.py",
     "analysis.data.of_files": "analysis/data/sources/test_folder.py and its like",
     "analysis.data.sources.fashion_mnist": "analysis/data/test_published.py",
     "analysis.data.sources.yelp_full": "analysis/data/test_yelp.py",

@@ -17,8 +17,8 @@ import torch
 from ...errors import InputError
 from ..dataset import Dataset, Split
 from ..files import DataFile, data_root, fetching
-from ..vectors import with_vectors
-from ..words import WORDS, numbered, tokens, vocabulary
+from ..numbering import numbered_texts
+from ..words import WORDS, tokens
 
 ABOUT = "50,000 film reviews, good or bad, or by their stars; 84 MB"
 MEGABYTES = 84.0
@@ -68,6 +68,7 @@ def load(
     words: int = WORDS,
     length: int = 0,
     vectors: str = "",
+    tokenizer: str = "",
 ) -> Dataset:
     """All reviews, in the order of their folders and numbers.
 
@@ -76,9 +77,10 @@ def load(
         words: of the vocabulary: the most frequent of the training reviews that occur twice.
         length: how many words of a review are kept, its first; 0: all.
         vectors: a file of word vectors in FastText's text format, which the embedding begins at.
+        tokenizer: the folder of a Hugging Face model, whose tokens stand in the words' stead.
 
     Raises:
-        InputError: reviews are missing or damaged; arguments out of range; vectors that cannot be read.
+        InputError: reviews are missing or damaged; arguments out of range; vectors or a tokeniser that cannot be read.
     """
     if type(words) is not int or words < 2 or type(length) is not int or length < 0:
         raise InputError(f"data set 'imdb': words={words!r}, length={length!r}; expected 2 or more, and 0 or more.")
@@ -93,14 +95,17 @@ def load(
             split, side, number, given = match.groups()
             reviews[split, side, int(number)] = int(given), content
     _check(file.path, reviews)
-    texts, labels = {}, {}
+    texts: dict[str, list[str]] = {}
+    labels: dict[str, torch.Tensor] = {}
     for split in SPLITS:
         keys = [(split, side, number) for side in SIDES for number in range(EACH)]
-        texts[split] = [tokens(reviews[key][1]) for key in keys]
+        texts[split] = [reviews[key][1] for key in keys]
         classes = [STARS.index(reviews[key][0]) if stars else SIDES.index(key[1]) for key in keys]
         labels[split] = torch.tensor(classes)
-    known = with_vectors(vocabulary(texts["train"], words), vectors)
-    train, test = (Split(numbered(texts[split], known, length or None), labels[split]) for split in SPLITS)
+    known, *numbers = numbered_texts(
+        texts["train"], texts["test"], words=words, length=length, vectors=vectors, tokenizer=tokenizer
+    )
+    train, test = (Split(one, labels[split]) for one, split in zip(numbers, SPLITS, strict=True))
     names = tuple(f"{given} stars" if given > 1 else "1 star" for given in STARS) if stars else ("bad", "good")
     return Dataset("imdb", train, test, names, (), (), vocabulary=known)
 

@@ -1,0 +1,71 @@
+"""A tiny BERT as Hugging Face's folders hold one: two layers, 32 wide, random weights, a vocabulary of a few words."""
+
+import torch
+
+from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.data.tokenizer import tokenised
+
+WORDS = (
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "a",
+    "film",
+    "##s",
+    "good",
+    "bad",
+    "very",
+    "not",
+    "this",
+    "is",
+    "!",
+)
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+}
+
+
+def save_bert(folder, kind="Bert", words=WORDS, head="Model", **settings):
+    """A model's folder; ``kind`` and ``head`` name its classes in transformers, as BertConfig and BertModel."""
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(vocab_size=len(words), **{**SIZES, **settings})
+    torch.manual_seed(0)
+    getattr(transformers, f"{kind}{head}")(config).save_pretrained(folder)
+    save_words(folder, words)
+    return str(folder)
+
+
+def save_words(folder, words=WORDS):
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+
+
+def reviews(count, seed=0):
+    """Texts of various length, and which of them are good."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    texts = []
+    for label in labels.tolist():
+        length = int(torch.randint(2, 12, (), generator=generator))
+        filler = [
+            ("a", "this", "is", "films", "film", "very")[n] for n in torch.randint(6, (length,), generator=generator)
+        ]
+        place = int(torch.randint(length, (), generator=generator))
+        texts.append(" ".join([*filler[:place], ("bad", "good")[label], *filler[place:]]))
+    return texts, labels
+
+
+def review_dataset(folder, train=64, test=32):
+    """Those, numbered by a model's tokeniser."""
+    (texts, labels), (others, other_labels) = reviews(train), reviews(test, 1)
+    known, (first, second) = tokenised(folder, 0, texts, others)
+    return Dataset(
+        "reviews", Split(first, labels), Split(second, other_labels), ("bad", "good"), (), (), vocabulary=known
+    )

@@ -102,7 +102,7 @@ def bert(
     if mix == "embeddings":
         embed = Tokens(encoder.get_input_embeddings())
         encoder.set_input_embeddings(nn.Identity())  # its weights are the embedding's, once
-    body = Encoded(encoder.train(), config.hidden_size, num_classes, mix)
+    body = Encoded(encoder, config.hidden_size, num_classes, mix)
     return Bert(embed, body, getattr(config, "max_position_embeddings", None))
 
 
@@ -128,7 +128,7 @@ def _encoder(path: str) -> tuple[Any, Any]:
         missing = sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise InputError(f"{path!r} lacks {len(missing)} of its weights, such as {missing[0]}.")
-    return encoder, config
+    return encoder.train(), config
 
 
 def weights_digest(path: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,8 +17,8 @@ from ..analysis.presentation.parts import About, Equation, Plot, Table
 from ..analysis.statistics.effect import Measured
 from ..analysis.store.record import StudyRecord
 from .config import SECTION
-from .heads_figures import heads_table, over_folds
-from .rows import columns_table, of_head, printed_cells, shares, told, values_of
+from .heads_figures import AREA, areas_table, heads_table, over_folds
+from .rows import columns_table, of_head, printed_cells, shares, spoken, told, values_of
 
 ABOUT = About(
     question="How well do classifiers trained on augmented images classify?",
@@ -88,6 +91,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
         found.insert(0, _side_by_side(rows, printed))
     if len(of_heads):
         found.append(heads_table(record, rows, of_heads, printed))
+    if (rows["quantity"] == AREA).any():
+        found.append(areas_table(record, rows, of_heads, printed))
     return [*found, *over_folds(record, printed)]
 
 
@@ -158,19 +163,33 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
 def measured(record: StudyRecord) -> list[Measured]:
     """What the front page and the claims compare: test accuracy, of whole labels where there are several heads.
 
-    The claims alone: each head's, and that on other images.
+    Where all these have two classes it is the mean of their ROC-AUC, and accuracy is for the claims alone, as are each
+    head's quantities and the accuracy on other images.
     """
-    terms = record.terms(SECTION.name, "accuracy")
-    whole = Measured("accuracy", "Test accuracy", "%", terms, factor=100, front="Accuracy", figure="classifier-curves")
     rows = record.table(SECTION.name)
+    areas = rows[rows["quantity"] == AREA]
+    by_area = len(rows) > 0 and set(areas["run"]) == set(rows["run"])
+    found = [
+        _measured(record, "accuracy", "Test accuracy", front="" if by_area else "Accuracy", figure="classifier-curves")
+    ]
+    if len(areas):
+        found.append(_measured(record, AREA, "Mean ROC-AUC", {"quantity": AREA}, front="ROC-AUC"))
     more = [
-        *((of_head(head), f"Test accuracy, {head}", {"head": head}) for head in told(rows, "head")),
+        *((of_head(head), f"Test accuracy, {spoken(head)}", {"head": head}) for head in told(rows, "head")),
+        *(
+            (of_head(head, AREA), f"ROC-AUC, {spoken(head)}", {"head": head, "quantity": AREA})
+            for head in told(areas, "head")
+        ),
         *((f"{OTHER}:{name}", f"Accuracy on {name}", {"set": name}) for name in told(rows, "set")),
     ]
-    return [whole] + [
-        Measured(quantity, title, "%", record.terms(SECTION.name, quantity, **params), factor=100)
-        for quantity, title, params in more
-    ]
+    return found + [_measured(record, quantity, title, params) for quantity, title, params in more]
+
+
+def _measured(
+    record: StudyRecord, array: str, title: str, params: Mapping[str, Any] | None = None, **shown: str
+) -> Measured:
+    terms = record.terms(SECTION.name, array, **(params or {}))
+    return Measured(array, title, "%", terms, factor=100, **shown)
 
 
 def _sources(printed: PaperValues) -> str:

@@ -17,8 +17,9 @@ from ..analysis.spec import Spec, read_spec
 from ..analysis.statistics.effect import Terms
 from ..analysis.store.record import StudyRecord
 from .config import SECTION
-from .rows import columns_table, of_head, printed_cells, shares, told, values_of
+from .rows import columns_table, of_head, printed_cells, shares, spoken, told, values_of
 
+AREA = "roc_auc"
 WHOLE = "whole"  # what the paper prints of whole labels, beside a head's network
 Rights = dict[tuple[Any, int], np.ndarray]  # fold and training seed → which images are right
 
@@ -30,19 +31,48 @@ def heads_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame,
     for head in heads:
         own = of_heads[of_heads["head"] == head]
         changes = [record.family.of(SECTION.name, of_head(head), arm) for arm in arms]
-        columns[f"{head.capitalize()} (%)"] = [
+        columns[f"{spoken(head).capitalize()} (%)"] = [
             share + (f"\n{change(effect)}" if effect is not None else "")
             for share, effect in zip(shares(own, arms, "accuracy"), changes, strict=True)
         ]
         if any(of_head(head) in values for values in printed.values()):
-            columns[f"paper, {head}"] = printed_cells(printed, arms, of_head(head))
+            columns[f"paper, {spoken(head)}"] = printed_cells(printed, arms, of_head(head))
     columns["Recall (%)"] = list(column([100 * values_of(rows, arm, "recall") for arm in arms]))
     caption = (
         "Accuracy of each head in percent, as in the table before; below it the difference to the baseline. Recall: "
         "the mean over a head’s classes of the share of a class’s images that are right, and of the heads by their "
         "weights, as the data set has them."
     )
+    accuracies = rows[(rows["quantity"] == "accuracy") & (rows["note"] != "")]
+    caption += "".join(f" There is {note}." for note in told(accuracies, "note"))
     return columns_table("classifier-heads", "Test accuracy of each head", caption, columns)
+
+
+def areas_table(record: StudyRecord, rows: pd.DataFrame, of_heads: pd.DataFrame, printed: PaperValues) -> Table:
+    """The mean of the heads' ROC-AUC beside the paper's, and each head's."""
+    means, each = (table[table["quantity"] == AREA] for table in (rows, of_heads))
+    heads, arms = told(each, "head"), told(means, "arm")
+    columns: dict[str, list[str]] = {"Augmentation": [record.label(arm) for arm in arms]}
+    for title, key, own in [
+        ("Mean (%)", AREA, means),
+        *((f"{spoken(head).capitalize()} (%)", of_head(head, AREA), each[each["head"] == head]) for head in heads),
+    ]:
+        changes = [record.family.of(SECTION.name, key, arm) for arm in arms]
+        columns[title] = [
+            area + (f"\n{change(effect)}" if effect is not None else "")
+            for area, effect in zip(shares(own, arms, AREA), changes, strict=True)
+        ]
+        if any(key in values for values in printed.values()):
+            columns["paper" if own is means else f"paper, {title.removesuffix(' (%)').lower()}"] = printed_cells(
+                printed, arms, key
+            )
+    caption = (
+        "Area under the ROC curve in percent: how often, of two images of which one has a label and the other has not, "
+        "the network gives it the larger log odds of it; of a single network with its 95% interval over images "
+        "(DeLong). Below it the difference to the baseline. The mean is over the heads, by their weights."
+    )
+    caption += "".join(f" The mean is {note}." for note in told(means[means["note"] != ""], "note"))
+    return columns_table("classifier-roc-auc", "ROC-AUC of each head", caption, columns)
 
 
 class _Group(NamedTuple):
@@ -83,7 +113,7 @@ def over_folds(record: StudyRecord, printed: PaperValues) -> list[Table]:
         body = []
         for head, found in lines.items():
             shown = column([pd.Series([100 * right.mean() for right in one.values()], dtype=float) for one in found])
-            body.append((head.capitalize() or "Accuracy", "here", *shown))
+            body.append((spoken(head).capitalize() or "Accuracy", "here", *shown))
             known = [arms.get((group, heads[0] if head == WHOLE else head, mix), Arm("", mix)) for mix in mixes]
             paper = printed_cells(printed, known, _printed_as(head, one_network=group.one_network))
             if set(paper) != {"—"}:

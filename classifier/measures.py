@@ -140,6 +140,35 @@ def recall(right: Tensor, labels: Tensor) -> Recall:
     return Recall(weights * right, weights * (right.double() - (hits / counts)[labels]))
 
 
+def roc_auc(logits: Tensor, labels: Tensor) -> Tensor | None:
+    """The area under the ROC curve of two classes, as a mean over images: terms (N,) float64 whose mean it is.
+
+    The share of pairs, an image of class 1 and one of class 0, of which the first has the larger difference of logits
+    (N, 2); half of those that have the same (Mann and Whitney 1947). A term is the area plus the image's influence on
+    it, which is that of a mean for each class: the variance of the terms over N is DeLong's (DeLong, DeLong and
+    Clarke-Pearson 1988), but for N − 1 in the place of a class's own, and that of a difference of terms is that of two
+    areas on the same images. None where all labels (N,) are of one class.
+    """
+    scores, positive = (logits[:, 1] - logits[:, 0]).double(), labels == 1
+    sides = scores[positive], scores[~positive]
+    if not all(map(len, sides)):
+        return None
+    above = _share_below(sides[0], sides[1])  # of each positive the negatives below it
+    below = 1 - _share_below(sides[1], sides[0])
+    area = above.mean()
+    terms = torch.empty_like(scores)
+    terms[positive] = area + len(scores) / len(above) * (above - area)
+    terms[~positive] = area + len(scores) / len(below) * (below - area)
+    return terms
+
+
+def _share_below(values: Tensor, others: Tensor) -> Tensor:
+    """Which share of the others lies below each value, those that equal it by half."""
+    ordered = others.sort().values
+    ends = [torch.searchsorted(ordered, values, right=right).double() for right in (False, True)]
+    return (ends[0] + ends[1]) / (2 * len(others))
+
+
 def among_largest(logits: Tensor, labels: Tensor, count: int) -> Tensor:
     """Which images (N,) have their label's logit among the ``count`` largest, of (N, classes)."""
     return (logits.topk(count, dim=1).indices == labels.unsqueeze(1)).any(1)

@@ -35,9 +35,14 @@ def told(rows: pd.DataFrame, name: str) -> list[Any]:
     return list(dict.fromkeys(rows[name].dropna())) if name in rows else []
 
 
-def of_head(head: str) -> str:
-    """What a head's accuracy is called beside that of whole labels: the array of it, and what the paper prints."""
-    return f"accuracy:{head}"
+def of_head(head: str, quantity: str = "accuracy") -> str:
+    """What a head's quantity is called beside that of whole labels: the array of it, and what the paper prints."""
+    return f"{quantity}:{head}"
+
+
+def spoken(head: str) -> str:
+    """A head's name, an identifier, in words."""
+    return head.replace("_", " ")
 
 
 def of_one(rows: pd.DataFrame, arm: Arm, quantity: str) -> str:

@@ -32,7 +32,7 @@ from ..analysis.training.checkpoint import load_weights, save_weights
 from ..analysis.training.recipe import KIND as RECIPE
 from ..analysis.training.turns import Turns
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
-from .measures import Recall, among_largest, predict, predict_heads, recall, right_and_nll
+from .measures import Recall, among_largest, predict, predict_heads, recall, right_and_nll, roc_auc
 from .model import load_classifier, make_network, try_network
 from .train import (
     EVALUATED_IMAGES,
@@ -86,7 +86,7 @@ def tasks(asked: Asked) -> Sequence[Task]:
     return [
         Task(
             kind="classifier-measure",
-            version=3 if _has_top(asked.dataset) else 2,
+            version=3 if _has_top(asked.dataset) or _has_areas(asked.dataset) else 2,
             work=f"{__name__}:measure",
             config=Measuring(narrowed(NetworkSettings, config), others, config.last_epochs),
             section=SECTION.name,
@@ -102,6 +102,10 @@ def tasks(asked: Asked) -> Sequence[Task]:
 
 def _has_top(dataset: Dataset) -> bool:
     return not dataset.heads and len(dataset.classes) > 2 * TOP
+
+
+def _has_areas(dataset: Dataset) -> bool:
+    return bool(dataset.heads) and set(dataset.sizes) == {2}
 
 
 def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
@@ -257,6 +261,7 @@ def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list
 
     A whole label is right where every head is, its nll is the sum of theirs, and its recall their mean by the heads'
     weights. Leaves each head's ``logits:NAME`` (N, classes), and the terms of every quantity, ``accuracy:NAME``, ….
+    Where all heads have two classes the ROC-AUC is measured too (`_areas`).
     """
     labels = dataset.test.labels.to(logits[0].device)
     arrays: dict[str, Tensor] = {}
@@ -278,7 +283,33 @@ def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list
             Measurement("nll", from_independent(nll, "none"), params),
             Measurement("recall", from_influence(*one, "none", "fraction", "influence functions"), params),
         ]
+    if _has_areas(dataset):
+        areas = {head.name: roc_auc(outputs, own) for head, outputs, own in zip(dataset.heads, logits, labels.unbind(1), strict=True)}
+        if found := {name: terms for name, terms in areas.items() if terms is not None}:
+            measured += _areas(found, dataset, arrays)
+        else:
+            measured[0] = measured[0]._replace(note="no ROC-AUC: of each head all test labels are of one class")
     run.write_arrays({name: values.cpu().numpy() for name, values in arrays.items()})
+    return measured
+
+
+def _areas(areas: Mapping[str, Tensor], dataset: Dataset, arrays: dict[str, Tensor]) -> list[Measurement]:
+    """The ROC-AUC of each head that has one, with ``head`` in its params, and their mean by the heads' weights.
+
+    Kaggle's score of toxic comments, whose weights are the same, and Table 5's. A head whose test labels are all of
+    one class has none; the mean's note names it. Their terms are left in ``arrays``.
+    """
+    shares = torch.tensor([head.weight for head in dataset.heads if head.name in areas], dtype=torch.float64)
+    terms = torch.stack(list(areas.values()))
+    mean = (shares / shares.sum()).to(terms.device) @ terms
+    without = [head.name for head in dataset.heads if head.name not in areas]
+    note = f"without {', '.join(without)}: all test labels are of one class" if without else ""
+    measured = []
+    for name, own in {"": mean, **areas}.items():
+        params, suffix = ({"head": name}, f":{name}") if name else ({}, "")
+        arrays[f"roc_auc{suffix}"] = own
+        estimate = from_influence(own, own, "none", "fraction", "DeLong")
+        measured.append(Measurement("roc_auc", estimate, params, "" if name else note))
     return measured
 
 

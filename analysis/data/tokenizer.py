@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def tokens_of(tokenizer: Any) -> tuple[str, ...]:
     return tuple(tokens[PADDING + 1 :])
 
 
-def tokenised(folder: str, length: int, *splits: Sequence[str]) -> tuple[Vocabulary, list[Texts]]:
+def tokenised(folder: str, length: int, *splits: Iterable[str]) -> tuple[Vocabulary, list[Texts]]:
     """The tokens, and the texts of each split as their numbers, with the model's special tokens around each.
 
     What stands in a text is text: a "[SEP]" that somebody wrote is not the model's.
@@ -112,12 +113,12 @@ def tokenised(folder: str, length: int, *splits: Sequence[str]) -> tuple[Vocabul
     return Vocabulary(tokens_of(tokenizer)), [Texts.of(_numbers(backend, texts)) for texts in splits]
 
 
-def _numbers(backend: Any, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
-    return [
-        np.array(encoding.ids, np.int32)
-        for start in range(0, len(texts), AT_ONCE)
-        for encoding in backend.encode_batch_fast(list(texts[start : start + AT_ONCE]))
-    ]
+def _numbers(backend: Any, texts: Iterable[str]) -> list[np.ndarray[Any, Any]]:
+    numbers: list[np.ndarray[Any, Any]] = []
+    left = iter(texts)
+    while some := list(islice(left, AT_ONCE)):
+        numbers += [np.array(encoding.ids, np.int32) for encoding in backend.encode_batch_fast(some)]
+    return numbers
 
 
 def same_tokens(folder: str, words: Sequence[str]) -> bool:

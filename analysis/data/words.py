@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from .dataset import Vocabulary
 from .modalities.text import UNKNOWN, Texts
@@ -24,18 +27,52 @@ def tokens(text: str) -> list[str]:
     return _WORD.findall(_BREAK.sub(" ", text).lower())
 
 
-def vocabulary(texts: Iterable[Sequence[str]], most: int = WORDS, least: int = LEAST) -> Vocabulary:
-    """The words that occur ``least`` times, the most frequent first, up to ``most``; the first stands for others."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text)
-    frequent = sorted(
-        (word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word)
-    )
-    return Vocabulary((UNKNOWN_WORD, *frequent[: most - 1]))
+class Read(NamedTuple):
+    """Texts whose words are numbered as they first came, all in one array: an integer a word, however long they are."""
+
+    ids: np.ndarray[Any, Any]  # (words of all texts,) int32
+    lengths: np.ndarray[Any, Any]  # (texts,) int64
 
 
-def numbered(texts: Sequence[Sequence[str]], known: Vocabulary, length: int | None = None) -> Texts:
-    """The texts as numbers, of each its first ``length`` words; all without None."""
-    numbers = {word: number for number, word in enumerate(known.words, start=UNKNOWN)}
-    return Texts.of([np.fromiter((numbers.get(word, UNKNOWN) for word in text[:length]), np.int32) for text in texts])
+class Words:
+    """Reads texts, and numbers each word of them, from 0 on, as it first comes."""
+
+    def __init__(self) -> None:
+        self.numbers: defaultdict[str, int] = defaultdict()
+        self.numbers.default_factory = self.numbers.__len__
+
+    def read(self, texts: Iterable[str]) -> Read:
+        ids, ends, number = array("i"), array("q"), self.numbers.__getitem__
+        for text in texts:
+            ids.extend(map(number, tokens(text)))
+            ends.append(len(ids))
+        return Read(np.frombuffer(ids, np.int32), np.diff(np.frombuffer(ends, np.int64), prepend=0))
+
+    def vocabulary(self, train: Read, most: int = WORDS, least: int = LEAST) -> Vocabulary:
+        """The words that come ``least`` times, the most frequent first, up to ``most``; the first stands for others."""
+        counts = np.bincount(train.ids, minlength=len(self.numbers)).tolist()
+        frequent = sorted(
+            (word for word, number in self.numbers.items() if counts[number] >= least and word != UNKNOWN_WORD),
+            key=lambda word: (-counts[self.numbers[word]], word),
+        )
+        return Vocabulary((UNKNOWN_WORD, *frequent[: most - 1]))
+
+    def numbered(self, read: Read, known: Vocabulary, length: int = 0) -> Texts:
+        """The texts by the vocabulary's numbers, of each its first ``length`` words; all for 0."""
+        places = np.full(len(self.numbers), UNKNOWN, np.int32)
+        for place, word in enumerate(known.words[1:], start=UNKNOWN + 1):
+            places[self.numbers[word]] = place
+        ids, lengths = places[read.ids], read.lengths
+        if length:
+            within = np.arange(len(ids)) - np.repeat(lengths.cumsum() - lengths, lengths)
+            ids, lengths = ids[within < length], lengths.clip(max=length)
+        return Texts(torch.from_numpy(ids), torch.from_numpy(np.concatenate([[0], lengths.cumsum()])))
+
+
+def with_unknown(read: Read, words: Words) -> Read:
+    """The texts, those without any word as one that no vocabulary has."""
+    empty = read.lengths == 0
+    if not empty.any():
+        return read
+    starts = read.lengths.cumsum()[empty]
+    return Read(np.insert(read.ids, starts, words.numbers[UNKNOWN_WORD]).astype(np.int32), read.lengths.clip(min=1))

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from ...errors import InputError
-from ..dataset import Dataset, Split
+from ..dataset import Dataset
 from ..files import DataFile, data_root, fetching
-from ..numbering import numbered_texts
+from ..of_texts import Reading, Written, of_texts
 from ..words import WORDS, tokens
 
 ABOUT = "50,000 film reviews, good or bad, or by their stars; 84 MB"
@@ -82,8 +82,8 @@ def load(
     Raises:
         InputError: reviews are missing or damaged; arguments out of range; vectors or a tokeniser that cannot be read.
     """
-    if type(words) is not int or words < 2 or type(length) is not int or length < 0:
-        raise InputError(f"data set 'imdb': words={words!r}, length={length!r}; expected 2 or more, and 0 or more.")
+    reading = Reading(words, length, vectors, tokenizer)
+    reading.check("imdb")
     (file,) = status(root)
     if not file.ok:
         state = "is damaged" if file.present else "is missing"
@@ -95,19 +95,13 @@ def load(
             split, side, number, given = match.groups()
             reviews[split, side, int(number)] = int(given), content
     _check(file.path, reviews)
-    texts: dict[str, list[str]] = {}
-    labels: dict[str, torch.Tensor] = {}
+    written = []
     for split in SPLITS:
         keys = [(split, side, number) for side in SIDES for number in range(EACH)]
-        texts[split] = [reviews[key][1] for key in keys]
-        classes = [STARS.index(reviews[key][0]) if stars else SIDES.index(key[1]) for key in keys]
-        labels[split] = torch.tensor(classes)
-    known, *numbers = numbered_texts(
-        texts["train"], texts["test"], words=words, length=length, vectors=vectors, tokenizer=tokenizer
-    )
-    train, test = (Split(one, labels[split]) for one, split in zip(numbers, SPLITS, strict=True))
+        labels = [STARS.index(reviews[key][0]) if stars else SIDES.index(key[1]) for key in keys]
+        written.append(Written((reviews[key][1] for key in keys), torch.tensor(labels)))
     names = tuple(f"{given} stars" if given > 1 else "1 star" for given in STARS) if stars else ("bad", "good")
-    return Dataset("imdb", train, test, names, (), (), vocabulary=known)
+    return of_texts("imdb", *written, names, reading)
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:
@@ -138,7 +132,7 @@ def _check(path: Path, reviews: dict[tuple[str, str, int], tuple[int, str]]) -> 
                     f"first number {lacking[0]}. {_REMEDY} {path.parent}."
                 )
     for (split, side, number), (given, content) in reviews.items():
-        if given not in STARS or not tokens(content):
+        if given not in STARS or not tokens(content[:200]) and not tokens(content):
             what = f"{given} stars" if given not in STARS else "no words"
             raise InputError(f"IMDb cannot be used: review {number} of {split}/{side} in {path} has {what}.")
 

@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from mixlens.analysis.data.dataset import Vocabulary
+from mixlens.analysis.data.vectors import with_vectors
+from mixlens.analysis.errors import InputError
+
+KNOWN = Vocabulary(("<unk>", "good", "bad", "film"))
+
+
+def written(tmp_path, text):
+    path = tmp_path / "some.vec"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+
+@pytest.mark.parametrize("first", ["3 2\n", ""], ids=["FastText's", "GloVe's"])
+def test_vectors_of_known_words_in_the_vocabularys_order(tmp_path, first):
+    known = with_vectors(KNOWN, written(tmp_path, f"{first}bad -1 0.5 \nother 7 7\ngood 1 0.25\n"))
+    assert known.words == KNOWN.words
+    torch.testing.assert_close(known.vectors[1:3], torch.tensor([[1, 0.25], [-1, 0.5]]))
+    assert known.vectors[[0, 3]].isnan().all(), "of words that the file lacks"
+    assert known.vectors.dtype == torch.float32
+
+
+def test_no_file_is_no_vectors():
+    assert with_vectors(KNOWN, "") is KNOWN
+
+
+def test_a_word_that_is_a_number_is_no_first_line_where_it_has_a_vector(tmp_path):
+    known = with_vectors(KNOWN, written(tmp_path, "7 0.5 1\ngood 2 3\n"))
+    assert known.vectors[1].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("2 3\ngood 1 2\n", r"line 2 of .*some.vec, word 'good', has 2 finite numbers; expected 3"),
+        ("2 3\ngood 1 2 nan\n", "line 2 of .*word 'good'"),
+        ("2 3\ngood\n", "word 'good', has 0 finite numbers; expected 3"),
+        ("2 3\ngood 1 2 x\n", "cannot be read from .*some.vec: could not convert"),
+        ("2 2\nschön 1 2\n", "has no vector of any of the 4 words of the data: is it of another language"),
+        ("", "has no vector of any"),
+        (b"PK\x03\x04\x00\xff\xfe" * 20, "has no vector of any"),
+        ("1 99999999999999\ngood 1\n", "cannot be read from"),
+    ],
+)
+def test_files_of_another_kind_are_refused(tmp_path, text, told):
+    with pytest.raises(InputError, match=told):
+        with_vectors(KNOWN, written(tmp_path, text))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="word vectors cannot be read from .*nowhere.vec"):
+        with_vectors(KNOWN, str(tmp_path / "nowhere.vec"))
+    with pytest.raises(InputError, match="cannot be read"):
+        with_vectors(KNOWN, str(tmp_path))

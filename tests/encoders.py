@@ -5,7 +5,8 @@ import torch
 from mixlens.analysis.data.dataset import Dataset, Split
 from mixlens.analysis.data.tokenizer import tokenised
 
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "##s", "good", "bad", "very", "this", "[", "]", "pad")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+WORDS = (*SPECIAL, "a", "film", "##s", "good", "bad", "very", "this", "[", "]", "pad")
 SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 2,

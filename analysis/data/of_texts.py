@@ -43,8 +43,7 @@ class Reading(NamedTuple):
             raise InputError(f"data set {name!r}: tokenizer={tokenizer!r}; expected the folder of a model.")
         if tokenizer and (vectors or words != WORDS):
             raise InputError(
-                f"data set {name!r}: words= and vectors= are of words, and tokenizer= has tokens of its own; leave them "
-                "out."
+                f"data set {name!r}: words= and vectors= are of words, and tokenizer= has tokens; leave them out."
             )
 
 
@@ -62,8 +61,8 @@ def of_texts(
     tokeniser's tokens.
 
     Args:
-        wordless: a text without a word, such as one of marks alone, is read as one unknown word; else it is refused. A tokeniser has a
-            number for every mark.
+        wordless: a text without a word, such as one of marks alone, is read as one unknown word; else it is refused.
+            A tokeniser has a number for every mark.
 
     Raises:
         InputError: an argument out of range, vectors or a tokeniser that cannot be read, what `Dataset` refuses.

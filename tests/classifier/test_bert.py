@@ -152,7 +152,7 @@ def test_a_training_is_known_by_what_the_folder_holds_wherever_it_lies(tmp_path,
     "augmentation", ["mixup", "mixup(p=0.001)", "fmix(max_soft=0.01)", "fmix+mixup", "fmix-official(max_soft=0.3)"]
 )
 def test_numbers_are_not_blended(folder, dataset, augmentation):
-    with pytest.raises(InputError, match=r"blends what it mixes, and the model .* mixes the numbers of words") as caught:
+    with pytest.raises(InputError, match=r"blends what it mixes, and the model .* the numbers of words") as caught:
         tasks_of(study(folder, ("baseline", augmentation)), dataset)
     assert "mix='embeddings'" in str(caught.value)
 

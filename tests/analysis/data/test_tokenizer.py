@@ -1,13 +1,16 @@
-"""A model's own tokeniser: its numbers are the library's, nothing is fetched, and what cannot be read is one message."""
+"""A model's own tokeniser: its numbers are the library's, nothing is fetched, what cannot be read is one message."""
 
 import builtins
 import json
 import socket
+from contextlib import suppress
 
 import pytest
+import torch
 import transformers
 from encoders import WORDS, reviews, save_bert, save_words
 
+from mixlens.analysis.data.of_texts import Reading, Written, of_texts
 from mixlens.analysis.data.tokenizer import read_tokenizer, same_tokens, tokenised
 from mixlens.analysis.errors import InputError
 
@@ -90,7 +93,7 @@ def test_nothing_is_fetched_and_nothing_printed(words_alone, monkeypatch, capfd)
 
 
 def test_a_name_is_no_folder(here):
-    with pytest.raises(InputError, match="'bert-base-cased' is no folder.*hf download NAME --local-dir FOLDER"):
+    with pytest.raises(InputError, match=r"'bert-base-cased' is no folder.*hf download NAME --local-dir FOLDER"):
         read_tokenizer("bert-base-cased")
 
 
@@ -109,17 +112,16 @@ def test_a_damaged_tokeniser_is_one_line(words_alone, tmp_path):
 
 
 def test_padding_of_another_number_is_refused(words_alone):
-    with pytest.raises(InputError, match="padding is number 1; here padding is number 0.*RoBERTa's is not"):
+    with pytest.raises(InputError, match=r"padding is number 1; here padding is number 0.*RoBERTa's is not"):
         read_tokenizer(words_alone(("[UNK]", "[PAD]", *WORDS[2:])))
 
 
 def test_code_in_the_folder_is_not_run(words_alone, tmp_path):
+    """It is refused, or the tokeniser is that of its model's type: the library's versions differ."""
     folder = words_alone(auto_map={"AutoTokenizer": ["own.Own", None]}, tokenizer_class="Own")
     (tmp_path / "bert" / "own.py").write_text("raise SystemExit('run')\n", encoding="utf-8")
-    try:
+    with suppress(InputError):
         read_tokenizer(folder)
-    except InputError as error:
-        assert "\n" not in str(error)  # or it is read as what its model's type says
 
 
 def test_without_transformers_its_extra_is_named(folder, monkeypatch):
@@ -140,3 +142,37 @@ def test_tokens_of_a_folder_are_told_from_others(folder, tmp_path):
     assert same_tokens(folder, WORDS[1:])
     assert not same_tokens(folder, ("<unk>", *WORDS[2:]))
     assert same_tokens(str(tmp_path), ("any",)), "of a folder without a tokeniser that cannot be told"
+
+
+def data_of(reading, **given):
+    """Texts of which one has no word, read but once."""
+    train, test = (iter(texts) for texts in (["A good film!", "a bad film"], ["...", "this is good"]))
+    labels = torch.tensor([1, 0])
+    return of_texts("few", Written(train, labels), Written(test, labels), ("bad", "good"), reading, **given)
+
+
+@pytest.mark.parametrize("wordless", [True, False])
+def test_a_data_set_of_texts_by_a_models_tokens(folder, wordless):
+    data = data_of(Reading(length=5, tokenizer=folder), wordless=wordless)
+    assert data.vocabulary.words == WORDS[1:]
+    assert data.vocabulary.vectors is None
+    named = [[WORDS[number] for number in text.tolist()] for text in (data.train.images[0], data.test.images[0])]
+    assert named == [["[CLS]", "a", "good", "film", "[SEP]"], ["[CLS]", "[UNK]", "[UNK]", "[UNK]", "[SEP]"]]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"vectors": "some.vec"}, "words= and vectors= are of words, and tokenizer= has tokens; leave them out"),
+        ({"words": 100}, "words= and vectors= are of words"),
+        ({"length": -1}, "length=-1"),
+    ],
+)
+def test_tokens_have_no_settings_of_words(folder, values, told):
+    with pytest.raises(InputError, match=f"data set 'few': .*{told}"):
+        data_of(Reading(tokenizer=folder, **values))
+
+
+def test_a_tokeniser_is_named_by_its_folder():
+    with pytest.raises(InputError, match="tokenizer=3; expected the folder of a model"):
+        data_of(Reading(tokenizer=3))

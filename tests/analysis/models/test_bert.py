@@ -1,4 +1,4 @@
-"""BERT of a folder: the published head over the text's own tokens, told from transformers itself; what cannot be read."""
+"""BERT of a folder: the published head over a text's own tokens, held to transformers; what cannot be read."""
 
 import json
 
@@ -57,9 +57,7 @@ def test_numbers_are_chosen_whole_and_padding_within_a_mixed_text_is_left_out(fo
     for ours in (by_ids, by_words):
         x = ours.embed(TEXTS)
         assert x[0, :, 5:].abs().sum() == 0
-        torch.testing.assert_close(
-            ours.body(mask * x + (1 - mask) * x.roll(1, 0)), ours(chosen), rtol=0, atol=1e-5
-        )
+        torch.testing.assert_close(ours.body(mask * x + (1 - mask) * x.roll(1, 0)), ours(chosen), rtol=0, atol=1e-5)
     torch.testing.assert_close(by_ids(chosen), by_words(chosen), rtol=0, atol=1e-5)
 
 

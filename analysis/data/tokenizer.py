@@ -37,7 +37,8 @@ def reading(folder: str, what: str) -> Iterator[tuple[Any, Path]]:
         import transformers
     except ImportError as error:
         raise InputError(
-            f"{what} of a model's folder is read by the package transformers: pip install 'mixlens[text]'."
+            f"{folder!r}: {what} is read by the package transformers, which is not installed: pip install "
+            "'mixlens[text]'."
         ) from error
     logging = transformers.utils.logging
     level, shows = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,6 +1,8 @@
 """BERT of a folder: the published head over a text's own tokens, held to transformers; what cannot be read."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -230,3 +232,12 @@ def test_a_network_is_known_by_what_its_folder_holds(tmp_path):
     edit(tmp_path / "b" / "config.json", hidden_dropout_prob=0.3)
     assert weights_digest(second) != before
     assert (source_of_network("text-cnn"), weights_digest(str(tmp_path / "none"))) == ("", "")
+
+
+def test_other_networks_do_without_transformers():
+    code = (
+        "import sys; from mixlens.analysis.models.build import build; build('conv4(width=4)', classes=2, channels=3);"
+        "print('transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.splitlines()[-1] == "False"

@@ -15,11 +15,14 @@ from ..spec import Spec, call, load_object, read_spec, without_defaults
 from . import sources
 from .dataset import Dataset, Head, Split
 from .files import DataFile
+from .of_texts import from_lists
 from .shape import Shape
 
 KIND = "data set"
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
 _OPTIONAL = ("recipe",)
+_TEXTS = ("train_texts", "train_labels", "test_texts", "test_labels", "classes")  # of texts, in their stead
+_OF_TEXTS = ("words", "length", "vectors", "tokenizer")  # and these may be there
 
 
 class Source(Protocol):
@@ -98,7 +101,8 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
     A source's data set is named by its spec, without arguments that are defaults. The factory returns a `Dataset` or a
     dict with the keys train_images, train_labels, test_images, test_labels (arrays), classes, mean and std, and maybe
     recipe; a dict's data set is named by its spec. Several heads are classes by their names, {"root": [...], ...}, and
-    labels (N, heads). ``root`` is the sources' folder.
+    labels (N, heads). Of texts it has train_texts and test_texts, as strings or as lists of numbers of words
+    (`of_texts.from_lists`), and no mean and std; maybe words, length, vectors and tokenizer. ``root`` is the sources' folder.
 
     Raises:
         InputError: unknown name, arguments that it does not take, or a factory that cannot be imported, fails, or
@@ -139,27 +143,38 @@ def _check_apart(name: str, dataset: Dataset) -> None:
 
 
 def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
+    of_texts = any(key in returned for key in ("train_texts", "test_texts"))
+    keys, more = (_TEXTS, (*_OPTIONAL, *_OF_TEXTS)) if of_texts else (_KEYS, _OPTIONAL)
     for key in returned:
         if key == "human":
             raise InputError(
                 f"{KIND} {name!r}: 'human': votes are the calibration section's; give a function that returns them, as "
                 "--calibration.counts package.module:factory."
             )
-        if key not in (*_KEYS, *_OPTIONAL):
-            raise unknown(f"key in the dict returned by {KIND} {name!r}:", key, (*_KEYS, *_OPTIONAL))
-    missing = [key for key in _KEYS if key not in returned]
+        if key not in (*keys, *more):
+            raise unknown(f"key in the dict returned by {KIND} {name!r}:", key, (*keys, *more))
+    missing = [key for key in keys if key not in returned]
     if missing:
         raise InputError(f"{KIND} {name!r}: the dict that the factory returned lacks {', '.join(missing)}.")
+    samples, known = from_lists(name, returned) if of_texts else (_images(returned), None)
     try:
         named = returned["classes"]
         several = isinstance(named, Mapping)
         heads = tuple(Head(str(head), tuple(map(str, names))) for head, names in named.items()) if several else ()
         classes = () if several else tuple(str(name) for name in named)
-        mean, std = (tuple(float(value) for value in returned[key]) for key in ("mean", "std"))
-        train, test = (Split.of(returned[f"{one}_images"], returned[f"{one}_labels"]) for one in ("train", "test"))
+        mean, std = (tuple(float(value) for value in returned.get(key, ())) for key in ("mean", "std"))
+        train, test = (
+            Split.of(each, returned[f"{one}_labels"]) for one, each in zip(("train", "test"), samples, strict=True)
+        )
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{KIND} {name!r}: {error}. Expected arrays of images and labels, classes as a list of names, mean and "
-            "std as lists of numbers."
-        ) from error
-    return Dataset(name, train, test, classes, mean, std, str(returned.get("recipe", "")), heads)
+        expected = (
+            "Expected lists of texts and labels, and classes as a list of names."
+            if of_texts
+            else "Expected arrays of images and labels, classes as a list of names, mean and std as lists of numbers."
+        )
+        raise InputError(f"{KIND} {name!r}: {error}. {expected}") from error
+    return Dataset(name, train, test, classes, mean, std, str(returned.get("recipe", "")), heads, vocabulary=known)
+
+
+def _images(returned: Mapping[str, Any]) -> tuple[Any, Any]:
+    return returned["train_images"], returned["test_images"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .dataset import Dataset, Head, Split
+from .dataset import Dataset, Head, Split, Vocabulary
+from .modalities.text import Texts
 from .tokenizer import tokenised
 from .vectors import with_vectors
-from .words import WORDS, Words, with_unknown
+from .words import WORDS, Words, tokens, with_unknown
 
 
 class Written(NamedTuple):
@@ -68,15 +71,84 @@ def of_texts(
         InputError: an argument out of range, vectors or a tokeniser that cannot be read, what `Dataset` refuses.
     """
     reading.check(name)
-    if reading.tokenizer:
-        known, texts = tokenised(reading.tokenizer, reading.length, train.texts, test.texts)
-    else:
-        words = Words()
-        read = [words.read(split.texts) for split in (train, test)]
-        if wordless:
-            read = [with_unknown(split, words) for split in read]
-        known = words.vocabulary(read[0], reading.words)
-        texts = [words.numbered(split, known, reading.length) for split in read]
-        known = with_vectors(known, reading.vectors)
+    texts, known = _numbered(train.texts, test.texts, reading, wordless=wordless)
     splits = (Split(ids, split.labels) for ids, split in zip(texts, (train, test), strict=True))
     return Dataset(name, *splits, classes, (), (), heads=heads, vocabulary=known)
+
+
+def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts], Vocabulary]:
+    """Both splits of a user's texts, and their vocabulary.
+
+    ``train_texts`` and ``test_texts`` are lists of strings, which are tokenised here as `Reading` has it (``words``,
+    ``length``, ``vectors``, ``tokenizer``); or lists of lists of numbers, 1 to ``words``, of which vectors (words, channels) may be
+    given as an array.
+
+    Raises:
+        InputError: one that is no list of these, a text without words, a number outside, arguments out of range.
+    """
+    both = []
+    for key in ("train_texts", "test_texts"):
+        texts = given[key]
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise InputError(f"data set {name!r}: {key} is {type(texts).__name__}; expected a list of texts.")
+        both.append((key, list(texts)))
+    written = isinstance(next(iter(both[0][1]), ""), str)
+    for key, texts in both:
+        for place, text in enumerate(texts):
+            if wrong := _wrong(text, written):
+                raise InputError(f"data set {name!r}: {key}[{place}] {wrong}.")
+    (_, train), (_, test) = both
+    if written:
+        reading = Reading(**{key: given[key] for key in Reading._fields if key in given})
+        reading.check(name)
+        return _numbered(train, test, reading)
+    words, vectors = given.get("words"), given.get("vectors")
+    if type(words) is not int or words < 1 or given.get("length"):
+        raise InputError(
+            f"data set {name!r}: words={words!r}, length={given.get('length')!r}; of texts as numbers expected how many "
+            "words there are, numbered from 1, and no length."
+        )
+    if isinstance(vectors, str):
+        raise InputError(
+            f"data set {name!r}: vectors={vectors!r}: which word a number stands for is not known; give an array (words, "
+            "channels)."
+        )
+    outside = [number for text in (*train, *test) for number in (int(np.max(text)), int(np.min(text)))]
+    if outside and not 1 <= min(outside) <= max(outside) <= words:
+        wrong = next(number for number in outside if not 1 <= number <= words)
+        raise InputError(f"data set {name!r}: word number {wrong}; expected 1 to {words}: 0 is padding.")
+    table = None if vectors is None else torch.as_tensor(np.asarray(vectors, np.float32))
+    known = Vocabulary(tuple(f"word {number}" for number in range(1, words + 1)), table)
+    return (Texts.of(train), Texts.of(test)), known
+
+
+def _wrong(text: Any, written: bool) -> str:
+    """What is wrong with one of a user's texts; empty if nothing is."""
+    if written:
+        if not isinstance(text, str):
+            return f"is {type(text).__name__}, {text!r:.40}; expected a string, as the first is"
+        return "" if tokens(text) else f"has no words: {text!r:.40}; leave it out, with its label"
+    try:
+        numbers = np.asarray(text)
+    except (TypeError, ValueError):
+        numbers = np.empty(0, object)
+    if not numbers.size and numbers.dtype != object:
+        return "has no words; leave it out, with its label"
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        return f"is {type(text).__name__}, {text!r:.40}; expected a string, or a list of whole numbers, as the first is"
+    return ""
+
+
+def _numbered(
+    train: Iterable[str], test: Iterable[str], reading: Reading, *, wordless: bool = False
+) -> tuple[tuple[Texts, Texts], Vocabulary]:
+    if reading.tokenizer:
+        known, (first_texts, second_texts) = tokenised(reading.tokenizer, reading.length, train, test)
+        return (first_texts, second_texts), known
+    words = Words()
+    first, second = words.read(train), words.read(test)
+    if wordless:
+        first, second = with_unknown(first, words), with_unknown(second, words)
+    known = words.vocabulary(first, reading.words)
+    texts = words.numbered(first, known, reading.length), words.numbered(second, known, reading.length)
+    return texts, with_vectors(known, reading.vectors)

@@ -68,7 +68,7 @@ def study(folder, augmentations=("baseline",), mix="ids", section="classifier", 
 
 
 def test_it_learns_on_numbers_with_every_augmentation_that_chooses(tmp_path, folder, dataset):
-    augmentations = ("baseline", "cutmix", "fmix", "fmix(variant='official')", "fmix(alpha=0.1)")
+    augmentations = ("baseline", "cutmix", "fmix", "fmix-official", "fmix(alpha=0.1)")
     tasks, outcome = work(tmp_path, study(folder, augmentations, epochs=10), dataset)
     accuracy = {row.augmentation: row.value for row in rows_of(tasks, outcome) if row.quantity == "accuracy"}
     assert accuracy.keys() == {*augmentations}

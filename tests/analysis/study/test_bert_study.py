@@ -16,6 +16,7 @@ from mixlens.analysis.study.sections import installed_sections
 from mixlens.analysis.study.study import read_study
 from mixlens.analysis.training.backend import make_backend
 from mixlens.classifier.train import make_schedule
+from mixlens.reports.paper import Setup, values
 
 STUDY = Path(__file__).parents[3] / "studies" / "table5-toxic-bert.yaml"
 SECTIONS = installed_sections()
@@ -46,7 +47,10 @@ def test_its_recipe_is_table_8s():
     schedule = make_schedule(settings)
     assert [schedule(epoch) for epoch in (0, 2.99, 3, 4.99)] == pytest.approx([1, 1, 0.1, 0.1])
     assert len(study.seeds) == 5
-    assert all("alpha=0.1" in one for one in study.augmentations if one != "baseline")
+    assert study.augmentations == ("baseline", "fmix(alpha=0.1)", "fmix-official(alpha=0.1)")
+    printed = values("classifier", Setup.of({"data": study.data, "classifier": {"model": settings.model}}))
+    numbers = [printed[name]["roc_auc"] for name in ("baseline", "fmix(alpha=0.1)")]
+    assert re.findall(r"\d+\.\d+ ± \d+\.\d+", TEXT) == [f"{one.value:.2f} ± {one.sd:.2f}" for one in numbers]
 
 
 def test_its_cost_is_as_counted():

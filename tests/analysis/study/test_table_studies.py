@@ -1,4 +1,4 @@
-"""The studies of the paper's Tables 2, 3 and 4: their recipes are Table 8's, they plan, their costs are as counted."""
+"""The studies of the paper's Tables 2 to 5: their recipes are Table 8's, they plan, their costs are as counted."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from texts import labelled_texts, text_dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixlens.analysis.data.dataset import Dataset, Split
@@ -21,9 +22,11 @@ from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.engine import take_step
 from mixlens.classifier.config import ClassifierConfig
 from mixlens.classifier.train import make_recipe, make_schedule, make_step
+from mixlens.reports.paper import TRAIN_IMAGES, Setup, values
 
 ROOT = Path(__file__).parents[3]
 SECTIONS = installed_sections()
+TEXTS = {path.stem: path for path in sorted((ROOT / "studies").glob("table5-*-[cl]*.yaml"))}  # cnn and lstm
 STUDIES = {path.stem: path for path in sorted((ROOT / "studies").glob("table[234]-*.yaml"))}
 
 # Table 8: epochs, the epochs at which the rate drops tenfold, batch size, rate.
@@ -47,12 +50,12 @@ IMAGES |= {"imagenet": (3, 224, 1000), "bengali": (1, 64, 168)}  # channels, sid
 
 
 def study_of(name, **classifier):
-    return read_study(str(STUDIES[name]), SECTIONS, {"classifier": classifier} if classifier else None)
+    return read_study(str((STUDIES | TEXTS)[name]), SECTIONS, {"classifier": classifier} if classifier else None)
 
 
 def opening(name):
     """What its comment says, in one line."""
-    lines = STUDIES[name].read_text(encoding="utf-8").splitlines()
+    lines = (STUDIES | TEXTS)[name].read_text(encoding="utf-8").splitlines()
     return " ".join(line[2:] for line in lines if line.startswith("# "))
 
 
@@ -148,6 +151,61 @@ def test_it_plans_before_its_data_are_there(name, tmp_path, monkeypatch):
     trained = [task for task in tasks if task.kind == "classifier-train"]
     assert len(trained) == len(study.seeds) * len(study.augmentations)
     assert len({task.name for task in trained}) == len(trained)
+
+
+# Table 5, whose recipes are Table 8's: Adam, 15 epochs, a tenth of the rate from epoch 10 on.
+
+
+def test_there_is_a_study_of_each_row_of_table_5():
+    sets = ("imdb", "toxic", "yelp-full", "yelp-polarity")
+    assert list(TEXTS) == [f"table5-{name}-{network}" for name in sets for network in ("cnn", "lstm")]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_study_of_texts_is_the_papers(name):
+    study, text = study_of(name), opening(name)
+    settings, use = study.settings["classifier"], read_spec(study.data, "data set").use
+    assert f"table5-{use.replace('_', '-')}-{settings.model.removeprefix('text-')}" == study.name == name
+    assert (settings.epochs, settings.batch_size, settings.learning_rate) == (15, 64, 1e-3)
+    assert settings.optimizer == "adam"
+    schedule = make_schedule(settings)
+    assert [schedule(epoch) for epoch in (0, 9.999, 10, 14.999)] == pytest.approx([1, 1, 0.1, 0.1])
+    alpha = "(alpha=0.2)" if use == "imdb" else ""
+    assert study.augmentations == ("baseline", f"mixup{alpha}", f"fmix{alpha}")
+    assert len(study.seeds) == 3
+    printed = values("classifier", Setup(use, settings.model))
+    numbers = [f"{one.value:.2f} ± {one.sd:.2f}" for mix in study.augmentations for one in printed[mix].values()]
+    assert re.findall(r"\d+\.\d+ ± \d+\.\d+", text) == numbers
+    assert f"mixlens run studies/{name}.yaml" in text
+    assert read_spec(study.data, "data set").arguments == {"vectors": "wiki.simple.vec"}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_study_of_texts_says_what_it_takes(name):
+    study, text = study_of(name), opening(name)
+    trainings, millions, words, embedding, rest = re.search(
+        r"Cost: (\d+) trainings of ([\d.]+) million texts each. Of ([\d,]+) words the embedding has ([\d.]+) million "
+        r"parameters, the rest of the network ([\d.]+) million. GPU cost: not measured",
+        text,
+    ).groups()
+    assert int(trainings) == len(study.seeds) * len(study.augmentations)
+    epochs = study.settings["classifier"].epochs
+    assert float(millions) == pytest.approx(epochs * TRAIN_IMAGES[read_spec(study.data, "data set").use] / 1e6, rel=1e-3)
+    with torch.device("meta"):
+        network = build(
+            study.settings["classifier"].model, classes=2, modality="text", num_words=int(words.replace(",", ""))
+        )
+    counts = [sum(one.numel() for one in part.parameters()) / 1e6 for part in (network.embed, network.body)]
+    assert counts == pytest.approx([float(embedding), float(rest)], abs=0.05)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_study_of_texts_plans(name):
+    dataset = labelled_texts() if "toxic" in name else text_dataset()
+    model = f"{study_of(name).settings['classifier'].model}(channels=4,width=4)"
+    study = study_of(name, model=model, batch_size=16)
+    trained = [t for t in plan(study, SECTIONS, dataset, make_backend("cpu", "fp32")) if t.kind == "classifier-train"]
+    assert len(trained) == 9
 
 
 NARROW = {

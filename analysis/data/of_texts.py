@@ -80,8 +80,8 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
     """Both splits of a user's texts, and their vocabulary.
 
     ``train_texts`` and ``test_texts`` are lists of strings, which are tokenised here as `Reading` has it (``words``,
-    ``length``, ``vectors``, ``tokenizer``); or lists of lists of numbers, 1 to ``words``, of which vectors (words, channels) may be
-    given as an array.
+    ``length``, ``vectors``, ``tokenizer``); or lists of lists of numbers, 1 to ``words``, of which vectors (words,
+    channels) may be given as an array.
 
     Raises:
         InputError: one that is no list of these, a text without words, a number outside, arguments out of range.

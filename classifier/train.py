@@ -200,9 +200,10 @@ def try_mixing(settings: TrainingSettings, dataset: Dataset, network: nn.Module,
     y = dataset.train.labels[:PROBES].cpu()
     x = torch.rand(len(y), 1, TRIED_WORDS, generator=Generator().manual_seed(0))
     for policy in policies:
-        mix = _always(policy.build(max(dataset.sizes), settings.mix_mode))
-        generator = Generator().manual_seed(0)
-        for number in range(TRIED_STEPS if mix else 0):
+        if (mix := policy.build(max(dataset.sizes), settings.mix_mode)) is None:
+            continue
+        mix, generator = _always(mix), Generator().manual_seed(0)
+        for number in range(TRIED_STEPS):
             mixed = mix.pairs(x, y, generator=generator, step=number)[0]
             if not (mixed.unsqueeze(1) == x).any(1).all():
                 raise InputError(
@@ -212,7 +213,7 @@ def try_mixing(settings: TrainingSettings, dataset: Dataset, network: nn.Module,
                 )
 
 
-def _always(mix: Augmentation | None) -> Augmentation | None:
+def _always(mix: Augmentation) -> Augmentation:
     """The augmentation, at every step of those where it is one of the package's own."""
     if isinstance(mix, Alternate):
         return replace(mix, first=replace(mix.first, p=1.0), second=replace(mix.second, p=1.0))

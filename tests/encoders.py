@@ -25,6 +25,7 @@ def save_bert(folder, kind="Bert", words=WORDS, head="Model", *, safe=True, **se
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
     network = getattr(transformers, f"{kind}{head}")(config)
+    network.get_input_embeddings().weight.data[0].normal_()  # as published ones have it, padding's is not zero
     save_words(folder, words)
     if safe:
         network.save_pretrained(folder)

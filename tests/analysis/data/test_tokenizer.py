@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import logging
 import socket
 from contextlib import suppress
 
@@ -84,12 +85,12 @@ def test_nothing_is_fetched_and_nothing_printed(words_alone, monkeypatch, capfd)
 
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    level = transformers.utils.logging.get_verbosity()
+    monkeypatch.setattr(transformers.utils.logging._get_library_root_logger(), "level", logging.INFO)
     tokenised(words_alone(), 0, ["a film"])
     with pytest.raises(InputError):
         read_tokenizer("bert-base-cased")
     assert capfd.readouterr() == ("", "")
-    assert transformers.utils.logging.get_verbosity() == level
+    assert transformers.utils.logging.get_verbosity() == logging.INFO
 
 
 def test_a_name_is_no_folder(here):

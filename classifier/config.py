@@ -15,6 +15,14 @@ def without_path(text: str) -> str:
     return Spec(spec.use, {key: value for key, value in spec.arguments.items() if key != "path"}).text
 
 
+def without_folder(text: str) -> str:
+    """A network as a task's key knows it: one of a model's folder by what that holds, wherever it lies."""
+    spec = read_spec(text, "model")
+    if spec.is_own or "path" not in spec.arguments:
+        return text
+    return Spec(spec.use, {key: value for key, value in spec.arguments.items() if key != "path"}).text
+
+
 @dataclass(frozen=True)
 class NetworkSettings:
     """What makes a classifier, trained or not; the default is the paper's (Table 8)."""
@@ -22,9 +30,11 @@ class NetworkSettings:
     model: str = setting(
         "preact-resnet18",
         "preact-resnet18, wide-resnet, densenet-bc, pyramidnet, torchvision:NAME, timm:NAME or package.module:factory; "
-        "of texts text-cnn or text-lstm, of volumes voxnet; each may have arguments, as preact-resnet18(width=16).",
+        "of texts text-cnn, text-lstm or bert(path='FOLDER'), of volumes voxnet; each may have arguments, as "
+        "preact-resnet18(width=16).",
         "Table 8",
         flag="--model",
+        keyed=without_folder,
     )
     size: int | None = setting(
         None, "Side to which the model resizes its images; none: the data's own size.", minimum=1, most=4096

@@ -166,6 +166,16 @@ def _check_alone(model: nn.Module, image: Tensor, logits: Tensor) -> None:
         )
 
 
+def _check_length(network: nn.Module, dataset: Dataset) -> None:
+    """Refuse texts that are longer than the network says it takes. Raises InputError."""
+    most, longest = getattr(network, "longest", None), max(one.images.shape[1] for one in (dataset.train, dataset.test))
+    if most is not None and longest > most:
+        raise InputError(
+            f"data set {dataset.name!r} has texts of {longest:,} tokens, and the model takes {most:,}: give the data "
+            f"length={most}."
+        )
+
+
 def _check_padding(model: nn.Module, texts: Tensor) -> None:
     """Refuse a model whose logits depend on the padding that follows texts (B, L). Raises InputError."""
     try:
@@ -204,6 +214,7 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
         modality=dataset.modality.NAME,
         num_words=len(words.words) if words else 0,
         vectors=words.vectors if words else None,
+        words=words.words if words else (),
     )
     if any(map(is_lazy, (*network.parameters(), *network.buffers()))):
         blank = resize(few_inputs(settings, dataset).mul(0), settings.size)
@@ -266,6 +277,7 @@ def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module,
         prepared = backend.prepare(model, few[:2])
         dataset.modality.halves(network)
         if dataset.modality.NAME == "text":
+            _check_length(network, dataset)
             _check_padding(prepared, few)
         if dataset.heads:  # each has its number of classes, or the network refuses
             for index in range(len(dataset.heads)):

@@ -20,7 +20,7 @@ from ..analysis.data.dataset import Dataset, Evaluation, checksum_of
 from ..analysis.errors import InputError
 from ..analysis.interface import Estimate, Measurement, Network, Task
 from ..analysis.masks.policies import Policy
-from ..analysis.models.build import LIBRARIES, canonical
+from ..analysis.models.build import canonical, source_of_network
 from ..analysis.schema import narrowed, setting
 from ..analysis.spec import read_spec, source_of
 from ..analysis.statistics.proportion import proportion
@@ -34,7 +34,14 @@ from ..analysis.training.turns import Turns
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
 from .measures import Recall, among_largest, predict, predict_heads, recall, right_and_nll, roc_auc
 from .model import load_classifier, make_network, try_network
-from .train import EVALUATED_IMAGES, check_batches, recipe_named, train_classifier, try_recipe
+from .train import (
+    EVALUATED_IMAGES,
+    check_batches,
+    recipe_named,
+    train_classifier,
+    try_mixing,
+    try_recipe,
+)
 
 PRETRAINED = "pretrained"
 TOP = 5  # of so many answers one may be right, where there are more than twice as many classes (Table 3)
@@ -45,7 +52,7 @@ class Training:
     settings: TrainingSettings
     seed: int
     augmentation: Mapping[str, Any] | None = None  # None: the baseline
-    source: str = ""  # of a network of the user's own: SHA-256 of the file that makes it
+    source: str = ""  # of a network of the user's own, or of a model's folder: SHA-256 of what makes it
     recipe_source: str = ""  # the same of a recipe
 
 
@@ -108,8 +115,10 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     network = make_network(settings, asked.dataset)
     settings = replace(settings, recipe=recipe_named(settings, asked.dataset, network))
     try_network(settings, asked.dataset, network, asked.backend)
+    try_mixing(settings, asked.dataset, network, asked.policies)
     precise = replace(asked.backend, precision=asked.backend.resolve(config.precision), ranks=None)
     try_recipe(settings, asked.dataset, precise, asked.policies)
+    source = source_of_network(config.model)
     recipe_source = source_of(read_spec(settings.recipe, RECIPE).use, RECIPE) if settings.recipe else ""
     return [
         Task(
@@ -120,7 +129,7 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
                 settings if policy.takes_mode else replace(settings, mix_mode=TrainingSettings.mix_mode),
                 seed,
                 None if policy.is_baseline else policy.fingerprint(),
-                _source(config),
+                source,
                 recipe_source,
             ),
             section=SECTION.name,
@@ -142,6 +151,7 @@ def _brought(config: ClassifierConfig, asked: Asked) -> list[Task]:
     They are loaded once here, so that weights that do not fit are known before anything runs.
     """
     settings, dataset = narrowed(NetworkSettings, config), asked.dataset
+    source = source_of_network(config.model)
     found: list[Task] = []
     for text in config.weights:
         name, given, file = ("", "", text) if os.path.isfile(text) else text.rpartition("=")
@@ -151,7 +161,7 @@ def _brought(config: ClassifierConfig, asked: Asked) -> list[Task]:
             raise InputError(f"weights must be FILE, NAME=FILE or {PRETRAINED!r}, got {text!r}.")
         name = name if given else PRETRAINED if file == PRETRAINED else Path(file).stem
         seed = sum(task.network.augmentation == name for task in found)
-        loading = Loading(settings, "", len(dataset.classes), name, seed, _source(config), file)
+        loading = Loading(settings, "", len(dataset.classes), name, seed, source, file)
         try_network(settings, dataset, _load(loading, dataset), asked.backend)
         found.append(
             Task(
@@ -165,12 +175,6 @@ def _brought(config: ClassifierConfig, asked: Asked) -> list[Task]:
             )
         )
     return found
-
-
-def _source(settings: NetworkSettings) -> str:
-    spec = read_spec(settings.model, "model")
-    by_user = spec.is_own and spec.use.partition(":")[0] not in LIBRARIES
-    return source_of(spec.use, "model") if by_user else ""
 
 
 def _digest(file: str) -> str:

@@ -14,7 +14,8 @@ from ..analysis.data.loader import Batched
 from ..analysis.data.modality import Changes, Modality
 from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.interface import Augmentation, Mixed
-from ..analysis.masks.policies import Policy, period_of
+from ..analysis.masks.policies import Alternate, Policy, period_of
+from ..analysis.masks.transform import Mix
 from ..analysis.spec import read_spec
 from ..analysis.store.runs import Run
 from ..analysis.training.backend import CPU, Backend, images_at_once, stream_seed
@@ -40,6 +41,7 @@ from .config import TrainingSettings
 from .model import PROBES, few_inputs, make_network, resize, scaling
 
 EVALUATED_IMAGES = 2000  # of the test split after each epoch, for the training curves
+TRIED_WORDS, TRIED_STEPS = 512, 8  # of texts that augmentations are tried on, where they may not blend
 
 
 def train_classifier(
@@ -185,6 +187,37 @@ def try_recipe(
             mix = policy.build(max(dataset.sizes), settings.mix_mode) if policy else None
             mixing = {"mixing": backend.generator("classifier", "try", "mixing")}
             _try_step(recipe, make_step(recipe, mix, mixing, backend, settings.size, dataset.modality), x, y, where)
+
+
+def try_mixing(settings: TrainingSettings, dataset: Dataset, network: nn.Module, policies: Sequence[Policy]) -> None:
+    """Refuse an augmentation that blends where a network's first half gives what may only be chosen, as word numbers.
+
+    Raises:
+        InputError: it gives a value that is neither of two texts' at its place.
+    """
+    if not getattr(dataset.modality.halves(network)[0], "chooses", False):
+        return
+    y = dataset.train.labels[:PROBES].cpu()
+    x = torch.rand(len(y), 1, TRIED_WORDS, generator=Generator().manual_seed(0))
+    for policy in policies:
+        if (mix := policy.build(max(dataset.sizes), settings.mix_mode)) is None:
+            continue
+        mix, generator = _always(mix), Generator().manual_seed(0)
+        for number in range(TRIED_STEPS):
+            mixed = mix.pairs(x, y, generator=generator, step=number)[0]
+            if not (mixed.unsqueeze(1) == x).any(1).all():
+                raise InputError(
+                    f"augmentation {policy.text!r} blends what it mixes, and the model {settings.model!r} mixes the "
+                    "numbers of words, between which lie other words. Leave it out, or mix their embeddings: "
+                    "bert(path=…,mix='embeddings')."
+                )
+
+
+def _always(mix: Augmentation) -> Augmentation:
+    """The augmentation, at every step of those where it is one of the package's own."""
+    if isinstance(mix, Alternate):
+        return replace(mix, first=replace(mix.first, p=1.0), second=replace(mix.second, p=1.0))
+    return replace(mix, p=1.0) if isinstance(mix, Mix) else mix
 
 
 def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> None:

@@ -22,7 +22,7 @@ KIND = "data set"
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
 _OPTIONAL = ("recipe",)
 _TEXTS = ("train_texts", "train_labels", "test_texts", "test_labels", "classes")  # of texts, in their stead
-_OF_TEXTS = ("words", "length", "vectors")  # and these may be there
+_OF_TEXTS = ("words", "length", "vectors", "tokenizer")  # and these may be there
 
 
 class Source(Protocol):
@@ -102,7 +102,8 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
     dict with the keys train_images, train_labels, test_images, test_labels (arrays), classes, mean and std, and maybe
     recipe; a dict's data set is named by its spec. Several heads are classes by their names, {"root": [...], ...}, and
     labels (N, heads). Of texts it has train_texts and test_texts, as strings or as lists of numbers of words
-    (`of_texts.from_lists`), and no mean and std; maybe words, length and vectors. ``root`` is the sources' folder.
+    (`of_texts.from_lists`), and no mean and std; maybe words, length, vectors and tokenizer. ``root`` is the
+    sources' folder.
 
     Raises:
         InputError: unknown name, arguments that it does not take, or a factory that cannot be imported, fails, or

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from .dataset import Dataset, Head, Split, Vocabulary
 from .modalities.text import Texts
+from .tokenizer import tokenised
 from .vectors import with_vectors
 from .words import WORDS, Words, tokens, with_unknown
 
@@ -33,15 +34,22 @@ class Reading(NamedTuple):
     words: int = WORDS  # of the vocabulary: the most frequent of the training texts that occur twice
     length: int = 0  # how many words of a text are kept, its first; 0: all
     vectors: str = ""  # a file of word vectors in FastText's text format, which the embedding begins at
+    tokenizer: str = ""  # the folder of a Hugging Face model, whose tokens stand in the words' stead
 
     def check(self, name: str) -> None:
-        words, length, vectors = self
+        words, length, vectors, tokenizer = self
         if type(words) is not int or words < 2 or type(length) is not int or length < 0:
             raise InputError(
                 f"data set {name!r}: words={words!r}, length={length!r}; expected 2 or more, and 0 or more."
             )
         if not isinstance(vectors, str):
             raise InputError(f"data set {name!r}: vectors={vectors!r}; expected the path of a file of word vectors.")
+        if not isinstance(tokenizer, str):
+            raise InputError(f"data set {name!r}: tokenizer={tokenizer!r}; expected the folder of a model.")
+        if tokenizer and (vectors or words != WORDS):
+            raise InputError(
+                f"data set {name!r}: words= and vectors= are of words, and tokenizer= has tokens; leave them out."
+            )
 
 
 def of_texts(
@@ -53,14 +61,16 @@ def of_texts(
     heads: tuple[Head, ...] = (),
     wordless: bool = False,
 ) -> Dataset:
-    """The data set; its vocabulary is of the training texts, of whole ones also where their first words are kept.
+    """The data set; its vocabulary is of the training texts, of whole ones also where their first words are kept, or a
+    tokeniser's tokens.
 
     Args:
         splits: that to train on, and that to test on.
         wordless: a text without a word, such as one of marks alone, is read as one unknown word; else it is refused.
+            A tokeniser has a number for every mark.
 
     Raises:
-        InputError: an argument out of range, vectors that cannot be read, what `Dataset` refuses.
+        InputError: an argument out of range, vectors or a tokeniser that cannot be read, what `Dataset` refuses.
     """
     reading.check(name)
     train, test = splits
@@ -81,8 +91,8 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
     """Both splits of a user's texts, and their vocabulary.
 
     ``train_texts`` and ``test_texts`` are lists of strings, which are tokenised here as `Reading` has it (``words``,
-    ``length``, ``vectors``); or lists of lists of numbers, 1 to ``words``, of which vectors (words, channels) may be
-    given as an array.
+    ``length``, ``vectors``, ``tokenizer``); or lists of lists of numbers, 1 to ``words``, of which vectors (words,
+    channels) may be given as an array.
 
     Raises:
         InputError: one that is no list of these, a text without words, a number outside, arguments out of range.
@@ -143,6 +153,9 @@ def _wrong(text: Any, written: bool) -> str:
 def _numbered(
     train: Iterable[str], test: Iterable[str], reading: Reading, *, wordless: bool = False
 ) -> tuple[tuple[Texts, Texts], Vocabulary]:
+    if reading.tokenizer:
+        known, (first_texts, second_texts) = tokenised(reading.tokenizer, reading.length, train, test)
+        return (first_texts, second_texts), known
     words = Words()
     first, second = words.read(train), words.read(test)
     if wordless:

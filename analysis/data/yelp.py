@@ -66,7 +66,13 @@ class Yelp(NamedTuple):
                 raise OSError("it has another SHA-256 than the published archive")
 
     def load(
-        self, root: str | Path | None = None, *, words: int = WORDS, length: int = 0, vectors: str = ""
+        self,
+        root: str | Path | None = None,
+        *,
+        words: int = WORDS,
+        length: int = 0,
+        vectors: str = "",
+        tokenizer: str = "",
     ) -> Dataset:
         """All reviews, in their order; one without a word, such as of marks alone, is one unknown word.
 
@@ -74,11 +80,13 @@ class Yelp(NamedTuple):
             words: of the vocabulary: the most frequent of the training reviews that occur twice.
             length: how many words of a review are kept, its first; 0: all.
             vectors: a file of word vectors in FastText's text format, which the embedding begins at.
+            tokenizer: the folder of a Hugging Face model, whose tokens stand in the words' stead.
 
         Raises:
-            InputError: files are missing or damaged; arguments out of range; vectors that cannot be read.
+            InputError: files are missing or damaged; arguments out of range; vectors or a tokeniser that cannot be
+                read.
         """
-        reading = Reading(words, length, vectors)
+        reading = Reading(words, length, vectors, tokenizer)
         reading.check(self.name)
         folder = data_root(root)
         if wrong := [file for file in self.status(root) if not file.ok]:

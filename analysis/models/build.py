@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch._dynamo.eval_frame import OptimizedModule
 
 from ..errors import InputError, unknown
-from ..spec import Spec, call, load_object, parameters_of, read_spec, without_defaults
+from ..spec import Spec, call, load_object, parameters_of, read_spec, source_of, without_defaults
+from .bert import weights_digest
 from .heads import with_heads
 
 KIND = "model"
 # What a factory is told of a study, if it asks.
-_OFFERED = ("num_classes", "in_channels", "pretrained", "num_words", "vectors")
+_OFFERED = ("num_classes", "in_channels", "pretrained", "num_words", "vectors", "words")
 _IMAGES = ("image", "sound")  # recordings are looked at as spectrograms
 COLOURS = 3  # channels that torchvision's networks are made for
 LIBRARIES = ("torchvision", "timm")  # whose networks are named library:NAME
@@ -55,6 +56,20 @@ def canonical(text: str) -> str:
     return Spec(spec.use, without_defaults(spec.arguments, defaults, f"{KIND} {text!r}")).text
 
 
+def source_of_network(text: str) -> str:
+    """SHA-256 of what makes a network and is no part of this package or of a library: a user's own file, or a model's
+    folder (``path=``). Empty of any other.
+
+    Raises:
+        InputError: as `source_of`.
+    """
+    spec = read_spec(text, KIND)
+    if spec.is_own:
+        return "" if spec.use.partition(":")[0] in LIBRARIES else source_of(spec.use, KIND)
+    path = spec.arguments.get("path")
+    return weights_digest(path) if isinstance(path, str) else ""
+
+
 def build(
     text: str,
     *,
@@ -65,6 +80,7 @@ def build(
     modality: str = "image",
     num_words: int = 0,
     vectors: Tensor | None = None,
+    words: Sequence[str] = (),
 ) -> nn.Module:
     """A network (B, channels, H, W) → logits (B, classes), with PyTorch's initial weights unless ``pretrained``.
 
@@ -76,7 +92,8 @@ def build(
         pretrained: with the weights that torchvision or timm publish (a download).
         heads: how many classes each head has, of which ``classes`` is then the sum. The network is `with_heads`.
         modality: of the samples; of volumes it is (B, channels, D, H, W), of texts numbers of words (B, L).
-        num_words, vectors: of texts, how many words are numbered, from 1 on, and their vectors (words, channels).
+        num_words, vectors, words: of texts, how many words are numbered, from 1 on, their vectors (words, channels),
+            and themselves.
 
     Raises:
         InputError: no such network, or none of these samples, a library that is not installed, a factory that fails or
@@ -88,7 +105,7 @@ def build(
             f"{KIND} {spec.use!r} takes no {modality}s. Give one of {', '.join(architectures(modality))}, or your own "
             "as package.module:factory."
         )
-    told = (classes, channels, pretrained, num_words, vectors)
+    told = (classes, channels, pretrained, num_words, vectors, words)
     network = _built(spec, dict(zip(_OFFERED, told, strict=True)), tuple(heads))
     if heads:
         with_heads(getattr(network, "body", network) if modality == "text" else network, heads)

@@ -68,6 +68,7 @@ def load(
     words: int = WORDS,
     length: int = 0,
     vectors: str = "",
+    tokenizer: str = "",
 ) -> Dataset:
     """All reviews, in the order of their folders and numbers.
 
@@ -76,11 +77,12 @@ def load(
         words: of the vocabulary: the most frequent of the training reviews that occur twice.
         length: how many words of a review are kept, its first; 0: all.
         vectors: a file of word vectors in FastText's text format, which the embedding begins at.
+        tokenizer: the folder of a Hugging Face model, whose tokens stand in the words' stead.
 
     Raises:
-        InputError: reviews are missing or damaged; arguments out of range; vectors that cannot be read.
+        InputError: reviews are missing or damaged; arguments out of range; vectors or a tokeniser that cannot be read.
     """
-    reading = Reading(words, length, vectors)
+    reading = Reading(words, length, vectors, tokenizer)
     reading.check("imdb")
     (file,) = status(root)
     if not file.ok:

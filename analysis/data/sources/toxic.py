@@ -55,7 +55,13 @@ def missing(root: str | Path | None = None) -> str:
 
 
 def load(
-    root: str | Path | None = None, *, head: str = "", words: int = WORDS, length: int = 0, vectors: str = ""
+    root: str | Path | None = None,
+    *,
+    head: str = "",
+    words: int = WORDS,
+    length: int = 0,
+    vectors: str = "",
+    tokenizer: str = "",
 ) -> Dataset:
     """All labelled comments, in their order; one without a word, such as of marks alone, is one unknown word.
 
@@ -66,12 +72,13 @@ def load(
         words: of the vocabulary: the most frequent of the training comments that occur twice.
         length: how many words of a comment are kept, its first; 0: all.
         vectors: a file of word vectors in FastText's text format, which the embedding begins at.
+        tokenizer: the folder of a Hugging Face model, whose tokens stand in the words' stead.
 
     Raises:
-        InputError: files are missing or damaged, or do not go together; arguments out of range; vectors that cannot be
-            read.
+        InputError: files are missing or damaged, or do not go together; arguments out of range; vectors or a tokeniser
+            that cannot be read.
     """
-    reading = Reading(words, length, vectors)
+    reading = Reading(words, length, vectors, tokenizer)
     reading.check("toxic")
     if head not in ("", *HEADS):
         raise InputError(f"data set 'toxic': head={head!r}; expected {', '.join(HEADS)}, or none for all of them.")

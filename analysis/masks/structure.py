@@ -1,4 +1,4 @@
-"""What tells masks apart: transitions, lengths of segments, connected parts, power by frequency. In 1, 2 or 3 dimensions.
+"""What tells masks apart, in one to three dimensions: transitions, lengths of segments, power by frequency, parts.
 
 Every line along an axis is taken as a circle, on which the noise of FMix lives: its last position is the neighbour of
 its first. Soft masks are cut at ½, but for their power.

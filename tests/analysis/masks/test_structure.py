@@ -1,7 +1,7 @@
 """What tells masks apart: closed forms, a plain slow count, and what is known of the published code's masks."""
 
 import math
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_segments_and_transitions_as_they_are_walked(size):
         for number, mask in enumerate(masks.numpy()):
             lines = np.moveaxis(mask, axis, -1).reshape(-1, size[axis])
             expected = [runs(line) for line in lines]
-            assert sorted(lengths[owner == number].tolist()) == sorted(sum(expected, []))
+            assert sorted(lengths[owner == number].tolist()) == sorted(chain.from_iterable(expected))
             changes = [len(line) if len(line) > 1 else 0 for line in expected]
             assert counted[number].item() == pytest.approx(np.mean(changes))
 

@@ -13,7 +13,7 @@ from ..analysis.store.runs import Run
 from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from .config import SECTION, GalleryConfig
-from .figures import WORDS
+from .figures import EXCERPTS
 from .measures import excerpts, gallery, masks_of, pictures, pixels, powers, spectra
 
 
@@ -74,8 +74,10 @@ def _of_texts(
     arrays = {}
     if length > 1:
         both = excerpts(dataset, settings.seed)
-        run.write_json(WORDS, both)
+        run.write_json(EXCERPTS, both)
         options = {"lam": settings.lam, "seed": settings.seed}
         for key, count, size in (("mask", settings.columns, length), ("taken", 1, len(both[0]))):
-            arrays |= {f"{key}:{name}": masks.numpy() for name, masks in masks_of(policies, count, (size,), **options).items()}
+            arrays |= {
+                f"{key}:{name}": masks.numpy() for name, masks in masks_of(policies, count, (size,), **options).items()
+            }
     return arrays, (length,)

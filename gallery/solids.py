@@ -1,4 +1,4 @@
-"""Volumes seen from outside: the nearest voxels along parallel rays, shaded by their face and depth. Imports no torch."""
+"""Volumes seen from outside: the nearest voxel on each of parallel rays, shaded by face and depth. Imports no torch."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _rays(size: tuple[int, ...]) -> _Rays:
     radius = np.linalg.norm(sides) / 2
     count = PIXELS * FINER
     at = ((np.arange(count) + 0.5) / count * 2 - 1) * radius
-    start = sides / 2 - 1.01 * radius * into + np.stack(
-        [across * right - down * up for down in at for across in at]
+    start = (
+        sides / 2 - 1.01 * radius * into + np.stack([across * right - down * up for down in at for across in at])
     )  # (pixels, 3), in front of the box
     crossings = [(np.arange(side + 1) - start[:, axis, None]) / into[axis] for axis, side in enumerate(size)]
     enter = np.max([each.min(1) for each in crossings], axis=0)
@@ -71,7 +71,9 @@ def _rays(size: tuple[int, ...]) -> _Rays:
     middle = start[met, None] + ((times[:, :-1] + times[:, 1:]) / 2)[..., None] * into
     places = np.floor(middle).astype(np.int64)
     inside = ((places >= 0) & (places < sides)).all(2) & (np.diff(times, axis=1) > 1e-9)
-    voxels = np.where(inside, np.ravel_multi_index(tuple(np.moveaxis(places.clip(0, sides.astype(int) - 1), 2, 0)), size), 0)
+    voxels = np.where(
+        inside, np.ravel_multi_index(tuple(np.moveaxis(places.clip(0, sides.astype(int) - 1), 2, 0)), size), 0
+    )
     voxels = np.where(inside, voxels, int(np.prod(size))).astype(np.int32)
     depths = (times[:, :-1] / (2.02 * radius)).astype(np.float32)
     return _Rays(met, voxels, faces.astype(np.int8), depths)

@@ -27,8 +27,8 @@ ABOUT = About(
 EXCERPTS = "texts.json"  # of a run of texts: the first words of two
 PLACES = ("first", "second", "last")
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "paper": ("FMix, eq. 1–2", {"marker": "o"}),
-    "official": ("FMix, published code", {"marker": "s", "mfc": "none", "ls": "--"}),
+    "paper": ("FMix, eq. 1–2", {"marker": "o", "ms": 3.5}),
+    "official": ("FMix, published code", {"marker": "s", "ms": 6, "mfc": "none", "ls": "--"}),
 }
 SPECTRUM_FLOOR = 1e-9  # of the largest bin; float32 noise lies below
 
@@ -137,9 +137,9 @@ def power_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
                 share = arrays[f"power:{variant}"][number]
                 k = np.arange(len(share))
                 shown = share > SPECTRUM_FLOOR
-                axis.plot(k[shown], share[shown], label=title, color=INK, lw=1, ms=3.5, **style)
+                axis.plot(k[shown], share[shown], label=title, color=INK, lw=1, **style)
             axis.set_yscale("log")
-            axis.set_ylim(SPECTRUM_FLOOR, 2)
+            axis.set_ylim(top=2)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
             axis.set_xlabel("|k| (cycles per side)")
             if count > 1:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-ORIGINALS = {"First image": "images", "Second image": "partners"}
-
 
 def rows_of(
-    arrays: Mapping[str, np.ndarray], named: Callable[[str], str]
+    arrays: Mapping[str, np.ndarray], named: Callable[[str], str], one: str = "image"
 ) -> tuple[list[tuple[str, np.ndarray]], list[str]]:
-    """What the rows are called and hold, and the augmentations' names. Without originals they are of masks alone."""
-    rows = [(title, arrays[key]) for title, key in ORIGINALS.items() if key in arrays]
+    """What the rows are called and hold, and the augmentations' names. Without originals they are of masks alone.
+
+    ``one``: what a sample is called.
+    """
+    originals = {"images": f"First {one}", "partners": f"Second {one}"}
+    rows = [(title, arrays[key]) for key, title in originals.items() if key in arrays]
     texts = [key.partition(":")[2] for key in arrays if key.startswith("mixed:" if rows else "mask:")]
     for text in texts:
         for what in ("mask", "mixed"):

@@ -13,7 +13,7 @@ from ..analysis.presentation.figures import FAINT, INK, drawing, text_width
 from ..analysis.presentation.names import label, short
 from ..analysis.presentation.parts import Plot
 
-LETTER, GAP, ACROSS, LINE_PAIR = 8.2, 6.0, 265.0, 2.6  # points of a letter, between words and of a line; rows of two
+LETTER, GAP, ACROSS, LINE_PAIR = 8.2, 8.0, 265.0, 2.6  # points of a letter, between words and of a line; rows of two
 
 
 def strip_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = label) -> Plot:
@@ -56,26 +56,26 @@ def strip_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = l
 def word_plot(
     arrays: Mapping[str, np.ndarray], texts: Sequence[Sequence[str]], named: Callable[[str], str] = label
 ) -> Plot:
-    """The first words of two texts, under a mask of each augmentation: those taken are bold and underlined."""
+    """The first words of two texts, under a mask of each augmentation: those taken are bold, in a frame."""
     taken = {key.removeprefix("taken:"): masks[0] for key, masks in arrays.items() if key.startswith("taken:")}
     with drawing():
         lines = list(_lines(texts))
         height = len(lines) * LINE_PAIR
-        figure = Figure(figsize=(4.4, len(taken) * (0.36 + 0.18 * height)), layout="constrained")
+        figure = Figure(figsize=(4.0, len(taken) * (0.36 + 0.18 * height)), layout="constrained")
         panels = figure.subplots(len(taken), 1, squeeze=False)[:, 0]
         for axis, (name, mask) in zip(panels, taken.items(), strict=True):
             for number, line in enumerate(lines):
                 for place, left in line:
                     for row, share in enumerate((mask[place], 1 - mask[place])):
                         _write(axis, left, number * LINE_PAIR + row + 0.5, texts[row][place], float(share))
-            axis.set(xlim=(0, ACROSS), ylim=(height, 0))
+            axis.set(xlim=(-2, ACROSS), ylim=(height, 0))
             axis.axis("off")
             axis.set_title(short(named(name)))
     return Plot(
         "words",
         "Two texts, mixed",
         f"The first {len(texts[0])} words of two test texts, in pairs of lines, the first text above. A word that is "
-        "taken is bold and underlined, one that is left out faint and thin; under MixUp both stay, by their shares, "
+        "taken is bold and in a frame, one that is left out faint and thin; under MixUp both stay, by their shares, "
         "and stand as they are. What is mixed are the words' embeddings.",
         _spoken(taken, texts, named),
         figure,
@@ -111,7 +111,6 @@ def _lines(texts: Sequence[Sequence[str]]) -> Iterator[list[tuple[int, float]]]:
 def _write(axis: Axes, left: float, top: float, word: str, share: float) -> None:
     """A word by the share of it that is taken: all, none, or some."""
     heavy, gone = share > 1 - 1e-6, share < 1e-6
-    style: dict[str, Any] = {"fontweight": "bold"} if heavy else {"color": FAINT} if gone else {}
+    frame = {"boxstyle": "square,pad=0.15", "facecolor": "none", "edgecolor": INK, "linewidth": 0.6}
+    style: dict[str, Any] = {"fontweight": "bold", "bbox": frame} if heavy else {"color": FAINT} if gone else {}
     axis.text(left, top, word, fontsize=LETTER, va="center", ha="left", **style)
-    if heavy:
-        axis.plot([left, left + text_width(word, LETTER, bold=True)], [top + 0.42] * 2, color=INK, lw=0.9)

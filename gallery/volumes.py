@@ -17,7 +17,7 @@ SLICES, AXES = 3, "dhw"  # across each axis
 
 def solid_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = label) -> Plot:
     """Surfaces of two rows of volumes (N, D, H, W, C) uint8, of each augmentation's masks and the volumes they mix."""
-    rows, names = rows_of(arrays, named)
+    rows, names = rows_of(arrays, named, "volume")
     mixed = "images" in arrays
     return Plot(
         "masks",
@@ -31,7 +31,7 @@ def solid_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = l
 
 def slice_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = label) -> Plot:
     """Slices of the first pair of volumes, of the first mask of each augmentation and what it mixes."""
-    rows, _ = rows_of(arrays, named)
+    rows, _ = rows_of(arrays, named, "volume")
     first = [(title, _full(volumes[:1])[0]) for title, volumes in rows]
     places = [f"{axis} {place}" for axis, side in zip(AXES, first[0][1].shape, strict=True) for place in _places(side)]
     return Plot(

@@ -22,7 +22,7 @@ from .volumes import slice_plot, solid_plot
 
 ABOUT = About(
     question="What do the augmentations make?",
-    text=("Each augmentation mixes the same pairs of test images, under masks of the same λ.",),
+    text=("Each augmentation mixes the same pairs of the test split, under masks of the same λ.",),
 )
 EXCERPTS = "texts.json"  # of a run of texts: the first words of two
 PLACES = ("first", "second", "last")

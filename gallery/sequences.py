@@ -75,8 +75,8 @@ def word_plot(
         "words",
         "Two texts, mixed",
         f"The first {len(texts[0])} words of two test texts, in pairs of lines, the first text above. A word that is "
-        "taken is bold and in a frame, one that is left out faint and thin; under MixUp both stay, by their shares, "
-        "and stand as they are. What is mixed are the words' embeddings.",
+        "taken is bold and in a frame; in italics both are there, by their shares. What is mixed are the words' "
+        "embeddings.",
         _spoken(taken, texts, named),
         figure,
     )
@@ -112,5 +112,5 @@ def _write(axis: Axes, left: float, top: float, word: str, share: float) -> None
     """A word by the share of it that is taken: all, none, or some."""
     heavy, gone = share > 1 - 1e-6, share < 1e-6
     frame = {"boxstyle": "square,pad=0.15", "facecolor": "none", "edgecolor": INK, "linewidth": 0.6}
-    style: dict[str, Any] = {"fontweight": "bold", "bbox": frame} if heavy else {"color": FAINT} if gone else {}
+    style: dict[str, Any] = {"fontweight": "bold", "bbox": frame} if heavy else {} if gone else {"fontstyle": "italic"}
     axis.text(left, top, word, fontsize=LETTER, va="center", ha="left", **style)

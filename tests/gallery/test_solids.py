@@ -38,12 +38,12 @@ def test_each_ray_meets_the_first_voxel_of_a_slow_walk():
     count = PIXELS * FINER
     flat = np.append(volume, False)
     differ = 0
-    for place in range(0, len(rays.pixels), 97):
+    for place in range(0, len(rays.pixels), 211):
         down, across = divmod(rays.pixels[place], count)
         offsets = [((one + 0.5) / count * 2 - 1) * radius for one in (across, down)]
         begin = np.array(volume.shape) / 2 + radius * viewer + offsets[0] * right - offsets[1] * up
         walked = None
-        for step in np.arange(0, 2 * radius, 0.002):
+        for step in np.arange(0, 2 * radius, 0.005):
             voxel = np.floor(begin - step * viewer).astype(int)
             if (voxel >= 0).all() and (voxel < volume.shape).all() and volume[tuple(voxel)]:
                 walked = np.ravel_multi_index(tuple(voxel), volume.shape)

@@ -292,14 +292,10 @@ def masks(
         raise InputError(f"--count must be 2 to 100,000, got {count:,}.")
     _check_draws(seed)
     policies, aliases = read_augmentations(split_list(augmentations))
-    arrays, texts, sides = _mixed_or_masks(policies, data, data_root, size, lam, columns, seed)
+    arrays, texts, sides = _mixed_or_masks(policies, data, data_root, size, lam, columns, count, seed)
     if not any(key.startswith(("mask:", "mixed:")) for key in arrays):
         raise InputError(f"none of {augmentations!r} mixes pairs of images; name one such as fmix.")
-    if count * math.prod(sides) > MOST_DRAWN:
-        most = MOST_DRAWN // math.prod(sides)
-        raise InputError(
-            f"--count {count:,} masks of {math.prod(sides):,} positions are too many; give {most:,} at most."
-        )
+    _check_count(count, sides)
     if any("fmix" in policy.spec.use for policy in policies):
         arrays |= spectra((sides[0], sides[1])) if len(sides) == 2 else powers(sides)
     named = lambda text: label(aliases.get(text, text))  # noqa: E731
@@ -315,7 +311,7 @@ def masks(
     return 0
 
 
-MOST_DRAWN = 2**28  # positions of all masks of one augmentation
+MOST_DRAWN = 2**27  # positions of all masks of one augmentation
 
 
 def _mixed_or_masks(
@@ -325,6 +321,7 @@ def _mixed_or_masks(
     size: str | None,
     lam: float,
     columns: int,
+    count: int,
     seed: int,
 ) -> tuple[dict[str, Any], Sequence[Sequence[str]], tuple[int, ...]]:
     """Arrays to draw, the first words of two texts, and the masks' sides. Raises InputError."""
@@ -335,6 +332,7 @@ def _mixed_or_masks(
         if data is not None:
             raise InputError("--size is of masks without data; leave one of --size and --data out.")
         sides = _sides(size)
+        _check_count(count, sides)
         masks = masks_of(policies, columns, sides, lam=lam, seed=seed)
         return {f"mask:{text}": each.numpy() for text, each in masks.items()}, (), sides
     dataset = load_dataset(data or "photos", data_root)
@@ -352,6 +350,12 @@ def _mixed_or_masks(
     first, second = pictures(dataset, columns, seed)
     mixed = gallery(policies, first, second, lam=lam, seed=seed, num_classes=len(dataset.classes))
     return {"images": pixels(first), "partners": pixels(second)} | mixed, (), tuple(first.shape[2:])
+
+
+def _check_count(count: int, sides: tuple[int, ...]) -> None:
+    positions = math.prod(sides)
+    if (most := MOST_DRAWN // positions) < count:
+        raise InputError(f"--count {count:,} masks of {positions:,} positions are too many; give {most:,} at most.")
 
 
 def _sides(size: str) -> tuple[int, ...]:

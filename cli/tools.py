@@ -298,7 +298,10 @@ def masks(
     _check_count(count, sides)
     if any("fmix" in policy.spec.use for policy in policies):
         arrays |= spectra((sides[0], sides[1])) if len(sides) == 2 else powers(sides)
-    named = lambda text: label(aliases.get(text, text))  # noqa: E731
+
+    def named(text: str) -> str:
+        return label(aliases.get(text, text))
+
     for place, plot in enumerate(drawn(arrays, texts, named)):
         path = out.with_stem(f"{out.stem}-{plot.name}") if place else out
         with _writing(path):
@@ -326,7 +329,7 @@ def _mixed_or_masks(
 ) -> tuple[dict[str, Any], Sequence[Sequence[str]], tuple[int, ...]]:
     """Arrays to draw, the first words of two texts, and the masks' sides. Raises InputError."""
     from ..analysis.data.load import load_dataset
-    from ..gallery.measures import excerpts, gallery, masks_of, pictures, pixels
+    from ..gallery.measures import excerpts, gallery, masks_of, masks_of_texts, pictures, pixels
 
     if size is not None:
         if data is not None:
@@ -338,11 +341,11 @@ def _mixed_or_masks(
     dataset = load_dataset(data or "photos", data_root)
     if dataset.vocabulary is not None:
         both, length = excerpts(dataset, seed), int(dataset.test.images.lengths.median())
-        arrays: dict[str, Any] = {}
-        for key, number, side in (("mask", columns, length), ("taken", 1, len(both[0]))):
-            found = masks_of(policies, number, (side,), lam=lam, seed=seed)
-            arrays |= {f"{key}:{text}": each.numpy() for text, each in found.items()}
-        return arrays, both, (length,)
+        if length < 2:
+            raise InputError(
+                f"half of the test texts of {dataset.name} are of one word, which nothing is mixed within."
+            )
+        return masks_of_texts(policies, dataset, columns, len(both[0]), lam=lam, seed=seed), both, (length,)
     if 2 * columns > len(dataset.test):
         raise InputError(
             f"--columns {columns} needs {2 * columns} test images; {dataset.name} has {len(dataset.test)}."

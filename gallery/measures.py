@@ -151,6 +151,17 @@ def excerpts(dataset: Dataset, seed: int = 0) -> tuple[list[str], list[str]]:
     return first, second
 
 
+def masks_of_texts(
+    policies: Sequence[Policy], dataset: Dataset, count: int, words: int, *, lam: float = 0.5, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """``mask:<name>``, masks (count, length) of the test texts' median length, and ``taken:<name>``, one (1, words)."""
+    drawn: dict[str, np.ndarray] = {}
+    for key, number, length in (("mask", count, int(dataset.test.images.lengths.median())), ("taken", 1, words)):
+        masks = masks_of(policies, number, (length,), lam=lam, seed=seed)
+        drawn |= {f"{key}:{name}": each.numpy() for name, each in masks.items()}
+    return drawn
+
+
 def pictures(dataset: Dataset, columns: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Two sets of test images (columns, C, H, W), drawn without replacement; partners of other classes if there are."""
     order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))

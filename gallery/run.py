@@ -14,7 +14,7 @@ from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from .config import SECTION, GalleryConfig
 from .figures import EXCERPTS
-from .measures import excerpts, gallery, masks_of, pictures, pixels, powers, spectra
+from .measures import excerpts, gallery, masks_of_texts, pictures, pixels, powers, spectra
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,9 @@ def _of_texts(
     policies: Sequence[Policy], dataset: Dataset, settings: GalleryConfig, run: Run
 ) -> tuple[dict[str, Any], tuple[int, ...]]:
     length = int(dataset.test.images.lengths.median())
-    arrays = {}
-    if length > 1:
-        both = excerpts(dataset, settings.seed)
-        run.write_json(EXCERPTS, both)
-        options = {"lam": settings.lam, "seed": settings.seed}
-        for key, count, size in (("mask", settings.columns, length), ("taken", 1, len(both[0]))):
-            arrays |= {
-                f"{key}:{name}": masks.numpy() for name, masks in masks_of(policies, count, (size,), **options).items()
-            }
-    return arrays, (length,)
+    if length < 2:
+        return {}, (length,)
+    both = excerpts(dataset, settings.seed)
+    run.write_json(EXCERPTS, both)
+    masks = masks_of_texts(policies, dataset, settings.columns, len(both[0]), lam=settings.lam, seed=settings.seed)
+    return masks, (length,)

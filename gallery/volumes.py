@@ -33,7 +33,7 @@ def slice_plot(arrays: Mapping[str, np.ndarray], named: Callable[[str], str] = l
     """Slices of the first pair of volumes, of the first mask of each augmentation and what it mixes."""
     rows, _ = rows_of(arrays, named, "volume")
     first = [(title, _full(volumes[:1])[0]) for title, volumes in rows]
-    places = [f"{axis} {place}" for axis, side in zip(AXES, first[0][1].shape, strict=True) for place in _places(side)]
+    places = [f"{axis}{place}" for axis, side in zip(AXES, first[0][1].shape, strict=True) for place in _places(side)]
     return Plot(
         "slices",
         "Slices of masks and mixed volumes" if "images" in arrays else "Slices of masks",

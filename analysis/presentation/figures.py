@@ -86,6 +86,8 @@ def name_columns(figure: Figure, axes: Sequence[Axes], names: Sequence[str], siz
     ]
     slanted = any(text_width(line, size) > room for name in broken for line in name.split("\n"))
     for axis, name, lines in zip(axes, names, broken, strict=True):
+        for place in ("left", "center"):  # of an earlier width
+            axis.set_title("", loc=place)
         style: dict[str, Any] = {"fontsize": size, "color": INK, "loc": "left" if slanted else "center"}
         title = axis.set_title(short(name, LONGEST) if slanted else lines, **style)
         if slanted:

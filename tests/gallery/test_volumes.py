@@ -32,7 +32,7 @@ def test_both_figures_have_a_row_for_each_mask_and_volume():
         assert names == ["First volume", "Second volume", "FMix, mask", "FMix, mixed"]
         assert len(axes) == 4 * columns
     heads = [axis.get_title() for axis in slice_plot(ARRAYS).figure.axes[:9]]
-    assert heads == ["d 1", "d 3", "d 5", "h 1", "h 3", "h 5", "w 1", "w 4", "w 6"]
+    assert heads == ["d1", "d3", "d5", "h1", "h3", "h5", "w1", "w4", "w6"]
 
 
 def test_masks_alone_are_said_to_be_alone():

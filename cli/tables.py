@@ -17,6 +17,7 @@ from ..analysis.presentation.numbers import change, duration, number
 
 if TYPE_CHECKING:
     from ..analysis.information.oracle import Comparison
+    from ..analysis.masks.structure import Statistic
     from ..analysis.study.forecast import Planned
     from ..analysis.study.progress import Progress
     from ..reports.compare import Compared
@@ -69,6 +70,26 @@ def effect_table(found: Iterable[Compared]) -> Table:
             f"{line.effect.images:,}" if line.effect.images > 1 else "—",
         )
         table.add_row(*cells)
+    return table
+
+
+def structure_table(told: Mapping[str, Sequence[Statistic]]) -> Table:
+    """What tells masks apart: a statistic a line, an augmentation a column. Of several axes without the quantiles."""
+    table = _table("mean ± standard error", *told, "unit", "masks")
+    values = [{(one.name, one.axis): one for one in each} for each in told.values()]
+    several = any(axis for each in values for _, axis in each)
+    before = ""
+    for name, axis in dict.fromkeys(key for each in values for key in each):
+        if several and "quantile" in name:
+            continue
+        found = [each.get((name, axis)) for each in values]
+        known = next(one for one in found if one is not None)
+        if before not in ("", name.split()[0]):
+            table.add_section()
+        before = name.split()[0]
+        cells = ["—" if one is None else number(one.value, one.stderr) for one in found]
+        where = f"{name}, axis {axis + 1}" if several and axis is not None else name
+        table.add_row(where, *cells, known.unit, f"{known.masks:,}")
     return table
 
 

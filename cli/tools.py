@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +19,8 @@ from .flags import Whole
 
 if TYPE_CHECKING:
     from ..analysis.data.files import DataFile
+    from ..analysis.masks.policies import Policy
+    from ..analysis.masks.structure import Statistic
     from ..analysis.store.record import StudyRecord
 
 
@@ -238,63 +244,155 @@ def _state(files: Sequence[DataFile]) -> str:
 def masks(
     *,
     augmentations: str = "mixup,cutmix,fmix,fmix-official",
-    data: str = "photos",
+    data: str | None = None,
     data_root: Path | None = None,
+    size: str | None = None,
     lam: float = 0.5,
     columns: Whole = 10,
+    count: Whole = 500,
     seed: Whole = 0,
     out: Path = Path("masks.svg"),
 ) -> int:
-    """Draw masks and mixed images of each augmentation (like Fig. 2), and FMix's mean power spectra.
+    """Draw masks and what they mix (like Fig. 2) in one to three dimensions, FMix's spectra, and tell masks apart.
 
     Parameters
     ----------
     augmentations
         What to draw.
     data
-        Data set whose images are mixed.
+        Data set whose samples are mixed: images, texts or volumes. Default: photos.
     data_root
         Folder of the data.
+    size
+        In place of data: one to three sides of masks alone, as 200, 32,32 or 32,32,32.
     lam
         λ asked of every mask.
     columns
-        Pairs of images.
+        Pairs of samples; of texts, masks.
+    count
+        Masks of each augmentation that the table and its files are over.
     seed
-        Of the masks and the choice of images.
+        Of the masks and the choice of samples.
     out
-        File to write: .svg, .png or .pdf. FMix's spectra go beside it, with -spectra in the name.
+        File to write: .svg, .png or .pdf. More figures go beside it, with -slices, -words or -spectra in the name, and
+        what tells the masks apart, as -structure.csv and -structure.json.
     """
-    from ..analysis.data.load import load_dataset
     from ..analysis.presentation.names import label
     from ..analysis.spec import split_list
     from ..analysis.study.study import read_augmentations
-    from ..gallery.figures import mask_plot, spectrum_plot
-    from ..gallery.measures import gallery, pictures, pixels, spectra
+    from ..gallery.figures import drawn
+    from ..gallery.measures import masks_of, powers, spectra, structures
+    from .tables import structure_table
 
     if out.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"--out must end in .svg, .png or .pdf, got {out}.")
     if not 2 <= columns <= 100:
         raise InputError(f"--columns must be 2 to 100, got {columns}.")
+    if not 2 <= count <= 100_000:
+        raise InputError(f"--count must be 2 to 100,000, got {count:,}.")
     _check_draws(seed)
     policies, aliases = read_augmentations(split_list(augmentations))
-    dataset = load_dataset(data, data_root)
-    if 2 * columns > len(dataset.test):
-        raise InputError(f"--columns {columns} needs {2 * columns} test images; {data} has {len(dataset.test)}.")
-    first, second = pictures(dataset, columns, seed)
-    arrays = gallery(policies, first, second, lam=lam, seed=seed, num_classes=len(dataset.classes))
-    if not arrays:
+    arrays, texts, sides = _mixed_or_masks(policies, data, data_root, size, lam, columns, count, seed)
+    if not any(key.startswith(("mask:", "mixed:")) for key in arrays):
         raise InputError(f"none of {augmentations!r} mixes pairs of images; name one such as fmix.")
-    pairs = {"images": pixels(first), "partners": pixels(second)}
-    figures = [mask_plot(pairs | arrays, lambda text: label(aliases.get(text, text)))]
+    _check_count(count, sides)
     if any("fmix" in policy.spec.use for policy in policies):
-        figures.append(spectrum_plot(spectra(dataset.image_size)))
-    for plot, path in zip(figures, (out, out.with_stem(f"{out.stem}-spectra")), strict=False):
-        try:
+        arrays |= spectra((sides[0], sides[1])) if len(sides) == 2 else powers(sides)
+
+    def named(text: str) -> str:
+        return label(aliases.get(text, text))
+
+    for place, plot in enumerate(drawn(arrays, texts, named)):
+        path = out.with_stem(f"{out.stem}-{plot.name}") if place else out
+        with _writing(path):
             plot.figure.savefig(path, bbox_inches="tight", facecolor="white", dpi=200)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}.") from error
         print(path)
+    told = structures(masks_of(policies, count, sides, lam=lam, seed=seed))
+    if told:
+        _write_structure(told, out, {"size": sides, "lam": lam, "seed": seed, "masks": count})
+        screen().print(structure_table({named(text): each for text, each in told.items()}))
     return 0
+
+
+MOST_DRAWN = 2**27  # positions of all masks of one augmentation
+
+
+def _mixed_or_masks(
+    policies: Sequence[Policy],
+    data: str | None,
+    data_root: Path | None,
+    size: str | None,
+    lam: float,
+    columns: int,
+    count: int,
+    seed: int,
+) -> tuple[dict[str, Any], Sequence[Sequence[str]], tuple[int, ...]]:
+    """Arrays to draw, the first words of two texts, and the masks' sides. Raises InputError."""
+    from ..analysis.data.load import load_dataset
+    from ..gallery.measures import excerpts, gallery, masks_of, masks_of_texts, pictures, pixels
+
+    if size is not None:
+        if data is not None:
+            raise InputError("--size is of masks without data; leave one of --size and --data out.")
+        sides = _sides(size)
+        _check_count(count, sides)
+        masks = masks_of(policies, columns, sides, lam=lam, seed=seed)
+        return {f"mask:{text}": each.numpy() for text, each in masks.items()}, (), sides
+    dataset = load_dataset(data or "photos", data_root)
+    if dataset.vocabulary is not None:
+        both, length = excerpts(dataset, seed), int(dataset.test.images.lengths.median())
+        if length < 2:
+            raise InputError(
+                f"half of the test texts of {dataset.name} are of one word, which nothing is mixed within."
+            )
+        return masks_of_texts(policies, dataset, columns, len(both[0]), lam=lam, seed=seed), both, (length,)
+    if 2 * columns > len(dataset.test):
+        raise InputError(
+            f"--columns {columns} needs {2 * columns} test images; {dataset.name} has {len(dataset.test)}."
+        )
+    first, second = pictures(dataset, columns, seed)
+    mixed = gallery(policies, first, second, lam=lam, seed=seed, num_classes=len(dataset.classes))
+    return {"images": pixels(first), "partners": pixels(second)} | mixed, (), tuple(first.shape[2:])
+
+
+def _check_count(count: int, sides: tuple[int, ...]) -> None:
+    positions = math.prod(sides)
+    if (most := MOST_DRAWN // positions) < count:
+        raise InputError(f"--count {count:,} masks of {positions:,} positions are too many; give {most:,} at most.")
+
+
+def _sides(size: str) -> tuple[int, ...]:
+    try:
+        sides = tuple(int(side) for side in size.split(","))
+    except ValueError:
+        sides = ()
+    if not 1 <= len(sides) <= 3 or not all(2 <= side <= 2**16 for side in sides) or math.prod(sides) > 2**24:
+        raise InputError(
+            f"--size is one to three sides of 2 to 65,536 positions, 16,777,216 together, as 200, 32,32 or 32,32,32; "
+            f"got {size}."
+        )
+    return sides
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def _write_structure(told: Mapping[str, Sequence[Statistic]], out: Path, settings: Mapping[str, Any]) -> None:
+    """What tells masks apart, a line a statistic, as a table and as JSON."""
+    rows = [{"augmentation": text, **each._asdict()} for text, statistics in told.items() for each in statistics]
+    table, record = (out.with_name(f"{out.stem}-structure{suffix}") for suffix in (".csv", ".json"))
+    with _writing(table), table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with _writing(record):
+        record.write_text(json.dumps({**settings, "rows": rows}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(table, record, sep="\n")
 
 
 def screen() -> Console:

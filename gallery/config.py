@@ -9,7 +9,7 @@ from ..analysis.schema import check_ranges, setting
 @dataclass(frozen=True)
 class GalleryConfig:
     columns: int = setting(
-        8, "Pairs of test images that are mixed, or as many as there are.", "ours", minimum=2, most=100
+        8, "Pairs of test images that are mixed, or as many as there are; of texts, masks.", "ours", minimum=2, most=100
     )
     lam: float = setting(0.5, "λ asked of every mask.", "Fig. 2", minimum=0, maximum=1)
     seed: int = setting(0, "Of the masks and the choice of images.", "ours", minimum=0, most=MOST_SEED)
@@ -26,4 +26,5 @@ SECTION = Section(
     figures="mixlens.gallery.figures",
     every_study=True,
     heads=True,
+    modalities=("image", "sound", "text", "volume"),
 )

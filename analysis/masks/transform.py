@@ -23,7 +23,8 @@ from .threshold import EXACT
 Mode = Literal["elem", "batch", "batch-mask"]
 Labels = Literal["realised", "asked"]
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-IMAGES, LABELS = ("image", "img", "x", "pixel_values"), ("label", "labels", "target", "y")  # of dictionaries
+IMAGES = ("image", "img", "x", "pixel_values", "input_values", "signal", "volume")  # of dictionaries
+LABELS = ("label", "labels", "target", "y")  # of dictionaries
 ALPHA_MIN, ALPHA_MAX = 1e-6, 1e6  # beyond, λ is 0 or 1, or ½, in float32
 
 
@@ -328,7 +329,7 @@ def tensor_of(values: Any) -> Any:
 
 
 def check_batch(x: Tensor, y: Tensor, num_classes: int | None) -> None:
-    """A batch that can be mixed: two or more float images without NaN, and as many labels, in range.
+    """A batch that can be mixed: two or more float sequences, images or volumes without NaN, and labels in range.
 
     Values are read where they are `readable`. Elsewhere an impossible label fails in ``scatter_``, and a NaN image in
     the loss.
@@ -336,9 +337,15 @@ def check_batch(x: Tensor, y: Tensor, num_classes: int | None) -> None:
     if not isinstance(x, Tensor) or not isinstance(y, Tensor):
         raise InputError(f"images and labels must be tensors, got {type(x).__name__} and {type(y).__name__}.")
     if x.ndim < 3 or x.ndim > 5 or not x.is_floating_point():
+        if x.is_floating_point():
+            remedy = "One channel is x[:, None]." if x.ndim == 2 else ""
+        elif x.ndim == 2:
+            remedy = "Of texts as numbers of words, mix the embeddings (B, channels, length)."
+        else:
+            remedy = "Scale uint8 images to floats first."
         raise InputError(
-            "images to mix must be floating point of shape (B, C, *size) with 1 to 3 spatial dimensions, "
-            f"got {x.dtype} of shape {tuple(x.shape)}. Scale uint8 images to floats first."
+            "images to mix must be floating point of shape (B, C, *size) with 1 to 3 spatial dimensions, as sequences, "
+            f"images and volumes have; got {x.dtype} of shape {tuple(x.shape)}. {remedy}".rstrip()
         )
     if len(x) < 2:
         raise InputError(f"mixing needs a batch of at least 2 images, got {len(x)}.")

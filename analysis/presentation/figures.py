@@ -16,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -81,19 +82,22 @@ def name_columns(figure: Figure, axes: Sequence[Axes], names: Sequence[str], siz
     """Names above the columns of a grid: broken between words, or slanted where a word is wider than its column."""
     room = 72 * figure.get_figwidth() * axes[0].get_position().width  # points
     broken = [
-        fill(short(name, LONGEST), max(4, int(room / _width("n", size))), break_long_words=False) for name in names
+        fill(short(name, LONGEST), max(4, int(room / text_width("n", size))), break_long_words=False) for name in names
     ]
-    slanted = any(_width(line, size) > room for name in broken for line in name.split("\n"))
+    slanted = any(text_width(line, size) > room for name in broken for line in name.split("\n"))
     for axis, name, lines in zip(axes, names, broken, strict=True):
+        for place in ("left", "center"):  # of an earlier width
+            axis.set_title("", loc=place)
         style: dict[str, Any] = {"fontsize": size, "color": INK, "loc": "left" if slanted else "center"}
         title = axis.set_title(short(name, LONGEST) if slanted else lines, **style)
         if slanted:
             title.set(rotation=35, rotation_mode="anchor")
 
 
-def _width(text: str, size: float) -> float:
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """In points."""
-    return float(TextPath((0, 0), text, size=size).get_extents().width) if text.strip() else 0.0
+    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
+    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) if text.strip() else 0.0
 
 
 @contextmanager
@@ -128,8 +132,11 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """Rows of small pictures, each named at its left: arrays (N, H, W) in [0, 1] or (N, H, W, 1 or 3) uint8."""
+def picture_grid(strips: Sequence[tuple[str, np.ndarray]], names: Sequence[str] = ()) -> Figure:
+    """Rows of small pictures, each named at its left: arrays (N, H, W) in [0, 1] or (N, H, W, 1, 3 or 4) uint8.
+
+    ``names`` of the columns stand above them; of four channels the last says how much of a picture covers the page.
+    """
     for name, pictures in strips:
         if pictures.ndim not in (3, 4):
             raise ValueError(f"{name}: {pictures.shape} are no pictures (N, H, W) or (N, H, W, channels)")
@@ -144,4 +151,6 @@ def picture_grid(strips: Sequence[tuple[str, np.ndarray]]) -> Figure:
                 axis.set_yticks([])
                 axis.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
             row[0].set_ylabel(short(name, line=24), rotation=0, ha="right", va="center")
+        if names:
+            name_columns(figure, axes[0], names)
     return figure

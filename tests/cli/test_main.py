@@ -1,5 +1,6 @@
 """The command line as a user meets it: a whole study, then every mistake she could make, each one clear message."""
 
+import csv
 import json
 import os
 import subprocess
@@ -330,6 +331,12 @@ def test_information_of_a_file_and_of_the_oracle(tmp_path, capsys) -> None:
         (["masks", "--out", "masks.gif"], ["masks.gif"]),
         (["masks", "--augmentations", "baseline"], ["baseline"]),
         (["masks", "--columns", "1"], ["--columns"]),
+        (["masks", "--size", "32,32,32,32"], ["--size", "one to three sides", "32,32,32,32"]),
+        (["masks", "--size", "1"], ["--size", "of 2 to 65,536"]),
+        (["masks", "--size", "32x32"], ["--size", "as 200, 32,32 or 32,32,32", "32x32"]),
+        (["masks", "--size", "200", "--data", "photos"], ["leave one of --size and --data out"]),
+        (["masks", "--size", "200", "--count", "1"], ["--count must be 2 to 100,000, got 1"]),
+        (["masks", "--size", "128,128,128"], ["--count 500", "2,097,152 positions", "give 64 at most"]),
         (["report", "no/such/folder"], ["no/such/folder"]),
     ],
     ids=lambda value: " ".join(value) if value and value[0] in ("run", "rnu", "data", "masks", "report") else "",
@@ -393,6 +400,31 @@ def test_masks_draws_files(tmp_path: Path) -> None:
         assert main(["masks", "--columns", "2", "--out", str(tmp_path / f"m{suffix}")]) == 0
         assert (tmp_path / f"m{suffix}").stat().st_size > 5000
         assert (tmp_path / f"m-spectra{suffix}").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("size", "beside"), [("40", ["spectra"]), ("8,9", ["spectra"]), ("6,5,8", ["slices", "spectra"])]
+)
+def test_masks_of_any_size_are_drawn_and_told_apart(
+    size: str, beside: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "m.png"
+    assert main(["masks", "--size", size, "--columns", "2", "--count", "30", "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    files = [out, *(tmp_path / f"m-{name}.png" for name in beside)]
+    files += [tmp_path / f"m-structure.{suffix}" for suffix in ("csv", "json")]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    assert [line for line in shown.splitlines() if line.startswith("/")] == list(map(str, files))
+    record = json.loads(files[-1].read_text(encoding="utf-8"))
+    assert record["size"] == [int(side) for side in size.split(",")]
+    with files[-2].open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(record["rows"])
+    assert {row["augmentation"] for row in rows} == {"cutmix", "fmix", "fmix-official"}, "MixUp's say nothing"
+    if size == "40":
+        (official,) = (row for row in rows if (row["augmentation"], row["name"]) == ("fmix-official", "transitions"))
+        assert (float(official["value"]), float(official["stderr"]), official["masks"]) == (2, 0, "30")
+        assert "one segment of ones" in shown
 
 
 def test_data_reports_the_photographs(capsys: pytest.CaptureFixture[str]) -> None:

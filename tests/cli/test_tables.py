@@ -7,7 +7,8 @@ from terms import front_of, measured
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.information.oracle import Comparison
 from mixlens.analysis.interface import Estimate, Interval
-from mixlens.cli.tables import comparison_table, estimate_table, front_table, power_words
+from mixlens.analysis.masks.structure import Statistic
+from mixlens.cli.tables import comparison_table, estimate_table, front_table, power_words, structure_table
 from mixlens.reports.power import seeds_needed
 
 CERTAIN = Estimate(4.0, 0.05, 2000, "upper", interval=Interval(3.88, 4.12, 0.95, "Student t"))
@@ -88,3 +89,24 @@ def test_a_study_ends_with_its_first_page():
         "−10 [−10, −10] ↓ p < .001",
         "Bound: lower with MixUp (by 10 nats).",
     ]
+
+
+def test_masks_are_told_apart_a_statistic_a_line():
+    told = {
+        "FMix": [
+            Statistic("transitions", 0, 1.59, 0.015, 500, "per line"),
+            Statistic("transitions", 2, 1.57, 0.014, 500, "per line"),
+            Statistic("segment length, 50% quantile", 2, 17.0, 0.1, 500, "positions"),
+            Statistic("parts of ones", None, 2.36, 0.07, 500, "per mask"),
+        ],
+        "CutMix": [Statistic("transitions", 0, 0.7, None, 1, "per line")],
+    }
+    shown = "\n".join(printed(structure_table(told)))
+    assert "transitions, axis 1" in shown
+    assert "transitions, axis 3" in shown
+    assert "1.590 ± 0.015" in shown
+    assert "quantile" not in shown, "of several axes they stand in the files alone"
+    assert shown.count("—") == 2, "what an augmentation has no number of"
+    alone = "\n".join(printed(structure_table({"FMix": [told["FMix"][0], told["FMix"][2]._replace(axis=0)]})))
+    assert "quantile" in alone
+    assert "axis" not in alone

@@ -8,7 +8,7 @@ import pytest
 from mixlens.analysis.store.record import StudyRecord, TaskRecord
 from mixlens.analysis.store.results import write_rows
 from mixlens.analysis.store.runs import Run
-from mixlens.gallery.figures import mask_plot, measured, plots, spectrum_plot, tables
+from mixlens.gallery.figures import drawn, mask_plot, measured, plots, power_plot, spectrum_plot, tables
 
 PICTURES = np.zeros((2, 8, 8, 3), np.uint8)
 PAIRS = {"images": PICTURES, "partners": PICTURES}
@@ -37,6 +37,23 @@ def test_an_augmentation_of_ones_own_has_its_images_alone():
     plot = mask_plot(PAIRS | {"mixed:my:make": PICTURES})
     names = [axis.get_ylabel() for axis in plot.figure.axes if axis.get_ylabel()]
     assert names == ["First image", "Second image", "my:make, mixed"]
+
+
+def test_power_that_is_not_there_is_not_drawn():
+    power = np.array([[0.5, 0.4, 0.1], [0.5, 0.5, 1e-17]], np.float32)
+    plot = power_plot({"power:paper": power[[0, 0]], "power:official": power})
+    first, last = ([line.get_xdata().tolist() for line in axis.get_lines()] for axis in plot.figure.axes)
+    assert first == [[0, 1, 2], [0, 1, 2]]
+    assert last == [[0, 1, 2], [0, 1]]
+
+
+SHAPES = {1: (2, 9), 2: (2, 9, 8), 3: (2, 9, 8, 7)}
+
+
+@pytest.mark.parametrize(("dims", "names"), [(1, ["masks"]), (2, ["masks"]), (3, ["masks", "slices"])])
+def test_masks_alone_are_drawn_by_their_dimensions(dims, names):
+    masks = {"mask:fmix": np.ones(SHAPES[dims], np.float32), "mask:cutmix": np.ones(SHAPES[dims], np.float32)}
+    assert [plot.name for plot in drawn(masks)] == names
 
 
 def test_frequencies_stand_at_their_bins():

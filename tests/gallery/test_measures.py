@@ -5,10 +5,22 @@ import pytest
 import torch
 from helpers import tiny_dataset
 
-from mixlens.analysis.data.dataset import Split
+from mixlens.analysis.data.dataset import Dataset, Split, Vocabulary
+from mixlens.analysis.data.modalities.text import Texts
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.masks.policies import parse_policy
-from mixlens.gallery.measures import SPECTRUM_IMAGES, gallery, pictures, pixels, spectra
+from mixlens.gallery.measures import (
+    SPECTRUM_IMAGES,
+    WORDS,
+    excerpts,
+    gallery,
+    masks_of,
+    pictures,
+    pixels,
+    powers,
+    spectra,
+    structures,
+)
 
 
 def images(count, seed, channels=3):
@@ -94,3 +106,76 @@ def test_where_one_class_is_all_there_is_it_is_its_own_partner():
     only = Split(images(6, 2), torch.zeros(6, dtype=torch.long))
     first, second = pictures(tiny_dataset(only, only), 3)
     assert first.shape == second.shape == (3, 3, 8, 8)
+
+
+# volumes, sequences and texts
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "fmix", "fmix-official"])
+def test_a_volume_is_mixed_with_its_partner_under_the_mask_that_is_shown(name):
+    source = torch.Generator().manual_seed(0)
+    first, second = torch.randint(256, (2, 4, 1, 6, 5, 8), dtype=torch.uint8, generator=source)
+    arrays = gallery([parse_policy(name)], first, second, lam=0.25)
+    mask, mixed = arrays[f"mask:{name}"], arrays[f"mixed:{name}"]
+    assert mask.shape == (4, 6, 5, 8)
+    expected = mask[..., None] * pixels(first) + (1 - mask[..., None]) * pixels(second)
+    assert np.abs(mixed - expected).max() <= 0.5 + 1e-3
+
+
+POLICIES = [parse_policy(name) for name in ("baseline", "mixup", "cutmix", "fmix", "fmix-official", "fmix+mixup")]
+
+
+@pytest.mark.parametrize("size", [(20,), (8, 6), (6, 4, 5)], ids=str)
+def test_masks_of_any_size_at_one_share(size):
+    drawn = masks_of(POLICIES, 12, size, lam=0.25)
+    assert list(drawn) == ["mixup", "cutmix", "fmix", "fmix-official"]
+    assert {masks.shape for masks in drawn.values()} == {(12, *size)}
+    assert (drawn["mixup"] == 0.25).all()
+    share = drawn["fmix"].flatten(1).sum(1)
+    assert ((share - 0.25 * np.prod(size)).abs() < 1).all()
+    assert len(drawn["fmix"].flatten(1).unique(dim=0)) > 6, "drawn one by one"
+    assert list(structures(drawn)) == ["cutmix", "fmix", "fmix-official"], "MixUp's say nothing"
+
+
+def test_a_share_of_masks_outside_of_its_range_is_refused():
+    with pytest.raises(InputError, match=r"lam must lie in \[0, 1\]"):
+        masks_of(POLICIES, 4, (20,), lam=2)
+
+
+def test_power_along_each_axis_of_both_variants():
+    """Of a sequence the published code leaves one wave; the printed law is |k|^(−2δ)."""
+    line = powers((16,), decay_power=1)
+    assert line["power:official"][0, 1] == pytest.approx(1)
+    share = line["power:paper"][0]
+    assert share.shape == (9,)
+    assert share[1:].sum() == pytest.approx(1)
+    assert share[2] < share[1] / 2
+    cube = powers((6, 4, 8))["power:official"]
+    assert cube.shape == (3, 5)
+    assert np.isnan(cube[1]).tolist() == [False] * 3 + [True] * 2, "four positions know |k| of 0 to 2"
+    assert np.nansum(cube, axis=1) == pytest.approx(1)
+    assert cube[2, 2:].max() < 1e-6
+
+
+def texts(lengths, labels):
+    known = Vocabulary(tuple(f"word{i}" for i in range(1, 51)))
+    split = Split(Texts.of([[1 + i] * length for i, length in enumerate(lengths)]), torch.tensor(labels))
+    return Dataset("tiny", split, split, ("a", "b"), (), (), vocabulary=known)
+
+
+def test_the_first_words_of_two_texts_of_different_classes():
+    dataset = texts([3, 40, 30, 25, 1, 50], [0, 0, 1, 0, 1, 0])
+    for seed in range(8):
+        first, second = excerpts(dataset, seed)
+        assert len(first) == len(second) == WORDS
+        (one,), (other,) = set(first), set(second)
+        assert {one, other} <= {"word2", "word3", "word4", "word6"}, "those that are long enough"
+        assert one != other
+        assert "word3" in (one, other), "the only one of the other class"
+
+
+@pytest.mark.parametrize("lengths", [[1, 1], [2, 9], [9, 2, 4]])
+def test_short_texts_are_shown_as_far_as_both_go(lengths):
+    first, second = excerpts(texts(lengths, [0] * len(lengths)))
+    assert len(first) == len(second) == sorted(lengths)[(len(lengths) - 1) // 2]
+    assert first != second

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from helpers import BACKEND, context_of, tiny_dataset
+from helpers import BACKEND, context_of, record_of, tiny_dataset
 
-from mixlens.analysis.data.dataset import Dataset, Split
+from mixlens.analysis.data.dataset import Dataset, Split, Vocabulary
+from mixlens.analysis.data.modalities.text import Texts
 from mixlens.analysis.store.runs import Store
 from mixlens.analysis.study.executors.local import execute
 from mixlens.analysis.study.plan import plan
 from mixlens.analysis.study.sections import installed_sections
 from mixlens.analysis.study.study import read_study
+from mixlens.gallery.figures import EXCERPTS, plots
 
 SECTIONS = {"gallery": installed_sections()["gallery"]}
 
@@ -48,6 +50,40 @@ def test_data_that_no_picture_can_be_drawn_of_have_spectra_alone(tmp_path, test,
     dataset = Dataset("tiny", split(16, channels), test, tuple("abcd"), (0.5,) * channels, (0.25,) * channels)
     arrays = arrays_of(tmp_path, dataset)
     assert {key.partition(":")[0] for key in arrays} == {"images", "partners", "spectrum"}, why
+
+
+def test_volumes_are_drawn_as_what_they_are(tmp_path):
+    source = torch.Generator().manual_seed(0)
+    solids = Split(torch.randint(2, (12, 1, 6, 6, 6), generator=source).mul(255).byte(), torch.arange(12) % 4)
+    dataset = Dataset("tiny", solids, solids, tuple("abcd"), (0.5,), (0.25,))
+    arrays = arrays_of(tmp_path, dataset, gallery={"columns": 3})
+    assert arrays["images"].shape == arrays["mixed:fmix"].shape == (3, 6, 6, 6, 1)
+    assert arrays["mask:fmix"].shape == (3, 6, 6, 6)
+    assert arrays["power:paper"].shape == (3, 4)
+    assert "spectrum:paper" not in arrays
+
+
+def text_data(lengths):
+    split = Split(Texts.of([[1 + i] * length for i, length in enumerate(lengths)]), torch.arange(len(lengths)) % 4)
+    known = Vocabulary(tuple(f"word{i}" for i in range(1, 51)))
+    return Dataset("tiny", split, split, tuple("abcd"), (), (), vocabulary=known)
+
+
+def test_texts_have_masks_of_their_usual_length_and_the_words_of_two(tmp_path):
+    record = record_of(tmp_path, study(gallery={"columns": 3}), text_data([4, 9, 12, 30, 11, 10, 14, 13]))
+    (task,) = record.done("gallery")
+    run = record.run(task.name)
+    arrays = run.read_arrays()
+    assert arrays["mask:fmix"].shape == arrays["mask:mixup"].shape == (3, 11)
+    assert arrays["taken:fmix"].shape == (1, 11)
+    assert arrays["power:official"].shape == (1, 6)
+    assert [len(text) for text in run.read_json(EXCERPTS)] == [11, 11]
+    assert [plot.name for plot in plots(record, {})] == ["masks", "words", "spectra"]
+
+
+def test_texts_of_one_word_have_nothing_to_show(tmp_path):
+    arrays = arrays_of(tmp_path, text_data([1] * 8))
+    assert arrays == {}
 
 
 OWN = """

@@ -13,10 +13,11 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def slow(lam, size, centre):
-    """Pixel by pixel, from the definition."""
+def slow(lam, size, centre, rounding):
+    """Pixel by pixel, from the definition; torchbearer's sides are rounded first."""
     mask = np.ones(size, np.float32)
-    half = [int(0.5 * (1 - lam) ** (1 / len(size)) * side) for side in size]
+    sides = [(1 - lam) ** (1 / len(size)) * side for side in size]
+    half = [int(0.5 * (side if rounding == "down" else round(side))) for side in sides]
     for pixel in np.ndindex(*size):
         if all(c - h <= i < c + h for i, c, h in zip(pixel, centre, half, strict=True)):
             mask[pixel] = 0
@@ -24,15 +25,16 @@ def slow(lam, size, centre):
 
 
 @pytest.mark.parametrize("size", [(1,), (9,), (16,), (1, 5), (8, 8), (7, 10), (5, 6, 7), (8, 4, 2)], ids=str)
-def test_masks_match_the_definition_pixel_by_pixel(size):
+@pytest.mark.parametrize("rounding", ["down", "nearest"])
+def test_masks_match_the_definition_pixel_by_pixel(size, rounding):
     lam = torch.rand(60, generator=generator())
     lam[:2] = torch.tensor([0.0, 1.0])
     centre = torch.stack([torch.randint(side, (60,), generator=generator(i)) for i, side in enumerate(size)], 1)
-    masks = cutmix_mask(lam, size, centre=centre)
+    masks = cutmix_mask(lam, size, centre=centre, rounding=rounding)
     assert masks.shape == (60, 1, *size)
     assert masks.dtype == torch.float32
     for mask, value, point in zip(masks, lam.double().tolist(), centre.tolist(), strict=True):
-        assert torch.equal(mask[0], slow(value, size, point))
+        assert torch.equal(mask[0], slow(value, size, point, rounding))
 
 
 def test_area_in_closed_form():

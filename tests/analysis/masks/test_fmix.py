@@ -134,7 +134,7 @@ def test_mean_power_of_drawn_images_in_every_bin(size):
 
 @pytest.mark.parametrize("variant", ["paper", "official"])
 @pytest.mark.parametrize("decay_power", [0, 3, 10])
-@pytest.mark.parametrize("size", [(16_000,), (32, 32), (33, 20)], ids=str)
+@pytest.mark.parametrize("size", [(16_000,), (32, 32), (33, 20), (32, 32, 32)], ids=str)
 def test_any_decay_power_is_finite_float32(size, decay_power, variant):
     images = low_frequency_image(2, size, decay_power, variant=variant, generator=generator())
     assert images.shape == (2, *size)
@@ -188,7 +188,7 @@ def test_official_needs_two_rows_as_the_published_code_does(size):
         low_frequency_image(2, size, variant="official")
 
 
-@pytest.mark.parametrize("size", [(32,), (16, 16), (9, 12)], ids=str)
+@pytest.mark.parametrize("size", [(32,), (16, 16), (9, 12), (8, 12, 10), (5, 4, 9)], ids=str)
 def test_official_energy_sits_in_the_two_lowest_columns(size):
     images = low_frequency_image(100, size, variant="official", generator=generator()).double()
     power = torch.fft.rfft(images, dim=-1).abs().square().flatten(0, -2).sum(0)
@@ -304,7 +304,7 @@ def test_masks_do_not_depend_on_how_many_are_made_at_a_time(monkeypatch, variant
 
 
 @pytest.mark.parametrize("variant", ["paper", "official"])
-@pytest.mark.parametrize("size", [(32, 32), (33, 20), (7, 5), (999,)], ids=str)
+@pytest.mark.parametrize("size", [(32, 32), (33, 20), (7, 5), (999,), (8, 9, 10)], ids=str)
 def test_many_small_draws_are_one_large_draw(monkeypatch, size, variant):
     """So a seed means the same masks wherever they are made: an accelerator draws all at once."""
     lam, made = torch.rand(70, generator=generator(1)), []
@@ -408,10 +408,12 @@ def test_gaussian_salience_in_closed_form():
     assert torch.allclose(weights, weights.flip(0, 1))
 
 
-def test_fmix_with_salience_weighs_labels_by_the_salience():
-    salience = gaussian_salience((16, 16))
-    batch = fmix.FMix(salience=salience).pairs(
-        torch.rand(64, 1, 16, 16), torch.zeros(64, dtype=torch.long), generator=generator()
+@pytest.mark.parametrize("size", [(60,), (16, 16), (6, 7, 8)], ids=str)
+@pytest.mark.parametrize("variant", ["paper", "official"])
+def test_fmix_with_salience_weighs_labels_by_the_salience(size, variant):
+    salience = gaussian_salience(size)
+    batch = fmix.FMix(salience=salience, variant=variant).pairs(
+        torch.rand(64, 1, *size), torch.zeros(64, dtype=torch.long), generator=generator()
     )
     share = (batch.mask * salience).flatten(1).sum(1) / salience.sum()
     assert torch.allclose(batch.lam, share)

@@ -63,6 +63,35 @@ def test_every_name_builds_and_mixes(text, mode):
     assert torch.allclose(y.sum(1), torch.ones(6))
 
 
+SEQUENCES, VOLUMES = torch.rand(6, 3, 21, generator=generator(1)), torch.rand(6, 2, 5, 6, 7, generator=generator(2))
+OPTIONS = (
+    "fmix(max_soft=0.2)",
+    "fmix(decay_power=1)",
+    "fmix-official(max_soft=0.2)",
+    "fmix(lam='asked')",
+    "fmix(reformulate=True)",
+    "cutmix(rounding='nearest',lam='asked')",
+)
+
+
+@pytest.mark.parametrize("text", [*NAMES[1:], *OPTIONS])
+@pytest.mark.parametrize("mode", ["elem", "published"])
+@pytest.mark.parametrize("x", [SEQUENCES, VOLUMES], ids=["sequences", "volumes"])
+def test_every_name_mixes_sequences_and_volumes(text, mode, x):
+    """Each position is λ of one sample and the rest of its partner, and the labels follow the mean, or the λ drawn."""
+    batch = parse_policy(text).build(6, mode).pairs(x, Y, generator=generator(), step=0)
+    assert batch.mask.shape == (6, 1, *x.shape[2:])
+    assert torch.allclose(batch.x, batch.mask * x + (1 - batch.mask) * x[batch.index], atol=1e-6)
+    asked = "asked" in text or (text.startswith("cutmix") and mode == "published")
+    if not asked:
+        assert torch.allclose(batch.lam, batch.mask.flatten(1).mean(1), atol=1e-6)
+    values = set(batch.mask.unique().tolist())
+    if "soft" in text:
+        assert len(values) > 2
+    elif not text.startswith("mixup"):
+        assert values <= {0.0, 1.0}
+
+
 def test_what_is_built():
     assert parse_policy("mixup(alpha=0.2)").build(10, "elem") == MixUp(alpha=0.2, num_classes=10)
     assert parse_policy("cutmix").build(10, "batch") == CutMix(num_classes=10, mode="batch")

@@ -350,13 +350,14 @@ def test_one_lam_handed_in_serves_the_whole_batch(kind):
 # In a training loop
 
 
+@pytest.mark.parametrize("size", [(8, 10), (9,), (4, 5, 6)], ids=str)
 @pytest.mark.parametrize("kind", [*KINDS, OFFICIAL])
-def test_collate_in_a_data_loader(kind):
-    x, y = batch(10)
+def test_collate_in_a_data_loader(kind, size):
+    x, y = batch(10, size)
     samples = [(image, int(label)) for image, label in zip(x, y, strict=True)]
     loader = DataLoader(samples, batch_size=4, collate_fn=kind(num_classes=5).collate, drop_last=True)
     for images, labels in loader:
-        assert images.shape == (4, 3, 8, 10)
+        assert images.shape == (4, 3, *size)
         assert labels.shape == (4, 5)
         assert torch.allclose(labels.sum(1), torch.ones(4))
 
@@ -503,7 +504,8 @@ ONE_HOT = torch.nn.functional.one_hot(Y, 5)
         (X[:0], Y[:0], "batch of at least 2 images, got 0"),
         (X[:1], Y[:1], "batch of at least 2 images, got 1"),
         ((X * 255).byte(), Y, r"images to mix must be floating point.*uint8.*Scale uint8 images"),
-        (X[:, :, 0, 0], Y, r"1 to 3 spatial dimensions.*\(4, 3\)"),
+        (X[:, :, 0, 0], Y, r"1 to 3 spatial dimensions.*\(4, 3\)\. One channel is x\[:, None\]"),
+        (torch.ones(4, 9, dtype=torch.long), Y, r"torch.int64 of shape \(4, 9\)\. Of texts.*mix the embeddings"),
         (X[:, :, :, :, None, None], Y, r"1 to 3 spatial dimensions.*\(4, 3, 8, 10, 1, 1\)"),
         (X, Y.float(), "class labels must be int8 to int64 or uint8, got torch.float32"),
         (X, Y > 1, "class labels must be int8 to int64 or uint8, got torch.bool"),
@@ -779,7 +781,8 @@ def test_what_else_samples_hold_comes_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("image", "label"), [("image", "label"), ("pixel_values", "labels"), ("x", "y"), ("img", "target")]
+    ("image", "label"),
+    [("image", "label"), ("pixel_values", "labels"), ("x", "y"), ("img", "target"), ("volume", "label")],
 )
 def test_dictionaries_are_mixed_under_their_names(image, label):
     x, y = batch(4)

@@ -7,7 +7,15 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mixlens.analysis.presentation.figures import drawing, log_axis, log_ticks, name_columns, over_epochs
+from mixlens.analysis.presentation.figures import (
+    drawing,
+    log_axis,
+    log_ticks,
+    name_columns,
+    over_epochs,
+    picture_grid,
+    text_width,
+)
 
 
 @pytest.fixture
@@ -73,3 +81,27 @@ def test_names_above_a_grid_do_not_overlap(names):
     else:
         boxes = [text.get_window_extent(canvas.get_renderer()) for text in titles]
         assert all(one.x1 <= other.x0 for one, other in pairwise(boxes))
+
+
+def test_names_that_are_slanted_later_stand_once():
+    """A grid that becomes narrower, as a paper's column is."""
+    figure = Figure(figsize=(4, 1))
+    axes = figure.subplots(1, 4)
+    names = ["reconstructed", "d16", "first", "last"]
+    name_columns(figure, axes, names)
+    figure.set_figwidth(1)
+    name_columns(figure, axes, names)
+    assert [axis.get_title("left") for axis in axes] == names
+    assert [axis.get_title("center") for axis in axes] == [""] * 4
+
+
+def test_a_grid_names_its_columns_and_takes_pictures_that_are_clear_in_part():
+    seen = np.zeros((2, 4, 4, 4), np.uint8)
+    figure = picture_grid([("solids", seen), ("masks", np.ones((2, 4, 4)))], ["d1", "d3"])
+    assert [axis.get_title() for axis in figure.axes] == ["d1", "d3", "", ""]
+    assert figure.axes[0].images[0].get_array().shape == (4, 4, 4)
+
+
+def test_bold_words_are_wider():
+    assert text_width("words", 8, bold=True) > text_width("words", 8) == pytest.approx(text_width("words", 4) * 2)
+    assert text_width(" ", 8) == 0

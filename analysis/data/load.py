@@ -15,11 +15,13 @@ from ..spec import Spec, call, load_object, read_spec, without_defaults
 from . import sources
 from .dataset import Dataset, Head, Split
 from .files import DataFile
+from .modalities.sound import with_recordings
 from .shape import Shape
 
 KIND = "data set"
 _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes", "mean", "std")
 _OPTIONAL = ("recipe",)
+_SOUND = ("train_sounds", "test_sounds", "rate")
 
 
 class Source(Protocol):
@@ -97,7 +99,8 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
 
     A source's data set is named by its spec, without arguments that are defaults. The factory returns a `Dataset` or a
     dict with the keys train_images, train_labels, test_images, test_labels (arrays), classes, mean and std, and maybe
-    recipe; a dict's data set is named by its spec. Several heads are classes by their names, {"root": [...], ...}, and
+    recipe; a dict's data set is named by its spec. Recordings are train_sounds and test_sounds, (N, samples) int16 or
+    floats in [−1, 1], and their rate, in place of images; mean and std may then lack. Several heads are classes by their names, {"root": [...], ...}, and
     labels (N, heads). ``root`` is the sources' folder.
 
     Raises:
@@ -139,6 +142,11 @@ def _check_apart(name: str, dataset: Dataset) -> None:
 
 
 def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
+    if any(key in returned for key in _SOUND):
+        try:
+            returned = with_recordings(returned)
+        except InputError as error:
+            raise InputError(f"{KIND} {name!r}: {error}") from error
     for key in returned:
         if key == "human":
             raise InputError(

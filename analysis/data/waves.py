@@ -35,7 +35,8 @@ def read_wave(path: Path, rate: int) -> np.ndarray[tuple[int], np.dtype[np.int16
             kind = opened.getparams()
             content = opened.readframes(kind.nframes)
     except (OSError, EOFError, wave.Error) as error:
-        reason = getattr(error, "strerror", None) or first_line(error) or "it ends before its samples"
+        ends = "it ends within its header" if isinstance(error, EOFError) else first_line(error)
+        reason = getattr(error, "strerror", None) or ends
         raise InputError(f"recording {path} cannot be read as a WAV file: {reason}. {_wanted(rate)}") from error
     if kind.framerate != rate:
         raise InputError(f"recording {path} has {kind.framerate:,} samples a second. {_wanted(rate)}")

@@ -162,7 +162,7 @@ def _hash(speaker: str) -> int:
 
 def _split(utterances: list[Utterance], noise: list[Path], part: Part) -> Split:
     spoken = read_waves([one.path for one in utterances], RATE, SAMPLES)
-    quiet = _seconds(noise, part, len(utterances) // QUIET) if noise else spoken[:0]
+    quiet = _seconds(noise, part, -(-len(utterances) // QUIET)) if noise else spoken[:0]
     labels = [one.label for one in utterances] + [CLASSES.index("silence")] * len(quiet)
     return Split(Recordings(torch.cat([spoken, quiet]), RATE), torch.tensor(labels))
 

@@ -8,8 +8,8 @@ area; decibels below the recording's loudest cell, no more than 80. Earlier vers
 from __future__ import annotations
 
 import math
-from functools import cache
-from itertools import starmap, zip_longest
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ WINDOW, HOP, MELS = 2048, 512, 32  # samples, samples, filters
 RANGE = 80.0  # decibels between black and white
 FULL = 32768  # of int16, a sample of 1
 LEAST = 1e-10  # power that counts as this much
-IN_CACHE = 16  # recordings whose transforms a core's cache holds: three times as fast as 128
+IN_CACHE = 16  # recordings whose transforms a core's cache holds
 _KNEE, _HZ_A_MEL, _LOG_STEP = 1000.0, 200 / 3, math.log(6.4) / 27  # of Slaney's scale: linear below, then logarithmic
 
 
@@ -47,22 +47,24 @@ def log_mel(waveforms: Tensor, rate: int, *, warp: Warp | None = None) -> Tensor
     Args:
         warp: what is heard of the frames, between the transform and the filters.
     """
+    with torch.autocast(waveforms.device.type, enabled=False):
+        return in_cache(partial(_log_mel, rate), waveforms, *(warp or ()))
+
+
+def in_cache(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
+    """``function`` of batches (B, …), on a CPU of a few rows at a time, whose transforms its cache holds."""
+    if batches[0].device.type != "cpu":
+        return function(*batches)
+    return torch.cat([function(*parts) for parts in zip(*(one.split(IN_CACHE) for one in batches), strict=True)])
+
+
+def _log_mel(rate: int, waveforms: Tensor, *warp: Tensor) -> Tensor:
     x = waveforms.float() / FULL if waveforms.dtype == torch.int16 else waveforms.float()
-    with torch.autocast(x.device.type, enabled=False):
-        if x.device.type != "cpu":
-            return _log_mel(x, rate, warp)
-        warps = zip(*(part.split(IN_CACHE) for part in warp), strict=True) if warp else ()
-        parts = zip_longest(x.split(IN_CACHE), starmap(Warp, warps))
-        return torch.cat([_log_mel(part, rate, heard) for part, heard in parts])
-
-
-def _log_mel(x: Tensor, rate: int, warp: Warp | None) -> Tensor:
     window = torch.hann_window(WINDOW, device=x.device)
     transformed = torch.stft(x, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True)
-    if warp is None:
-        power = transformed.real.square().add_(transformed.imag.square())
-    else:
-        power = (transformed.abs() @ _heard(warp, transformed.shape[-1])).square_()
+    power = transformed.real.square().add_(transformed.imag.square())
+    if warp:
+        power = (power.sqrt_() @ _heard(*warp, transformed.shape[-1])).square_()
     decibels = (_filters_on(rate, x.device) @ power).clamp_min_(LEAST).log10_().mul_(10)
     below = decibels - decibels.amax((1, 2), keepdim=True)
     return below.clamp_min_(-RANGE).add_(RANGE).div_(RANGE).unsqueeze(1)
@@ -73,10 +75,10 @@ def to_bytes(spectrograms: Tensor) -> Tensor:
     return spectrograms.mul(255).round_().to(torch.uint8)
 
 
-def _heard(warp: Warp, count: int) -> Tensor:
+def _heard(speed: Tensor, shift: Tensor, count: int) -> Tensor:
     """(B, count, count): how much of each frame is in each that is heard."""
-    numbers = torch.arange(count, device=warp.speed.device, dtype=torch.float32)
-    speed, shift = warp.speed.unsqueeze(1), warp.shift.unsqueeze(1)
+    numbers = torch.arange(count, device=speed.device, dtype=torch.float32)
+    speed, shift = speed.unsqueeze(1), shift.unsqueeze(1)
     places = speed * (numbers + shift)
     inside = (places >= 0) & (numbers + shift.clamp_min(0) < (count / speed).ceil())
     near = (1 - (numbers.view(1, -1, 1) - places.unsqueeze(1)).abs()).clamp_min_(0)

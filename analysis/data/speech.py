@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from .spectrograms import FULL, Warp, log_mel
+from .spectrograms import FULL, Warp, in_cache, log_mel
 
 NAME = "speech"
 CHANCE, SCALE, FRAMES = 0.5, 0.2, 8
@@ -34,8 +34,11 @@ class Speech:
         scale = (SCALE * (2 * draws - 1)).where(changed, 0)
         loudness = (LOUDNESS[0] + (LOUDNESS[1] - LOUDNESS[0]) * draws[0]).where(changed[0], 1)
         shift = ((2 * FRAMES + 1) * draws[3]).floor().sub(FRAMES).where(changed[3], 0)
-        played = resampled(waveforms.float() / FULL * loudness.unsqueeze(1), 1 / (1 + scale[1]))
-        return log_mel(played, self.rate, warp=Warp(1 + scale[2], shift))
+        return in_cache(self._changed, waveforms, loudness, 1 / (1 + scale[1]), 1 + scale[2], shift)
+
+    def _changed(self, waveforms: Tensor, loudness: Tensor, speed: Tensor, stretch: Tensor, shift: Tensor) -> Tensor:
+        played = resampled(waveforms.float() / FULL * loudness.unsqueeze(1), speed)
+        return log_mel(played, self.rate, warp=Warp(stretch, shift))
 
 
 def resampled(waveforms: Tensor, speed: Tensor) -> Tensor:

@@ -99,9 +99,9 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
 
     A source's data set is named by its spec, without arguments that are defaults. The factory returns a `Dataset` or a
     dict with the keys train_images, train_labels, test_images, test_labels (arrays), classes, mean and std, and maybe
-    recipe; a dict's data set is named by its spec. Recordings are train_sounds and test_sounds, (N, samples) int16 or
-    floats in [−1, 1], and their rate, in place of images; mean and std may then lack. Several heads are classes by their names, {"root": [...], ...}, and
-    labels (N, heads). ``root`` is the sources' folder.
+    recipe; a dict's data set is named by its spec. Several heads are classes by their names, {"root": [...], ...}, and
+    labels (N, heads). Of recordings it has train_sounds and test_sounds, (N, samples) int16 or floats in [−1, 1], and
+    their rate, in place of images; mean and std may then lack. ``root`` is the sources' folder.
 
     Raises:
         InputError: unknown name, arguments that it does not take, or a factory that cannot be imported, fails, or

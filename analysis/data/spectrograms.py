@@ -64,7 +64,8 @@ def _log_mel(rate: int, waveforms: Tensor, *warp: Tensor) -> Tensor:
     transformed = torch.stft(x, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True)
     power = transformed.real.square().add_(transformed.imag.square())
     if warp:
-        power = (power.sqrt_() @ _heard(*warp, transformed.shape[-1])).square_()
+        speed, shift = warp
+        power = (power.sqrt_() @ _heard(speed, shift, transformed.shape[-1])).square_()
     decibels = (_filters_on(rate, x.device) @ power).clamp_min_(LEAST).log10_().mul_(10)
     below = decibels - decibels.amax((1, 2), keepdim=True)
     return below.clamp_min_(-RANGE).add_(RANGE).div_(RANGE).unsqueeze(1)

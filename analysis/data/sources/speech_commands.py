@@ -4,7 +4,8 @@ Read from the folder ``speech-commands`` below the data's: a folder for each wor
 on, ``validation_list.txt`` and ``testing_list.txt``, and ``_background_noise_``. Ten words are classes, all others are
 unknown, as in the published code; the paper's 65,000 utterances of 30 words are those of v0.01. Silence is made of the
 noise, a second for every ten utterances: to train on from the first four fifths of each recording of it, to test on
-from its last tenth. Published test sets of the 12 classes have a folder ``_silence_`` of such seconds, which are tested.
+from its last tenth. The published test set of the 12 classes has a folder ``_silence_`` of such seconds; those are
+tested.
 
 No speaker is in two splits. Those of the lists are tested, or kept for validation and left out here; without lists,
 those that the SHA-1 of their names puts there, as the lists were made.
@@ -27,7 +28,7 @@ from ..files import DataFile, data_root, fetching
 from ..modalities.sound import MEAN, STD, Recordings
 from ..waves import read_wave, read_waves
 
-ABOUT = "105,829 spoken words of a second, in 12 classes: ten commands, unknown, silence; 2,429 MB"
+ABOUT = "105,829 spoken words of a second, in 12 classes: ten commands, unknown, silence; 2429 MB"
 MEGABYTES = 2429.0
 SHAPE = None  # noise of its size would fill gigabytes
 
@@ -111,7 +112,12 @@ def load(root: str | Path | None = None, *, test: int = 0) -> Dataset:
             )
     noise = sorted((file.path / NOISE).glob("*.wav"))
     return Dataset(
-        "speech_commands", _split(parts["train"], noise, "train"), _split(parts["test"], noise, "test"), CLASSES, MEAN, STD
+        "speech_commands",
+        _split(parts["train"], noise, "train"),
+        _split(parts["test"], noise, "test"),
+        CLASSES,
+        MEAN,
+        STD,
     )
 
 
@@ -135,7 +141,8 @@ def _lists(folder: Path) -> dict[str, Part]:
         for line in lines:
             if not line.endswith(".wav") or line.count("/") != 1:
                 raise InputError(
-                    f"Speech Commands cannot be used: {folder / name} has the line {line[:80]!r}; expected word/name.wav."
+                    f"Speech Commands cannot be used: {folder / name} has the line {line[:80]!r}; expected "
+                    "word/name.wav."
                 )
             found[line] = "test" if part == "test" else "validation"
     return found

@@ -1,4 +1,4 @@
-"""Spectrograms against scipy and the formulas written out, against librosa where it is installed, and what they keep."""
+"""Spectrograms against scipy and formulas written out, against librosa where it is installed, and what they keep."""
 
 import math
 

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from mixlens.analysis.data.speech import CHANCE, Speech, resampled
 from mixlens.analysis.data.spectrograms import log_mel
+from mixlens.analysis.data.speech import CHANCE, Speech, resampled
 
 RATE = 16_000
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from mixlens.analysis.data.load import load_dataset
-from mixlens.analysis.data.sources import speech_commands
 from mixlens.analysis.data.sources.speech_commands import CLASSES, WORDS
 from mixlens.analysis.errors import InputError
 from mixlens.cli.main import main
@@ -72,7 +71,9 @@ def test_without_lists_speakers_are_where_the_published_rule_puts_them(folder):
     dataset = load(folder)
     assert dataset.classes == CLASSES
     assert dataset.train.images.shape[1:] == (1, 32, 32)
-    parts = {name: {one for one in SPEAKERS if part_of(f"{one}_nohash_0.wav") == name} for name in ("training", "testing")}
+    parts = {
+        name: {one for one in SPEAKERS if part_of(f"{one}_nohash_0.wav") == name} for name in ("training", "testing")
+    }
     assert all(parts.values())
     assert speakers(dataset.train, folder) == parts["training"]
     assert speakers(dataset.test, folder) == parts["testing"]
@@ -197,15 +198,16 @@ def test_noise_of_a_few_seconds(folder):
 def test_it_is_trained_on_end_to_end(folder, tmp_path, capsys):
     """With its transforms, and what takes images takes the spectrograms."""
     with_noise(folder)
-    out = tmp_path / "out"
-    command = ["--data", "speech_commands(test=30)", "--data-root", str(folder.parent), "--model", "conv4(width=4)"]
-    command += ["--seeds", "1", "--augmentations", "baseline,fmix", "--classifier.epochs", "1"]
-    command += ["--classifier.batch-size", "32", "--out", str(out), "--name", "commands"]
-    assert main(["train", *command, "--transforms", "speech"]) == 0
-    assert main(["gradcam", *command, "--transforms", "speech", "--gradcam.images", "16"]) == 0
-    attacks = ["--robustness.attacks", "fgsm", "--robustness.images", "8"]
-    assert main(["robustness", *command, "--transforms", "speech", *attacks]) == 0
-    assert "FMix" in (out / "commands" / "report.html").read_text(encoding="utf-8")
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "name: commands\ndata: speech_commands(test=30)\naugmentations: [baseline, fmix]\nseeds: 1\n"
+        "sections: [classifier, gradcam, robustness]\n"
+        "classifier: {model: conv4(width=4), epochs: 1, batch_size: 32, transforms: speech}\n"
+        "gradcam: {images: 8, shown: 4}\nrobustness: {attacks: [fgsm], images: 4, epsilons: [0.03]}\n"
+    )
+    command = ["run", str(study), "--data-root", str(folder.parent), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert "FMix" in (tmp_path / "out" / "commands" / "report.html").read_text(encoding="utf-8")
     capsys.readouterr()
-    assert main(["train", *command, "--transforms", "autoaugment"]) == 2
+    assert main([*command, "--transforms", "autoaugment"]) == 2
     assert "'autoaugment' are not of recordings; give speech" in capsys.readouterr().err

@@ -26,25 +26,27 @@ from ...errors import InputError
 from ..dataset import Dataset, Split
 from ..files import DataFile, data_root, fetching
 from ..modalities.sound import MEAN, STD, Recordings
+from ..modalities.waveform import Waveforms
 from ..waves import read_wave, read_waves
 
 ABOUT = "105,829 spoken words of a second, in 12 classes: ten commands, unknown, silence; 2429 MB"
 MEGABYTES = 2429.0
 SHAPE = None  # noise of its size would fill gigabytes
 
+Part = Literal["train", "validation", "test"]
+
 FOLDER, NOISE, SILENCE = "speech-commands", "_background_noise_", "_silence_"
 URL = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
 MD5 = "6b74f3901214cb2c2934e98196829835"
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+MIXED = {"spectrogram": (Recordings, MEAN, STD), "waveform": (Waveforms, (0.0,), (1.0,))}
 CLASSES = ("unknown", "silence", *WORDS)
 RATE = SAMPLES = 16_000  # a second
 QUIET = 10  # utterances for which there is one second of silence
-STRETCHES = {"train": (0.0, 0.8), "test": (0.9, 1.0)}  # of each recording of noise
+STRETCHES: dict[Part, tuple[float, float]] = {"train": (0.0, 0.8), "test": (0.9, 1.0)}  # of each recording of noise
 _MOST = 2**27 - 1  # of a speaker's hash, as the lists were made
 _REMEDY = f"Run `mixlens data speech_commands --fetch`, or unpack {URL} in"
-
-Part = Literal["train", "validation", "test"]
 
 
 class Utterance(NamedTuple):
@@ -81,19 +83,22 @@ def fetch(root: str | Path | None = None) -> None:
             download_and_extract_archive(URL, folder, md5=MD5)
 
 
-def load(root: str | Path | None = None, *, test: int = 0) -> Dataset:
+def load(root: str | Path | None = None, *, test: int = 0, mix: str = "spectrogram") -> Dataset:
     """All recordings, by folder and name, their first second; those that are shorter end in zeros.
 
     Args:
         test: percent of the speakers, and of the seconds of silence, that are tested in place of the published split's,
             all others trained on; by another part of the same hashes. For parts of the data, such as a published test
             set alone. Seconds of silence in files of their own may overlap.
+        mix: what is mixed, each recording's ``spectrogram``, in 2-D, or its ``waveform``, in 1-D.
 
     Raises:
         InputError: recordings are missing or of another kind; a split that has none.
     """
     if type(test) is not int or not 0 <= test <= 90:
         raise InputError(f"data set 'speech_commands': test={test!r}; expected percent of the speakers, 0 to 90.")
+    if mix not in MIXED:
+        raise InputError(f"data set 'speech_commands': mix={mix!r}; expected {' or '.join(MIXED)}.")
     (file,) = status(root)
     if not file.ok:
         lacking = [word for word in WORDS if not (file.path / word).is_dir()]
@@ -103,7 +108,7 @@ def load(root: str | Path | None = None, *, test: int = 0) -> Dataset:
     parts: dict[Part, list[Utterance]] = {"train": [], "validation": [], "test": []}
     for one in _utterances(file.path):
         parts[_by_percent(one, test) if test else _published(one, listed)].append(one)
-    for part in ("train", "test"):
+    for part in STRETCHES:
         if len(parts[part]) < 2:
             raise InputError(
                 f"Speech Commands cannot be used: of the {sum(map(len, parts.values()))} recordings in {file.path}, "
@@ -111,14 +116,9 @@ def load(root: str | Path | None = None, *, test: int = 0) -> Dataset:
                 "its speakers to test, as speech_commands(test=25)."
             )
     noise = sorted((file.path / NOISE).glob("*.wav"))
-    return Dataset(
-        "speech_commands",
-        _split(parts["train"], noise, "train"),
-        _split(parts["test"], noise, "test"),
-        CLASSES,
-        MEAN,
-        STD,
-    )
+    kind, mean, std = MIXED[mix]
+    train, test_split = (_split(parts[part], noise, part, kind) for part in STRETCHES)
+    return Dataset("speech_commands", train, test_split, CLASSES, mean, std)
 
 
 def _utterances(folder: Path) -> Iterator[Utterance]:
@@ -167,11 +167,11 @@ def _hash(speaker: str) -> int:
     return int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
 
 
-def _split(utterances: list[Utterance], noise: list[Path], part: Part) -> Split:
+def _split(utterances: list[Utterance], noise: list[Path], part: Part, kind: type[Recordings]) -> Split:
     spoken = read_waves([one.path for one in utterances], RATE, SAMPLES)
     quiet = _seconds(noise, part, -(-len(utterances) // QUIET)) if noise else spoken[:0]
     labels = [one.label for one in utterances] + [CLASSES.index("silence")] * len(quiet)
-    return Split(Recordings(torch.cat([spoken, quiet]), RATE), torch.tensor(labels))
+    return Split(kind(torch.cat([spoken, quiet]), RATE), torch.tensor(labels))
 
 
 def _seconds(noise: list[Path], part: Part, count: int) -> Tensor:

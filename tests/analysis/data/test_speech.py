@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from mixlens.analysis.data.spectrograms import log_mel
-from mixlens.analysis.data.speech import CHANCE, Speech, resampled
+from mixlens.analysis.data.speech import CHANCE, Speech, SpeechInWaves, resampled
 
 RATE = 16_000
 
@@ -26,6 +26,33 @@ def test_resampled_is_numpys_interpolation():
         np.testing.assert_allclose(one[: len(there)], there, atol=2)  # of ±9,000, places are float32
         assert not one[len(there) :].any()
     assert np.array_equal(found[1], x[1].numpy())
+
+
+def test_shifted_after_that_what_was_beyond_an_end_is_silence():
+    x = noise(3, 400).float()
+    whole = resampled(x, torch.full((3,), 1.1))
+    found = resampled(x, torch.full((3,), 1.1), torch.tensor([0, 30, -50]))
+    torch.testing.assert_close(found[0], whole[0])
+    torch.testing.assert_close(found[1, :370], whole[1, 30:], atol=2, rtol=0)
+    torch.testing.assert_close(found[2, 50:], whole[2, :350], atol=2, rtol=0)
+    assert not found[1, 370:].any()
+    assert not found[2, :50].any()
+
+
+def test_waveforms_are_changed_by_the_same_draws():
+    """All but the stretch: where none is drawn, and no shift, what is seen of them is what `Speech` sees."""
+    waveforms = noise(1).expand(200, -1)
+    generator = torch.Generator().manual_seed(5)
+    changed = SpeechInWaves()(waveforms.unsqueeze(1), generator=generator)
+    assert changed.shape == (200, 1, RATE)
+    same = (log_mel(changed.squeeze(1), RATE) - of_seed(5, waveforms)).abs().amax((1, 2, 3)) < 0.01
+    chances, draws = torch.rand(2, 4, 200, generator=torch.Generator().manual_seed(5))
+    still = (chances[2] >= CHANCE) & ((chances[3] >= CHANCE) | ((17 * draws[3]).floor() == 8))
+    assert 20 < still.sum() < 100
+    assert torch.equal(same, still)
+    loudness = changed.abs().amax((1, 2)) / (waveforms[0].abs().max() / 32768)
+    assert loudness.min() >= 0.6
+    assert loudness.max() <= 1.11
 
 
 def test_draws_repeat_and_are_each_recordings_own():

@@ -165,6 +165,17 @@ def test_percent_out_of_range(folder, percent):
         load(folder, f"speech_commands(test={percent})")
 
 
+def test_mixed_as_waveforms(folder):
+    seen, heard = (load(folder, f"speech_commands(test=30,mix='{mix}')") for mix in ("spectrogram", "waveform"))
+    assert (seen.modality.NAME, heard.modality.NAME) == ("sound", "waveform")
+    assert seen.name == "speech_commands(test=30)"
+    assert heard.train.images.shape == (len(seen.train), 1, RATE)
+    assert torch.equal(heard.train.images.waveforms, seen.train.images.waveforms)
+    assert heard.checksum != seen.checksum
+    with pytest.raises(InputError, match="mix='stft'; expected spectrogram or waveform"):
+        load(folder, "speech_commands(mix='stft')")
+
+
 def test_missing(tmp_path, folder):
     with pytest.raises(InputError, match=r"speech-commands is missing\. Run `mixlens data speech_commands --fetch`"):
         load_dataset("speech_commands", tmp_path / "elsewhere")
@@ -209,5 +220,7 @@ def test_it_is_trained_on_end_to_end(folder, tmp_path, capsys):
     assert main(command) == 0
     assert "FMix" in (tmp_path / "out" / "commands" / "report.html").read_text(encoding="utf-8")
     capsys.readouterr()
+    assert main([*command, "--data", "speech_commands(test=30,mix='waveform')"]) == 2
+    assert "has waveforms. Leave the section out." in capsys.readouterr().err
     assert main([*command, "--transforms", "autoaugment"]) == 2
     assert "'autoaugment' are not of recordings; give speech" in capsys.readouterr().err

@@ -34,6 +34,7 @@ ABOUT = About(
     caveats=("An order of augmentations holds for the network and schedule it was measured with, and no further.",),
 )
 TOP5 = "accuracy_top5"
+MEDIAN = "accuracy_median"
 OTHER, OTHER_TOP5 = "other_accuracy", "other_accuracy_top5"  # on other images than the test split, by their set
 PANELS = {"train_loss": "training loss (nats)", "test_loss": "test loss (nats)", "test_accuracy": "test accuracy"}
 
@@ -48,13 +49,15 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
     arms = list(dict.fromkeys(rows["arm"]))
     has_top = bool((rows["quantity"] == TOP5).any())
     columns = {"Augmentation": [record.label(arm) for arm in arms], "Accuracy (%)": shares(rows, arms, "accuracy")}
-    if printed:
+    if any("accuracy" in values for values in printed.values()):
         columns["paper"] = printed_cells(printed, arms, "accuracy")
     columns["to the baseline"] = [
         "—" if arm.is_baseline else change(record.family.of(SECTION.name, "accuracy", arm)) for arm in arms
     ]
     sets = told(others, "set")
     more = [("top-5 (%)", TOP5, TOP5, rows)] if has_top else []
+    has_median = bool((rows["quantity"] == MEDIAN).any())
+    more += [("median (%)", MEDIAN, MEDIAN, rows)] if has_median else []
     for name in sets:
         own = others[others["set"] == name]
         for title, quantity in ((f"{name} (%)", OTHER), (f"{name}, top-5 (%)", OTHER_TOP5)):
@@ -78,6 +81,8 @@ def tables(record: StudyRecord, printed: PaperValues) -> list[Table]:
         caption += " An image is right where each of its labels is; its NLL is the sum of theirs."
     if has_top:
         caption += " Top-5: the label is among the five likeliest."
+    if has_median:
+        caption += f" Median: {rows.loc[rows['quantity'] == MEDIAN, 'note'].iloc[0]}, mean ± deviation over seeds."
     for name in sets:
         count = int(others.loc[others["set"] == name, "n"].iloc[0])
         caption += f" {name}: on its {count:,} images, the largest logit among the classes that it is of."
@@ -147,8 +152,8 @@ def plots(record: StudyRecord, printed: PaperValues) -> list[Plot]:
             "classifier-curves",
             "Training curves of the classifiers",
             "One line per seed. The training loss is measured on augmented images and soft labels, so its level "
-            "compares within an augmentation only; test loss and accuracy are on the first 2,000 test images (or all, "
-            "if fewer).",
+            "compares within an augmentation only; test loss and accuracy are on 2,000 test images, evenly spaced "
+            "(or all, if fewer).",
             "Three line charts over epochs: training loss, test loss and test accuracy of every classifier.",
             figure,
         )
@@ -167,7 +172,11 @@ def measured(record: StudyRecord) -> list[Measured]:
         *((of_head(head), f"Test accuracy, {head}", {"head": head}) for head in told(rows, "head")),
         *((f"{OTHER}:{name}", f"Accuracy on {name}", {"set": name}) for name in told(rows, "set")),
     ]
-    return [whole] + [
+    medians = rows[rows["quantity"] == MEDIAN]
+    each = zip(medians["arm"], medians["seed"], medians["value"], strict=True)
+    last = {(arm, int(seed)): np.array([value]) for arm, seed, value in each}
+    median = [Measured(MEDIAN, "Median test accuracy of the last epochs", "%", last, factor=100)] if last else []
+    return [whole, *median] + [
         Measured(quantity, title, "%", record.terms(SECTION.name, quantity, **params), factor=100)
         for quantity, title, params in more
     ]

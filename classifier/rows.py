@@ -41,8 +41,10 @@ def of_head(head: str) -> str:
 
 
 def of_one(rows: pd.DataFrame, arm: Arm, quantity: str) -> str:
-    """The one network's share of images with its interval over them."""
+    """The one network's share of images with its interval over them, where it has one."""
     row = rows[(rows["arm"] == arm) & (rows["quantity"] == quantity)].iloc[0]
+    if pd.isna(row["ci_low"]):
+        return number(100 * row["value"], decimals=1)
     return level(100 * row["value"], 100 * row["ci_low"], 100 * row["ci_high"])
 
 

@@ -11,6 +11,7 @@ from ..analysis.errors import InputError
 from ..analysis.interface import PaperValues, Row
 from ..analysis.presentation.numbers import duration
 from ..analysis.presentation.parts import About, Plot, Table
+from ..analysis.presentation.samples import called
 from ..analysis.presentation.svg import plain_svg
 from ..analysis.statistics.effect import Measured
 from ..analysis.statistics.family import family_of
@@ -144,16 +145,16 @@ def collect(record: StudyRecord) -> Content:
         commands = record.command.splitlines()
         drawn = by_scale.scale_plots(scales)
         sections.insert(0, SectionContent(by_scale.NAME, by_scale.ABOUT, commands, verdicts, drawn))
-    front = front_page(record, answers, setups)
+    front, kind = front_page(record, answers, setups), record.modality
     return Content(
         record=record,
         rows=rows,
         title=heading(record),
-        facts=facts(record),
-        warning=warning(record),
-        sections=sections,
+        facts=called(facts(record), kind),
+        warning=called(warning(record), kind),
+        sections=called(sections, kind),
         front=front,
-        forest=forest_plot(front),
+        forest=called(forest_plot(front), kind),
         claims=_claims(record, answers, scales) if claimed and not given else [],
         appendix=appendix(record),
         missing=not_installed(record),

@@ -12,6 +12,7 @@ import pandas as pd
 from ..analysis.interface import BASELINE, Arm
 from ..analysis.presentation.numbers import change, column, extent, level
 from ..analysis.presentation.parts import Table
+from ..analysis.presentation.samples import called
 from ..analysis.statistics.effect import Effect, Measured
 from ..analysis.statistics.level import ENOUGH_SEEDS
 from ..analysis.statistics.proportion import proportion
@@ -57,6 +58,7 @@ class Front:
     columns: tuple[Column, ...]
     arms: tuple[Arm, ...] = ()
     as_given: bool = False  # networks that were brought along, whose trainings are no question
+    modality: str = "image"  # of what they were measured on
 
     @property
     def changes(self) -> list[Effect]:
@@ -70,6 +72,14 @@ class Front:
     @property
     def sentences(self) -> list[str]:
         """What each question's answer is, and last of which questions there is none."""
+        return called(self._sentences(), self.modality)
+
+    @property
+    def caption(self) -> str:
+        """What stands in the cells, and how differences are judged: said once, for the whole report."""
+        return called(self._caption(), self.modality)
+
+    def _sentences(self) -> list[str]:
         if not self.changes:
             return []
         if not any(change.p is not None for change in self.changes):
@@ -84,9 +94,7 @@ class Front:
         rest = [f"After correction no difference to the baseline can be told in {listed(open_)}."] if open_ else []
         return [*said, *rest]
 
-    @property
-    def caption(self) -> str:
-        """What stands in the cells, and how differences are judged: said once, for the whole report."""
+    def _caption(self) -> str:
         values = (
             "Mean ± standard deviation over training seeds; of a single network its 95% interval over images (of a "
             "share Wilson’s)."
@@ -143,7 +151,7 @@ def front_page(
         printed = tuple(value.value if value else None for value in known)
         shown = "points" if one.unit == "%" else one.unit
         columns.append(Column(section, one.front, one.title + unit, shown, cells, printed))
-    return Front(tuple(map(record.label, arms)), tuple(columns), tuple(arms), brought(record))
+    return Front(tuple(map(record.label, arms)), tuple(columns), tuple(arms), brought(record), record.modality)
 
 
 def brought(record: StudyRecord) -> bool:

@@ -83,4 +83,5 @@ SECTION = Section(
     run="mixlens.vae.run",
     figures="mixlens.vae.figures",
     heads=True,
+    modalities=("image", "sound", "volume"),
 )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from ..analysis.data.loader import normalise
@@ -25,6 +26,7 @@ from .config import SECTION
 from .measures import NEG_ELBO_NOTE
 
 CHUNK = 1000
+DENSE = 4096  # dimensions up to which the covariance is written out
 NOTES = {
     "linear_rate": "closed form: E KL(p(z|x)‖N(0,I)) of probabilistic PCA with unit noise, fitted on training images",
     "linear_mse": "closed form: its expected squared error, as of one latent draw per image",
@@ -62,16 +64,40 @@ class Linear:
 def fit_linear(images: Tensor, mean: Sequence[float], std: Sequence[float], latents: int) -> Linear:
     """Of uint8 images (N, C, H, W), normalised as a VAE sees them; as many latents as eigenvalues above 1 at most."""
     dimensions = images[0].numel()
+    covariance = _written_out if dimensions <= DENSE else _applied
+    centre, spread = covariance(images, mean, std)
+    start = np.ones(dimensions)  # not a random one, so that the result is always the same
+    variances, directions = eigsh(spread, k=min(latents, dimensions - 1), which="LA", v0=start)
+    above = variances > 1
+    return Linear(centre, torch.from_numpy(directions[:, above].copy()), torch.from_numpy(variances[above].copy()))
+
+
+def _written_out(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Any]:
+    """The images' mean (D,) and their covariance (D, D), float64."""
+    dimensions = images[0].numel()
     centre, spread = torch.zeros(dimensions).double(), torch.zeros(dimensions, dimensions).double()
     for part in images.split(CHUNK):
         x = _flat(part, mean, std)
         centre += x.double().sum(0) / len(images)
         spread += (x.T @ x).double() / len(images)
     spread -= torch.outer(centre, centre)
-    start = np.ones(dimensions)  # not a random one, so that the result is always the same
-    variances, directions = eigsh(spread.numpy(), k=min(latents, dimensions - 1), which="LA", v0=start)
-    above = variances > 1
-    return Linear(centre, torch.from_numpy(directions[:, above].copy()), torch.from_numpy(variances[above].copy()))
+    return centre, spread.numpy()
+
+
+def _applied(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Any]:
+    """The same, the covariance as what it makes of a vector: of 32³ voxels it would take eight gigabytes."""
+    parts = images.split(CHUNK)
+    centre = torch.stack([_flat(part, mean, std).double().sum(0) for part in parts]).sum(0) / len(images)
+
+    def times(vector: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        along = torch.from_numpy(vector).reshape(-1).float()
+        total = torch.zeros(len(centre), dtype=torch.float64)
+        for part in parts:
+            x = _flat(part, mean, std)
+            total += (x.T @ (x @ along)).double()
+        return (total / len(images) - centre * (centre @ along.double())).numpy()
+
+    return centre, LinearOperator((len(centre), len(centre)), matvec=times, dtype=np.float64)
 
 
 def linear_task(latents: int, data: str) -> Task:

@@ -30,11 +30,11 @@ NEG_ELBO_NOTE = "E [KL(q(z|x)‖N(0,I)) + ½‖x − x̂‖²], at least −E lo
 class Coded(NamedTuple):
     """A set of images through one VAE, everything float32."""
 
-    x: Tensor  # (N, 3, 32, 32) normalised images, as encoded
+    x: Tensor  # (N, C, H, W) normalised images, as encoded
     mean: Tensor  # (N, latents)
     log_scale: Tensor  # (N, latents)
     z: Tensor  # (N, latents): one draw from q(z|x) per image
-    reconstruction: Tensor  # (N, 3, 32, 32): decode(z)
+    reconstruction: Tensor  # (N, C, H, W): decode(z)
 
     @property
     def encoding(self) -> Encoding:
@@ -56,7 +56,7 @@ def encode_all(
     *,
     generator: Generator,
 ) -> Coded:
-    """Encode and reconstruct uint8 images (N, 3, 32, 32) in chunks; one latent draw per image from ``generator``."""
+    """Encode and reconstruct uint8 images (N, C, H, W) in chunks; one latent draw per image from ``generator``."""
     return _concatenate(
         _code(model, normalise(part.to(backend.device), mean, std), backend, generator)
         for part in images.split(images_at_once(backend.device))
@@ -67,7 +67,7 @@ def encode_all(
 def reencode(
     model: VAE, reconstructions: Tensor, backend: Backend, *, generator: Generator, noise: float = 0.0
 ) -> Coded:
-    """Encode normalised reconstructions (N, 3, 32, 32), with Gaussian noise of that scale added if asked for."""
+    """Encode normalised reconstructions (N, C, H, W), with Gaussian noise of that scale added if asked for."""
 
     return _concatenate(
         _code(model, _noisy(part, noise, generator), backend, generator)
@@ -95,7 +95,7 @@ def encode_chain(
     generator: Generator,
     noise: float = 0.0,
 ) -> Chain:
-    """The chain of uint8 images (N, 3, 32, 32); images and reconstructions are not kept, so a training set streams."""
+    """The chain of uint8 images (N, C, H, W); images and reconstructions are not kept, so a training set streams."""
     links: tuple[list[Encoding], ...] = ([], [], [])
     for part in images.split(images_at_once(backend.device)):
         x = normalise(part.to(backend.device), mean, std)
@@ -151,7 +151,7 @@ def _paired(chain: Chain) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def others_than(images: Tensor, known: Tensor) -> Tensor:
-    """The uint8 images (N, 3, 32, 32) that are not, pixel for pixel, among ``known``."""
+    """The uint8 images (N, C, H, W) that are not, pixel for pixel, among ``known``."""
     seen = {image.numpy().tobytes() for image in known.cpu()}
     return images[torch.tensor([image.numpy().tobytes() not in seen for image in images.cpu()], device=images.device)]
 
@@ -185,7 +185,7 @@ def _encode(model: VAE, x: Tensor, backend: Backend, generator: Generator) -> En
         raise InputError(
             "measure a VAE in eval mode: in training mode batch norm makes its outputs depend on the batch."
         )
-    if backend.channels_last:
+    if backend.channels_last and x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
     mean, log_scale = model.encode(x)
     noise = torch.randn(mean.shape, generator=generator, dtype=torch.float32, device=mean.device)

@@ -1,11 +1,13 @@
 """The VAE of the paper's section 3: a small convolutional Gaussian encoder and decoder for 32×32 images.
 
 The architecture is that of the published analysis (64 latents, four strided 4×4 convolutions, a decoder of bilinear
-upsampling and 4×4 convolutions). One thing differs, so that no step can overflow (``vae/README.md``): the log-scale is
-bounded smoothly.
+upsampling and 4×4 convolutions). Images of other sides, and volumes, have the same: every convolution halves what is
+left of a side, and every upsampling goes back to what was there. One thing differs, so that no step can overflow
+(``vae/README.md``): the log-scale is bounded smoothly.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,42 +16,51 @@ from ..analysis.information.rate import rate_per_sample
 
 CHANNELS = (32, 32, 64, 64)
 HIDDEN = 256
-SIDE = 32
+SHAPE = (3, 32, 32)  # of the paper's images
+SMALLEST = 16  # side, of which four halvings leave 1
 # log σ lies in (-LOG_SCALE_BOUND, LOG_SCALE_BOUND): σ between 2.5e-3 and 400, far outside what a trained VAE uses.
 LOG_SCALE_BOUND = 6.0
 
 
-def _down(in_channels: int, out_channels: int) -> list[nn.Module]:
+_CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_UPSAMPLING = {2: "bilinear", 3: "trilinear"}
+
+
+def _down(in_channels: int, out_channels: int, dimensions: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1),
+        _CONVOLUTION[dimensions](in_channels, out_channels, 4, stride=2, padding=1),
         nn.ReLU(inplace=True),
-        nn.BatchNorm2d(out_channels),
+        _NORM[dimensions](out_channels),
     ]
 
 
-def _up(in_channels: int, out_channels: int, size: int) -> list[nn.Module]:
-    """Upsample to ``size`` + 1, then a 4×4 convolution with padding 1 gives ``size``."""
+def _up(in_channels: int, out_channels: int, sides: Sequence[int]) -> list[nn.Module]:
+    """Upsample each side to one more than wanted, then a convolution of 4 with padding 1 gives what is wanted."""
     return [
-        nn.Upsample(size=size + 1, mode="bilinear"),
-        nn.Conv2d(in_channels, out_channels, 4, padding=1),
+        nn.Upsample(size=tuple(side + 1 for side in sides), mode=_UPSAMPLING[len(sides)]),
+        _CONVOLUTION[len(sides)](in_channels, out_channels, 4, padding=1),
     ]
 
 
 class VAE(nn.Module):
     """q(z|x) = N(μ(x), diag σ(x)²), p(x|z) = N(decode(z), I) on normalised pixels; prior N(0, I).
 
-    Shapes: images (B, 3, 32, 32); means and log-scales (B, latents).
+    Shapes: images (B, channels, H, W) or volumes (B, channels, D, H, W), of ``shape`` without B; means and log-scales
+    (B, latents).
     """
 
-    def __init__(self, latents: int = 64):
+    def __init__(self, latents: int = 64, shape: Sequence[int] = SHAPE):
         super().__init__()
+        channels, *sides = shape
         a, b, c, d = CHANNELS
-        features = d * (SIDE // 16) ** 2
+        whole, half, quarter, eighth, least = ([side // 2**halvings for side in sides] for halvings in range(5))
+        features = d * math.prod(least)
         self.encoder = nn.Sequential(
-            *_down(3, a),
-            *_down(a, b),
-            *_down(b, c),
-            *_down(c, d),
+            *_down(channels, a, len(sides)),
+            *_down(a, b, len(sides)),
+            *_down(b, c, len(sides)),
+            *_down(c, d, len(sides)),
             nn.Flatten(),
             nn.Linear(features, HIDDEN),
             nn.ReLU(inplace=True),
@@ -61,17 +72,17 @@ class VAE(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(HIDDEN, features),
             nn.ReLU(inplace=True),
-            nn.Unflatten(1, (d, SIDE // 16, SIDE // 16)),
-            *_up(d, c, SIDE // 8),
+            nn.Unflatten(1, (d, *least)),
+            *_up(d, c, eighth),
             nn.ReLU(inplace=True),
-            nn.BatchNorm2d(c),
-            *_up(c, b, SIDE // 4),
+            _NORM[len(sides)](c),
+            *_up(c, b, quarter),
             nn.ReLU(inplace=True),
-            nn.BatchNorm2d(b),
-            *_up(b, a, SIDE // 2),
+            _NORM[len(sides)](b),
+            *_up(b, a, half),
             nn.ReLU(inplace=True),
-            nn.BatchNorm2d(a),
-            *_up(a, 3, SIDE),
+            _NORM[len(sides)](a),
+            *_up(a, channels, whole),
         )
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -81,7 +92,7 @@ class VAE(nn.Module):
         start at zero, so that q(z|x) starts at the prior.
         """
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
                 nn.init.xavier_normal_(module.weight, generator=generator)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
             elif isinstance(module, nn.Linear):

@@ -150,7 +150,8 @@ def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -
 def measure(config: Measuring, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:
     dataset, backend, seed = context.dataset, context.backend, config.seed
     noise = config.settings.reconstruction_noise
-    reference, trained = (load_vae(parent, config.latents, backend) for parent in inputs)
+    shape = dataset.test.images.shape[1:]
+    reference, trained = (load_vae(parent, config.latents, backend, shape) for parent in inputs)
     images, mean, std = dataset.test.images[:], dataset.mean, dataset.std
     own = encode_all(trained, images, mean, std, backend, generator=backend.generator("vae", "own", seed))
     real = encode_all(reference, images, mean, std, backend, generator=backend.generator("vae", "reference", seed))
@@ -206,8 +207,15 @@ def _float32(values: Tensor) -> np.ndarray[Any, Any]:
 
 
 def _uint8(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray[Any, Any]:
-    """Normalised images back to uint8 (N, H, W, 3), for figures."""
-    scale = x.new_tensor(std).view(1, -1, 1, 1)
-    shift = x.new_tensor(mean).view(1, -1, 1, 1)
+    """Normalised images back to uint8 (N, H, W, 3), for figures.
+
+    Of a volume what is brightest along its first axis; of other channels than three the first.
+    """
+    sides = [1] * (x.ndim - 2)
+    scale, shift = (x.new_tensor(values).view(1, -1, *sides) for values in (std, mean))
     pixels = ((x * scale + shift) * 255).round().clamp(0, 255).byte()
+    if pixels.ndim == 5:
+        pixels = pixels.amax(2)
+    if pixels.shape[1] != 3:
+        pixels = pixels[:, :1].expand(-1, 3, -1, -1)
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

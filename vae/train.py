@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
-from ..analysis.data.dataset import Dataset
-from ..analysis.data.loader import Batches, Transforms
+from ..analysis.data.dataset import Dataset, evenly_spaced
+from ..analysis.data.loader import Batched, Batches, Transforms
 from ..analysis.errors import InputError
 from ..analysis.interface import Augmentation
 from ..analysis.masks.policies import Policy, period_of
@@ -22,7 +22,7 @@ from ..analysis.training.schedules import StepDecay
 from ..analysis.training.turns import Turns
 from .config import TrainingSettings
 from .measures import encode_all, mean_squared_error
-from .model import SIDE, VAE, negative_elbo
+from .model import SHAPE, SMALLEST, VAE, negative_elbo
 
 EVALUATED_IMAGES = 2000  # of the test split after each epoch, for the training curves
 
@@ -46,15 +46,16 @@ def train_vae(
     """
     check_data(dataset, settings)
     mix = policy.build(len(dataset.classes), settings.mix_mode)
-    model = VAE(settings.latents)
+    model = VAE(settings.latents, dataset.train.images.shape[1:])
     model.initialise(torch.Generator().manual_seed(stream_seed("vae", "weights", seed, replicate)))
-    model = backend.prepare(model)
+    model = _prepared(model, dataset.train.images.shape[1:], backend)
     generators = {
         purpose: backend.generator("vae", purpose, seed, replicate) for purpose in ("images", "mixing", "latents")
     }
     batches = make_batches(settings, dataset, generators["images"], backend)
     step = make_step(settings, model, mix, generators, backend)
-    held_out = dataset.test.images[:EVALUATED_IMAGES]
+    count = min(EVALUATED_IMAGES, len(dataset.test))
+    held_out = dataset.test.images[evenly_spaced(len(dataset.test), count, "")]
 
     def evaluate() -> dict[str, float]:
         generator = backend.generator("vae", "evaluation", seed)
@@ -80,8 +81,19 @@ def train_vae(
         )
 
 
-def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batches:
-    """The training images, resident on the device, flipped and jittered."""
+def make_batches(settings: TrainingSettings, dataset: Dataset, generator: Generator, backend: Backend) -> Batched:
+    """The training images, resident on the device, flipped and jittered; recordings and volumes as they are."""
+    if dataset.modality.NAME != "image":
+        return dataset.modality.batches(
+            dataset.train,
+            dataset.mean,
+            dataset.std,
+            settings.batch_size,
+            device=backend.device,
+            generator=generator,
+            shuffle=True,
+            channels_last=backend.channels_last,
+        )
     return Batches(
         dataset.train,
         dataset.mean,
@@ -123,19 +135,23 @@ def make_optimizer(settings: TrainingSettings, model: VAE, backend: Backend) -> 
     return torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=backend.device.type != "mps")
 
 
-def load_vae(run: Run, latents: int, backend: Backend) -> VAE:
+def load_vae(run: Run, latents: int, backend: Backend, shape: Sequence[int] = SHAPE) -> VAE:
     """A trained VAE in eval mode, parameters frozen. Raises InputError when the weights are damaged."""
-    model = VAE(latents)
+    model = VAE(latents, shape)
     load_weights(run.checked(MODEL), model)
-    return backend.prepare(model).eval().requires_grad_(False)
+    return _prepared(model, shape, backend).eval().requires_grad_(False)
+
+
+def _prepared(model: VAE, shape: Sequence[int], backend: Backend) -> VAE:
+    return backend.prepare(model) if len(shape) == 3 else model.to(backend.device)
 
 
 def check_data(dataset: Dataset, settings: TrainingSettings) -> None:
     """Raises InputError when the section cannot work on this data with these settings."""
-    if tuple(dataset.train.images.shape[1:]) != (3, SIDE, SIDE):
+    if min(dataset.train.images.shape[2:]) < SMALLEST:
         raise InputError(
-            f"the VAE section works on 3×{SIDE}×{SIDE} images; data set {dataset.name!r} has "
-            f"{'×'.join(map(str, dataset.train.images.shape[1:]))}. Resize or crop them."
+            f"the VAE section works on {dataset.modality.MANY} of {SMALLEST} or more a side; data set "
+            f"{dataset.name!r} has {'×'.join(map(str, dataset.train.images.shape[1:]))}. Resize or pad them."
         )
     if settings.batch_size > len(dataset.train):
         raise InputError(

@@ -130,8 +130,8 @@ class Dataset:
         train_shape, test_shape = tuple(self.train.images.shape[1:]), tuple(self.test.images.shape[1:])
         if train_shape != test_shape:
             raise InputError(
-                f"data set {self.name!r}, test split: images of shape {test_shape}, but those of the train split have "
-                f"{train_shape}; give both the same channels and size."
+                f"data set {self.name!r}, test split: {self.modality.MANY} of shape {test_shape}, but those of the "
+                f"train split have {train_shape}; give both the same channels and size."
             )
         channels = train_shape[0]
         for key, values, wanted in (("mean", self.mean, "finite"), ("std", self.std, "finite and > 0")):
@@ -144,7 +144,7 @@ class Dataset:
             if bad or len(values) != channels:
                 raise InputError(
                     f"data set {self.name!r}: {key} is {values}; expected {channels} numbers, one per channel of the "
-                    f"train and test images, {wanted}, on the [0, 1] scale."
+                    f"train and test {self.modality.MANY}, {wanted}, on the [0, 1] scale."
                 )
 
     def _check_texts(self) -> None:

@@ -314,6 +314,9 @@ def parse_policy(text: str) -> Policy:
         if spec.arguments:
             raise InputError(f"the baseline takes no arguments, got {text!r}.")
         return Policy(spec)
+    if spec.use == "fmix" and spec.arguments.get("variant") == "official":  # the same by its name
+        arguments = {name: value for name, value in spec.arguments.items() if name != "variant"}
+        spec = Spec("fmix-official", arguments)
     kept: dict[str, Any] = {}
     for name in spec.use.split("+"):
         kind, fixed = _SINGLE[name]

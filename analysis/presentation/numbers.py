@@ -111,7 +111,7 @@ def change(effect: Effect | None) -> str:
     if effect.low is None:
         return f"{extent(effect)} (cannot tell)"
     if effect.p is None:
-        return f"{extent(effect)} (images alone)"
+        return f"{extent(effect)} (these networks)"
     judged = "" if effect.adjusted is None else f"{ARROWS[effect.direction]} {chance(effect.adjusted)}"
     return extent(effect) + judged
 

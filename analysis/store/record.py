@@ -65,6 +65,7 @@ class StudyRecord:
     family: Family = Family()  # the differences that its report shows; none before there is one
     train_images: int | None = None  # in its training set; None where its record does not say
     classes: int | None = None  # of its data; likewise
+    modality: str = "image"  # of its data; empty: of several studies, and not the same
 
     @property
     def study(self) -> str:
@@ -242,6 +243,7 @@ def combine(records: Sequence[StudyRecord], *, mixed: bool = False) -> StudyReco
         roots=roots,
         studies=studies,
         parts=tuple(records),
+        modality=first.modality if len({record.modality for record in records}) == 1 else "",
     )
 
 
@@ -293,6 +295,7 @@ def write_record(
     tasks: Sequence[TaskRecord],
     train_images: int | None = None,
     classes: int | None = None,
+    modality: str = "image",
 ) -> None:
     """Write ``study.json``, with the way to the runs relative to it, so that both can be moved together.
 
@@ -308,7 +311,7 @@ def write_record(
         "tasks": [vars(task) for task in tasks],
         "train_images": train_images,
         "classes": classes,
-    }
+    } | ({} if modality == "image" else {"modality": modality})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         Run(folder).write_json(RECORD, content)
@@ -355,3 +358,4 @@ class _Content:
     tasks: tuple[TaskRecord, ...]
     train_images: int | None = None
     classes: int | None = None
+    modality: str = "image"

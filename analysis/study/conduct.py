@@ -92,6 +92,7 @@ class Prepared:
                 tasks=[*kept, *task_records(self.tasks, self.store, outcome)],
                 train_images=len(self.context.dataset.train),
                 classes=math.prod(self.context.dataset.sizes),
+                modality=self.context.dataset.modality.NAME,
             )
 
         write_down()  # now, so that an unfinished study can be reported, and a folder that cannot be written is known

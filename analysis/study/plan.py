@@ -52,9 +52,10 @@ def plan(
         if dataset.heads and not sections[name].heads:
             raise InputError(_one_head(name, dataset, study))
         if dataset.modality.NAME not in sections[name].modalities:
+            kinds = " and ".join(f"{kind}s" for kind in sections[name].modalities)
             raise InputError(
-                f"the section {name!r} is of {' and '.join(sections[name].modalities)}s, and data set {dataset.name!r} "
-                f"has {dataset.modality.MANY}. Leave the section out."
+                f"the section {name!r} is of {kinds}, and data set {dataset.name!r} has "
+                f"{dataset.modality.MANY}. Leave the section out."
             )
     try_policies(study, dataset)
     planned: dict[str, Sequence[Task]] = {}

@@ -242,7 +242,7 @@ def test_a_single_seed_has_no_spread(study):
     made = of(study(seeds=1))
     assert made["table-6"].rows[0][1:4] == ("0.7", "∞ (99.0% of images)", "1.05")
     assert made["differences"].rows == (
-        ("MixUp", *(f"{one} [{one}, {one}] (images alone)" for one in ("−0.31", "+0.02", "−0.1"))),
+        ("MixUp", *(f"{one} [{one}, {one}] (these networks)" for one in ("−0.31", "+0.02", "−0.1"))),
     )
     assert made["orders"].rows[0] == ("D(human‖model)", "MixUp ~ Baseline", "Baseline ~ MixUp", "MixUp ~ Baseline")
     assert made["labels"].rows[1][:3] == ("Baseline, scaled", "1.5", "0.4")
@@ -266,7 +266,7 @@ def test_differences_are_taken_within_seeds(study):
 @pytest.mark.parametrize(("lost", "means"), [(2, ("−0.305", "+0.01", "−0.105")), (0, ("−0.295", "−0.01", "−0.115"))])
 def test_a_seed_without_its_baseline_is_left_out_of_the_differences(study, lost, means):
     table = of(study(without=[("baseline", lost)]))["differences"]
-    assert table.rows == (("MixUp", *(f"{mean} [{mean}, {mean}] (images alone)" for mean in means)),)
+    assert table.rows == (("MixUp", *(f"{mean} [{mean}, {mean}] (these networks)" for mean in means)),)
 
 
 def test_a_study_without_the_baseline(study, tmp_path):

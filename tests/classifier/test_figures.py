@@ -157,14 +157,14 @@ def test_differences_are_of_the_same_seed_and_not_of_the_same_place(tmp_path):
 def test_a_seed_without_a_baseline_is_left_out_of_the_difference_alone(tmp_path):
     values = {"baseline": {0: 0.8, 1: 0.9}, "mixup": {0: 0.81, 1: 0.93, 2: 0.99}}
     found = lines(make_record(tmp_path, values), {})["MixUp"]
-    assert re.fullmatch(r"\+2\.00 \[.*\] \(images alone\)", found["to the baseline"])
+    assert re.fullmatch(r"\+2\.00 \[.*\] \(these networks\)", found["to the baseline"])
     assert found["seeds"] == "3"
 
 
 def test_one_seed_has_no_spread_and_no_verdict(tmp_path):
     found = lines(make_record(tmp_path, {"baseline": {0: 0.8}, "mixup": {0: 0.825}}), {})["MixUp"]
     assert (found["Accuracy (%)"], found["seeds"]) == ("82.5 [80.0, 84.7]", "1"), "Wilson's interval"
-    assert re.fullmatch(r"\+2\.50 \[\+1\.\d\d, \+3\.\d\d\] \(images alone\)", found["to the baseline"])
+    assert re.fullmatch(r"\+2\.50 \[\+1\.\d\d, \+3\.\d\d\] \(these networks\)", found["to the baseline"])
 
 
 def test_without_a_baseline_there_is_no_difference(tmp_path):

@@ -91,7 +91,7 @@ def of(record, printed=None):
     return {table.name.removeprefix("gradcam-"): table for table in made}
 
 
-TWO_SEEDS = ("+2.5 [+0.9, +4.1] (images alone)", "−0.75 [−1.24, −0.26] (images alone)")
+TWO_SEEDS = ("+2.5 [+0.9, +4.1] (these networks)", "−0.75 [−1.24, −0.26] (these networks)")
 
 
 def some(*keys):
@@ -194,7 +194,7 @@ def test_one_seed_cannot_tell(study):
     made = of(study(some(("baseline", 0), ("mixup", 0))))
     assert made["sums"].rows == (("Baseline", "25", "6.00"), ("MixUp", "27", "5.25"))
     # 0, 2, 2 and 4: the half width over images is √(8/3)/2 · 1.960
-    images = ("+2.0 [+0.4, +3.6] (images alone)", "−0.75 [−1.24, −0.26] (images alone)")
+    images = ("+2.0 [+0.4, +3.6] (these networks)", "−0.75 [−1.24, −0.26] (these networks)")
     assert made["differences"].rows == (("MixUp", *images),)
 
 

@@ -101,7 +101,7 @@ def test_of_one_seed_there_are_intervals_over_images_and_no_judgement():
     (column,) = front.columns
     low, high = (100 * end for end in proportion(150, 200).interval[:2])
     assert column.cells[0].value == f"75.0 [{low:.1f}, {high:.1f}]", "Wilson's"
-    assert change(column.cells[1].change) == "+5.0 [+2.0, +8.0] (images alone)"
+    assert change(column.cells[1].change) == "+5.0 [+2.0, +8.0] (these networks)"
     assert front.sentences == [front.sentences[0]]
     assert front.sentences[0].startswith("One cannot tell what augmentations do: that takes 3 seeds or more.")
     assert "over images alone: with fewer than 3 seeds one cannot tell about trainings" in front.caption

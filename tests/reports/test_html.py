@@ -92,7 +92,7 @@ def test_one_failed_seed_leaves_the_rest_of_the_report(tmp_path, make_record, ra
     assert "Baseline, paired with itself" not in lines
     assert lines["MixUp"][1].startswith("62.0 ±")
     assert lines["MixUp"][-1] == "2"
-    assert "images alone" in figures.tables(in_family(record, "vae", figures), {})[1].rows[0][1]
+    assert "these networks" in figures.tables(in_family(record, "vae", figures), {})[1].rows[0][1]
     assert "1 of" in page
 
 
@@ -234,7 +234,7 @@ def test_too_few_seeds_have_no_table_of_claims(tmp_path, make_record, rates):
     page = write_report(record, tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'id="claims"' not in page
     assert "One cannot tell what augmentations do: that takes 3 seeds or more." in text_of(page)
-    assert "(images alone)" in text_of(page)
+    assert "(these networks)" in text_of(page)
 
 
 def test_without_a_baseline_there_are_levels_alone(tmp_path, make_record, rates):

@@ -143,5 +143,5 @@ def test_one_seed_has_a_band_over_images(study):
     (plot,) = bands.plots(record, record.table("robustness"))
     assert "over images, and seeds where there are 3 or more" in plot.caption
     (made,) = table(record)
-    assert made.rows[0][1].endswith("(images alone)")
+    assert made.rows[0][1].endswith("(these networks)")
     assert math.isclose(float(made.rows[0][2]), 10 ** (-3 + 1 / 3), rel_tol=0.05)

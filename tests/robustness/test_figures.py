@@ -281,7 +281,7 @@ def test_with_a_single_seed_bands_are_wilsons(study):
     made = of(record)
     assert "±" not in "".join(made["worst-case"].rows[0]), "no spread of one seed"
     assert all("[" in cell and "of 1" in cell for cell in made["differences"].rows[0][1:])
-    assert all(row[1].endswith("(images alone)") for row in made["whole-curves"].rows)
+    assert all(row[1].endswith("(these networks)") for row in made["whole-curves"].rows)
     assert made["summary"].rows[0][-1] == "1"
 
 
@@ -404,7 +404,7 @@ def test_a_seed_of_the_baseline_is_missing(study):
     partial = replace(record, tasks=tuple(task for task in record.tasks if task.name != lost))
     cells = of(partial)["differences"].rows[0][1:]
     assert all(cell.endswith("of 2") for cell in cells)
-    assert all(row[1].endswith("(images alone)") for row in of(partial)["whole-curves"].rows)
+    assert all(row[1].endswith("(these networks)") for row in of(partial)["whole-curves"].rows)
 
 
 @pytest.mark.parametrize(("count", "n"), [(11, 24), (9997, 10000)])

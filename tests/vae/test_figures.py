@@ -39,7 +39,7 @@ def test_differences_are_paired_by_seed_and_marked_only_where_they_stand(record)
 def test_fewer_than_three_seeds_cannot_tell(tmp_path, make_record, rates):
     record = make_record(tmp_path, {pair: values[:2] for pair, values in rates.items()})
     for line in figures.tables(in_family(record, "vae", figures), {})[1].rows:
-        assert all(cell.endswith("(images alone)") for cell in line[1:])
+        assert all(cell.endswith("(these networks)") for cell in line[1:])
 
 
 def test_a_study_without_a_baseline_has_no_differences(tmp_path, make_record):

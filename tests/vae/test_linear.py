@@ -66,6 +66,15 @@ def test_directions_that_tell_less_than_the_noise_are_left_out(images):
     assert (fitted.variances > 1).all()
 
 
+def test_the_covariance_need_not_be_written_out(images, monkeypatch):
+    whole = fit_linear(images, MEAN, STD, 5)
+    monkeypatch.setattr("mixlens.vae.linear.DENSE", 47)
+    applied = fit_linear(images, MEAN, STD, 5)
+    assert torch.allclose(applied.variances, whole.variances, rtol=1e-5)
+    alike = (applied.directions * whole.directions).sum(0).abs()
+    assert torch.allclose(alike, torch.ones(5, dtype=torch.float64), atol=1e-6)
+
+
 def test_the_chunk_size_does_not_matter(images, monkeypatch):
     whole = fit_linear(images, MEAN, STD, 5)
     monkeypatch.setattr("mixlens.vae.linear.CHUNK", 7)

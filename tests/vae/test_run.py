@@ -119,9 +119,9 @@ def test_labels_are_for_people_and_differ():
     assert len({task.label for task in tasks}) == len(tasks)
 
 
-def test_other_image_sizes_are_refused_before_anything_is_trained():
-    with pytest.raises(InputError, match="3×32×32 images; data set 'tiny' has 3×28×28"):
-        planned(dataset(28))
+def test_small_images_are_refused_before_anything_is_trained():
+    with pytest.raises(InputError, match="images of 16 or more a side; data set 'tiny' has 3×12×12"):
+        planned(dataset(12))
 
 
 def test_a_batch_larger_than_the_data_is_refused_before_anything_is_trained():

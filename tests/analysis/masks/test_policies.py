@@ -25,7 +25,7 @@ X, Y = torch.rand(6, 3, 8, 8, generator=generator()), torch.arange(6)
     ("texts", "canonical"),
     [
         (["fmix", " fmix ", "fmix()", "fmix(alpha=1.0)", "fmix(alpha=1)", "fmix(alpha=1.0, decay_power=3.0)"], "fmix"),
-        (["fmix-official", "fmix-official(alpha=1)"], "fmix-official"),
+        (["fmix-official", "fmix-official(alpha=1)", "fmix(variant='official')"], "fmix-official"),
         (["fmix(alpha=0.2,p=0.5)", "fmix(p=0.5, alpha=0.2)", "fmix( p = .5, alpha=2e-1,)"], "fmix(alpha=0.2,p=0.5)"),
         (["baseline", "baseline()"], "baseline"),
         (["fmix+mixup(alpha=1.0)"], "fmix+mixup"),

@@ -145,7 +145,7 @@ def test_a_difference_is_written_with_its_interval_its_arrow_and_the_p_that_allo
     assert change(judged(6.4, 5.3, 7.4, 0.004)) == "+6.4 [+5.3, +7.4] ↑ p = .004"
     assert change(judged(6.4, 5.3, 7.4, 0.06)) == "+6.4 [+5.3, +7.4] p = .060", "no arrow that the p does not allow"
     assert change(judged(6.4, 5.3, 7.4, None)) == "+6.4 [+5.3, +7.4]", "not judged"
-    assert change(judged(6.4, 5.3, 7.4, None, p=None)) == "+6.4 [+5.3, +7.4] (images alone)"
+    assert change(judged(6.4, 5.3, 7.4, None, p=None)) == "+6.4 [+5.3, +7.4] (these networks)"
     assert change(judged(6.4, None, None, None, p=None)) == "+6.4 (cannot tell)"
     assert change(None) == "no baseline"
     assert extent(judged(6.4, 5.3, 7.4, 0.004)) == "+6.4 [+5.3, +7.4]"

@@ -133,7 +133,7 @@ def test_with_fewer_than_three_seeds_one_cannot_tell():
     half = 1.959964 * first.mean(0).std(ddof=1) / 20
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
     assert (found.p, found.direction, found.chance_of(0.0)) == (None, 0, None)
-    assert change(found).endswith("] (images alone)")
+    assert change(found).endswith("] (these networks)")
 
 
 def test_of_networks_as_given_images_alone_decide():

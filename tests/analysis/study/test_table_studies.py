@@ -1,4 +1,4 @@
-"""The studies of the paper's Tables 2, 3, 4 and 7: their recipes are Table 8's, they plan, their costs are counted."""
+"""The studies of Tables 2, 3, 4 and 7 of the paper: their recipes are Table 8's, they plan, costs are as counted."""
 
 import json
 import re
@@ -23,6 +23,7 @@ from mixlens.analysis.training.backend import make_backend
 from mixlens.analysis.training.engine import take_step
 from mixlens.classifier.config import ClassifierConfig
 from mixlens.classifier.train import make_recipe, make_schedule, make_step
+from mixlens.reports.paper import TRAIN_IMAGES, Setup, values
 
 ROOT = Path(__file__).parents[3]
 SECTIONS = installed_sections()
@@ -47,11 +48,8 @@ RECIPES = {
     "table7-commands": (90, (30, 60, 80), 128, 0.1),
 }
 IMAGES = {"cifar10": (3, 32, 10), "cifar100": (3, 32, 100), "fashion_mnist": (1, 28, 10), "tiny_imagenet": (3, 64, 200)}
-IMAGES |= {
-    "imagenet": (3, 224, 1000),
-    "bengali": (1, 64, 168),
-    "speech_commands": (1, 32, 12),
-}  # channels, side, classes
+IMAGES |= {"imagenet": (3, 224, 1000), "bengali": (1, 64, 168), "speech_commands": (1, 32, 12)}
+# Channels, side and classes of each.
 
 
 def recorded(split):
@@ -208,3 +206,78 @@ def test_every_network_learns_a_few_steps_with_every_augmentation(model, augment
     assert not any(map(torch.equal, before, after)), "every parameter is trained"
     assert last["loss"].item() < 0.7 * first
     assert last["accuracy"].item() >= 0.9
+
+
+# Table 7's shapes: the fair study, and the one that trains on other inputs than it tests on.
+
+SHAPES = ("table7-modelnet10", "table7-modelnet10-published")
+
+
+def study_of_shapes(name, **classifier):
+    path = ROOT / "studies" / f"{name}.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    study = read_study(str(path), SECTIONS, {"classifier": classifier} if classifier else None)
+    return study, " ".join(line[2:] for line in lines if line.startswith("# "))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_study_of_shapes_is_the_papers(name):
+    study, text = study_of_shapes(name)
+    settings = study.settings["classifier"]
+    assert (study.name, study.data) == (name, "modelnet10")
+    assert (settings.epochs, settings.batch_size, settings.learning_rate) == (50, 16, 1e-3)
+    assert (settings.optimizer, settings.weight_decay, settings.last_epochs) == ("adam", 0, 5)
+    schedule = make_schedule(settings)
+    for number, epoch in enumerate((10, 20, 30, 40)):
+        assert schedule(epoch - 1e-3) == pytest.approx(0.1**number)
+        assert schedule(epoch) == pytest.approx(0.1 ** (number + 1))
+    printed = values("classifier", Setup.of({"data": study.data, "classifier": {"model": settings.model}}))
+    numbers = [
+        f"{printed[mix]['accuracy_median'].value:.2f} ± {printed[mix]['accuracy_median'].sd:.2f}"
+        for mix in ("baseline", "fmix")
+    ]
+    assert re.findall(r"\d+\.\d+ ± \d+\.\d+", text) == numbers
+    assert f"mixlens run studies/{name}.yaml" in text
+    assert len(study.seeds) == 3
+
+
+def test_only_the_published_study_of_shapes_trains_on_other_inputs():
+    fair, published = (read_spec(study_of_shapes(name)[0].settings["classifier"].model, "model") for name in SHAPES)
+    assert fair.arguments == {}
+    assert published.arguments == {"train_points": 128}
+    assert fair.use == published.use
+    assert set(study_of_shapes(SHAPES[0])[0].augmentations) > {"baseline", "mixup", "cutmix", "fmix"}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_study_of_shapes_says_what_it_takes(name):
+    study, text = study_of_shapes(name)
+    settings = study.settings["classifier"]
+    trainings, shapes, millions, billions, digits, power = re.search(
+        r"Cost: (\d+) trainings of ([\d.]+) million shapes each. The network has ([\d.]+) million parameters and takes "
+        r"([\d.]+) billion multiply-adds a shape, forward and backward: ([\d.]+)·10([⁰¹²³⁴⁵⁶⁷⁸⁹]+) a training\. GPU "
+        r"cost: not measured",
+        text,
+    ).groups()
+    with torch.device("meta"):
+        network = build(settings.model, classes=10, channels=1, modality="volume")
+        with FlopCounterMode(display=False) as counter:
+            network.train()(torch.zeros(2, 1, 32, 32, 32)).sum().backward()
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    each, seen = counter.get_total_flops() / 4, settings.epochs * TRAIN_IMAGES["modelnet10"]
+    assert int(trainings) == len(study.seeds) * len(study.augmentations)
+    assert seen / 1e6 == pytest.approx(float(shapes), rel=0.01)
+    assert parameters / 1e6 == pytest.approx(float(millions), abs=5e-4)
+    assert each / 1e9 == pytest.approx(float(billions), abs=6e-4)
+    exponent = int(power.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")))
+    assert seen * each == pytest.approx(float(digits) * 10**exponent, rel=0.03)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_study_of_shapes_plans(name):
+    study, _ = study_of_shapes(name, model="pointnet-official(points=20)", batch_size=16)
+    split = Split(torch.randint(2, (40, 1, 8, 8, 8), dtype=torch.uint8) * 255, torch.arange(40) % 10)
+    dataset = Dataset("modelnet10", split, split, tuple("abcdefghij"), (0.5,), (0.5,))
+    tasks = plan(study, SECTIONS, dataset, make_backend("cpu", "fp32"))
+    trained = {task.name for task in tasks if task.kind == "classifier-train"}
+    assert len(trained) == len(study.seeds) * len(study.augmentations)

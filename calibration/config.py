@@ -56,5 +56,5 @@ SECTION = Section(
     run="mixlens.calibration.run",
     figures="mixlens.calibration.figures",
     uses=("classifier",),
-    modalities=("image", "sound", "text", "volume"),
+    modalities=("image", "sound", "text", "volume", "waveform"),
 )

@@ -87,7 +87,8 @@ class TrainingSettings(NetworkSettings):
     transforms: str = setting(
         "",
         "Random operations before crop and flip: randaugment, randaugment(n=2,m=9), autoaugment (CIFAR-10's policy) or "
-        "fast-autoaugment(path='archive.py'), the file of its authors' sub-policies, or those as JSON; none: none.",
+        "fast-autoaugment(path='archive.py'), the file of its authors' sub-policies, or those as JSON; of recordings "
+        "speech: louder, faster, stretched, shifted; none: none.",
         "PyramidNet alone has Fast AutoAugment, Table 2",
         flag="--transforms",
         keyed=without_path,
@@ -147,5 +148,5 @@ SECTION = Section(
     figures="mixlens.classifier.figures",
     command="train",
     heads=True,
-    modalities=("image", "sound", "text", "volume"),
+    modalities=("image", "sound", "text", "volume", "waveform"),
 )

@@ -14,6 +14,7 @@ from ..analysis.data.dataset import Dataset
 from ..analysis.data.loader import standardise
 from ..analysis.errors import InputError, first_line, own_line
 from ..analysis.models.build import build
+from ..analysis.models.listening import Listening
 from ..analysis.store.runs import MODEL, Run
 from ..analysis.training.backend import CPU, Backend
 from ..analysis.training.checkpoint import load_weights
@@ -216,6 +217,8 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
         vectors=words.vectors if words else None,
         words=words.words if words else (),
     )
+    if dataset.modality.NAME == "waveform":
+        network = Listening(network, dataset.train.images.rate)
     if any(map(is_lazy, (*network.parameters(), *network.buffers()))):
         blank = resize(few_inputs(settings, dataset).mul(0), settings.size)
         try:
@@ -263,8 +266,8 @@ def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module,
 
     Where and as it will look at them; it is left there, in eval mode and frozen. Raises InputError.
     """
-    channels, volumes = len(dataset.mean), dataset.modality.NAME == "volume"
-    if settings.size is not None and (volumes or not channels):
+    channels, others = len(dataset.mean), dataset.modality.NAME in ("volume", "waveform")
+    if settings.size is not None and (others or not channels):
         raise InputError(f"classifier.size resizes images, and these are {dataset.modality.MANY}: leave it out.")
     for name in ("mean", "std"):
         if (values := getattr(settings, name)) and len(values) != channels:

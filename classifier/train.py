@@ -170,7 +170,7 @@ def try_recipe(
     """
     some = torch.arange(min(PROBES, len(dataset.train)))
     few = Split(dataset.train.images[some], dataset.train.labels[some])
-    if dataset.modality.NAME == "text":
+    if dataset.modality.NAME != "image":
         few = dataset.train.take(some)
     backend = replace(backend, compile=False)
     with backend.session(), backend.global_draws("classifier", "try"):

@@ -15,6 +15,7 @@ from ..spec import Spec, call, load_object, read_spec, without_defaults
 from . import sources
 from .dataset import Dataset, Head, Split
 from .files import DataFile
+from .modalities.sound import with_recordings
 from .of_texts import from_lists
 from .shape import Shape
 
@@ -23,6 +24,7 @@ _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes"
 _OPTIONAL = ("recipe",)
 _TEXTS = ("train_texts", "train_labels", "test_texts", "test_labels", "classes")  # of texts, in their stead
 _OF_TEXTS = ("words", "length", "vectors", "tokenizer")  # and these may be there
+_SOUND = ("train_sounds", "test_sounds", "rate")
 
 
 class Source(Protocol):
@@ -102,8 +104,9 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
     dict with the keys train_images, train_labels, test_images, test_labels (arrays), classes, mean and std, and maybe
     recipe; a dict's data set is named by its spec. Several heads are classes by their names, {"root": [...], ...}, and
     labels (N, heads). Of texts it has train_texts and test_texts, as strings or as lists of numbers of words
-    (`of_texts.from_lists`), and no mean and std; maybe words, length, vectors and tokenizer. ``root`` is the
-    sources' folder.
+    (`of_texts.from_lists`), and no mean and std; maybe words, length, vectors and tokenizer. Of
+    recordings it has train_sounds and test_sounds, (N, samples) int16 or floats in [−1, 1], and their rate; mean and std
+    may then lack. ``root`` is the sources' folder.
 
     Raises:
         InputError: unknown name, arguments that it does not take, or a factory that cannot be imported, fails, or
@@ -146,6 +149,11 @@ def _check_apart(name: str, dataset: Dataset) -> None:
 def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
     of_texts = any(key in returned for key in ("train_texts", "test_texts"))
     keys, more = (_TEXTS, (*_OPTIONAL, *_OF_TEXTS)) if of_texts else (_KEYS, _OPTIONAL)
+    if any(key in returned for key in _SOUND):
+        try:
+            returned = with_recordings(returned)
+        except InputError as error:
+            raise InputError(f"{KIND} {name!r}: {error}") from error
     for key in returned:
         if key == "human":
             raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +134,7 @@ class Batched:
         std: Sequence[float],
         batch_size: int,
         *,
-        transforms: Transforms | None = None,
+        transforms: Callable[..., Tensor] | None = None,
         device: torch.device | str = "cpu",
         generator: Generator | None = None,
         shuffle: bool = False,

@@ -19,7 +19,7 @@ from .heads import with_heads
 KIND = "model"
 # What a factory is told of a study, if it asks.
 _OFFERED = ("num_classes", "in_channels", "pretrained", "num_words", "vectors", "words")
-_IMAGES = ("image", "sound")  # recordings are looked at as spectrograms
+_IMAGES = ("image", "sound", "waveform")  # recordings are looked at as spectrograms
 COLOURS = 3  # channels that torchvision's networks are made for
 LIBRARIES = ("torchvision", "timm")  # whose networks are named library:NAME
 

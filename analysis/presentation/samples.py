@@ -13,6 +13,7 @@ WORDS = {
     "sound": ("recording", "recordings"),
     "text": ("text", "texts"),
     "volume": ("volume", "volumes"),
+    "waveform": ("recording", "recordings"),
 }
 MIXED = ("sample", "samples")  # of data sets of several kinds
 KEPT = ("name", "rows", "header", "latex", "typst", "commands")  # of parts of a report: what is no sentence

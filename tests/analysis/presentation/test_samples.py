@@ -10,6 +10,7 @@ SAID = "Images are mixed; each image, of 5 images (imagenet-a, imaged)."
 def test_images_are_called_what_they_are():
     assert called(SAID, "text") == "Texts are mixed; each text, of 5 texts (imagenet-a, imaged)."
     assert called(SAID, "volume").startswith("Volumes are mixed; each volume,")
+    assert called(SAID, "waveform") == called(SAID, "sound")
     assert called(SAID, "") == SAID.replace("Images", MIXED[1].capitalize()).replace(" image,", " sample,").replace(
         "5 images", "5 samples"
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixlens.analysis.data.dataset import Dataset, Split
 from mixlens.analysis.data.load import find_source, source_names
+from mixlens.analysis.data.modalities.sound import Recordings
 from mixlens.analysis.data.shape import Shape
 from mixlens.analysis.masks.policies import parse_policy
 from mixlens.analysis.models.build import build
@@ -28,6 +30,7 @@ ROOT = Path(__file__).parents[3]
 SECTIONS = installed_sections()
 TEXTS = {path.stem: path for path in sorted((ROOT / "studies").glob("table5-*-[cl]*.yaml"))}  # cnn and lstm
 STUDIES = {path.stem: path for path in sorted((ROOT / "studies").glob("table[234]-*.yaml"))}
+STUDIES["table7-commands"] = ROOT / "studies" / "table7-commands.yaml"
 
 # Table 8: epochs, the epochs at which the rate drops tenfold, batch size, rate.
 SHORT, LONG = (200, (100, 150), 128, 0.1), (300, (100, 150, 225), 32, 0.1)
@@ -44,9 +47,16 @@ RECIPES = {
     "table2-tiny-imagenet-resnet18": (200, (150, 180), 128, 0.1),
     "table3-imagenet": (90, (30, 60, 80), 256, 0.4),
     "table4-bengali": (100, (50, 75), 512, 0.1),
+    "table7-commands": (90, (30, 60, 80), 128, 0.1),
 }
 IMAGES = {"cifar10": (3, 32, 10), "cifar100": (3, 32, 100), "fashion_mnist": (1, 28, 10), "tiny_imagenet": (3, 64, 200)}
-IMAGES |= {"imagenet": (3, 224, 1000), "bengali": (1, 64, 168)}  # channels, side, classes
+IMAGES |= {"imagenet": (3, 224, 1000), "bengali": (1, 64, 168), "speech_commands": (1, 32, 12)}
+# Channels, side and classes of each.
+
+
+def recorded(split):
+    """As many recordings of noise."""
+    return replace(split, images=Recordings.of(torch.rand(len(split), 16_000), 16_000))
 
 
 def study_of(name, **classifier):
@@ -86,7 +96,7 @@ def test_it_asks_for_the_papers_augmentations_of_its_data(name):
     study = study_of(name)
     spec = read_spec(study.data, "data")
     assert spec.use in IMAGES
-    alphas = ["(alpha=0.2)", ""] if name == "table3-imagenet" else [""]
+    alphas = ["(alpha=0.2)", ""] if name in ("table3-imagenet", "table7-commands") else [""]
     assert list(study.augmentations) == [
         "baseline",
         *(f"{mix}{a}" for mix in ("mixup", "cutmix", "fmix") for a in alphas),
@@ -147,6 +157,8 @@ def test_it_plans_before_its_data_are_there(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = study_of(name, model="conv4(width=4)", batch_size=16)
     dataset = shape._replace(train=64, test=32).stand_in(use)
+    if use == "speech_commands":
+        dataset = replace(dataset, train=recorded(dataset.train), test=recorded(dataset.test))
     tasks = plan(study, SECTIONS, dataset, make_backend("cpu", "fp32"))
     trained = [task for task in tasks if task.kind == "classifier-train"]
     assert len(trained) == len(study.seeds) * len(study.augmentations)

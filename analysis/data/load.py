@@ -105,8 +105,8 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
     recipe; a dict's data set is named by its spec. Several heads are classes by their names, {"root": [...], ...}, and
     labels (N, heads). Of texts it has train_texts and test_texts, as strings or as lists of numbers of words
     (`of_texts.from_lists`), and no mean and std; maybe words, length, vectors and tokenizer. Of
-    recordings it has train_sounds and test_sounds, (N, samples) int16 or floats in [−1, 1], and their rate; mean and std
-    may then lack. ``root`` is the sources' folder.
+    recordings it has train_sounds and test_sounds, (N, samples) int16 or floats in [−1, 1], and their rate; mean and
+    std may then lack. ``root`` is the sources' folder.
 
     Raises:
         InputError: unknown name, arguments that it does not take, or a factory that cannot be imported, fails, or

@@ -205,11 +205,12 @@ def data(
     if name is None:
         if fetch:
             raise InputError(f"name what to fetch: {', '.join(source_names())}.")
+        width = max(map(len, source_names()))
         for known in source_names():
             source = find_source(known)
             state, asked = _state(source.status(data_root)), getattr(source, "ASK", "")
             how = "" if state in ("ok", "own") else f" ({asked})" if asked else f" (mixlens data {known} --fetch)"
-            print(f"{state:8} {known:14} {source.ABOUT}{how}")
+            print(f"{state:8} {known:{width}} {source.ABOUT}{how}")
         return 0
     source = find_source(name)
     if fetch and dry_run:

@@ -149,7 +149,7 @@ def data_of(reading, **given):
     """Texts of which one has no word, read but once."""
     train, test = (iter(texts) for texts in (["A good film!", "a bad film"], ["...", "this is good"]))
     labels = torch.tensor([1, 0])
-    return of_texts("few", Written(train, labels), Written(test, labels), ("bad", "good"), reading, **given)
+    return of_texts("few", [Written(train, labels), Written(test, labels)], ("bad", "good"), reading, **given)
 
 
 @pytest.mark.parametrize("wordless", [True, False])

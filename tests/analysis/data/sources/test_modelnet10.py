@@ -181,16 +181,6 @@ def test_too_few_are_counted(meshes, tmp_path):
         load(tmp_path, side=SIDE)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written(meshes, tmp_path):
-    meshes.chmod(0o500)
-    try:
-        with pytest.raises(InputError, match=r"cannot be kept as .*--data-root"):
-            load(tmp_path, side=SIDE)
-    finally:
-        meshes.chmod(0o700)
-
-
 def test_no_room_is_one_message_and_leaves_nothing(meshes, tmp_path, monkeypatch):
     def full(file, **arrays):
         file.write(b"some")

@@ -261,7 +261,7 @@ def by_critic(x, y, estimator, seed=0):
     )
 
 
-@pytest.mark.parametrize("estimator", ["infonce", "nwj"])
+@pytest.mark.parametrize("estimator", ["infonce", pytest.param("nwj", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "share"),
     [

@@ -171,7 +171,7 @@ def test_the_interval_covers_the_expectation(setting, name):
 
 
 @pytest.mark.parametrize("name", DIRECTIONS)
-@pytest.mark.parametrize("setting", ["world", "mixed scales"])
+@pytest.mark.parametrize("setting", ["world", pytest.param("mixed scales", marks=pytest.mark.slow)])
 def test_the_standard_error_is_the_spread_over_seeds(setting, name):
     found, _ = repeated(setting)
     spread = torch.tensor([estimate[name].value for estimate in found]).std().item()

@@ -170,7 +170,7 @@ def test_never_below_the_truth(nats, d, components):
     assert excesses.mean().item() > -4 * excesses.std().item() / math.sqrt(12) - 1e-9
 
 
-@pytest.mark.parametrize(("nats", "d"), [(1, 1), (4, 4), (12, 16), (40, 30)], ids=str)
+@pytest.mark.parametrize(("nats", "d"), [pytest.param(1, 1, marks=pytest.mark.slow), (4, 4), (12, 16), (40, 30)])
 def test_gaussian_latents_get_the_gaussian(nats, d):
     """The Gaussian is the marginal, and held-out encodings see that no mixture is better; in one dimension, nearly."""
     world = GaussianWorld.with_information(nats, d)
@@ -214,7 +214,9 @@ def mixture_of(encode):
     return fit, MODULE.choose_mixture(latents, generator())
 
 
-@pytest.mark.parametrize("encode", [of_clusters, pytest.param(overlapping, marks=pytest.mark.slow), differing])
+@pytest.mark.parametrize(
+    "encode", [of_clusters, *(pytest.param(one, marks=pytest.mark.slow) for one in (overlapping, differing))]
+)
 def test_the_interval_covers_the_expectation(encode, monkeypatch):
     fit, mixture = mixture_of(encode)
     assert mixture is not None

@@ -432,7 +432,7 @@ def test_compiles_for_images_of_any_size(kind, dynamic, given):
             assert torch.allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize("dynamic", [None, pytest.param(True, marks=pytest.mark.slow)])
 def test_compiles_for_signals_and_volumes_of_any_size(dynamic):
     for sizes in (((20,), (31,), (16,)), ((4, 6, 5), (6, 3, 4), (5, 5, 8))):
         torch.compiler.reset()

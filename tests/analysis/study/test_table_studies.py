@@ -108,7 +108,14 @@ def test_it_asks_for_the_papers_augmentations_of_its_data(name):
     assert (len(study.seeds) < 3) == ("one cannot tell" in text)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+# Networks of hundreds of layers are counted in the slow set.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if "densenet" in name or "pyramidnet" in name else [])
+        for name in RECIPES
+    ],
+)
 def test_its_cost_is_as_counted(name):
     """Multiply-adds of an image there and back, and of a training; nothing is computed for that."""
     study, text = study_of(name), opening(name)

@@ -186,7 +186,8 @@ def try_recipe(
         for policy in (None, *(policy for policy in policies if policy.spec.is_own)):
             mix = policy.build(max(dataset.sizes), settings.mix_mode) if policy else None
             mixing = {"mixing": backend.generator("classifier", "try", "mixing")}
-            _try_step(recipe, make_step(recipe, mix, mixing, backend, settings.size, dataset.modality), x, y, where)
+            step = make_step(recipe, mix, mixing, backend, settings.size, dataset.modality)
+            _try_step(recipe, step, dataset.modality.halves(recipe.network)[1], x, y, where)
 
 
 def try_mixing(settings: TrainingSettings, dataset: Dataset, network: nn.Module, policies: Sequence[Policy]) -> None:
@@ -220,11 +221,12 @@ def _always(mix: Augmentation) -> Augmentation:
     return replace(mix, p=1.0) if isinstance(mix, Mix) else mix
 
 
-def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> None:
+def _try_step(recipe: Recipe, step: Step, last: nn.Module, x: Tensor, y: Tensor, where: str) -> None:
+    """Take it; ``last``: the part of the network whose outputs the loss is of. Raises InputError, as `try_recipe`."""
     if not any(parameter.requires_grad for parameter in recipe.network.parameters()):
         raise InputError("all parameters of the network are frozen (requires_grad=False): there is nothing to train.")
     outputs: list[Any] = []
-    hook = recipe.network.register_forward_hook(lambda network, inputs, returned: outputs.append(returned))
+    hook = last.register_forward_hook(lambda network, inputs, returned: outputs.append(returned))
     try:
         loss = take_step(recipe.optimizer, step, x, y, 0)["loss"]
     except InputError:
@@ -285,7 +287,9 @@ def make_step(
     Of another ``modality`` what is mixed may be what the network's first half makes of them.
     """
     before, after = modality.halves(recipe.network) if modality else ((lambda x: x), recipe.network)
-    forward = training_forward(after, backend, getattr(recipe.batches, "batch_size", None))
+    batches = recipe.batches
+    full, one_shape = getattr(batches, "batch_size", None), getattr(batches, "one_shape", True)
+    forward = training_forward(after, backend, full, one_shape=one_shape)
 
     def means(mixed: Mixed, y: Tensor) -> dict[str, Tensor]:
         with backend.autocast():

@@ -102,6 +102,15 @@ def words_of_mine(num_classes, num_words):
     return good()
 
 
+class Detached(Sum):
+    def forward(self, x):
+        return super().forward(x.detach()).detach() if self.training else super().forward(x)
+
+
+def detached():
+    return Own(Embed(), Detached())
+
+
 def turned():
     return lambda x, y, *, generator=None: (x.flip(2), y)
 """
@@ -187,6 +196,7 @@ def test_its_calibration_is_measured(dataset, tmp_path):
         ("classifier", {"model": "{mine}:NoHalves"}, "NoHalves does not say what is mixed of a text.*`embed`"),
         ("classifier", {"model": "{mine}:padded_mean"}, "other logits when more padding follows it"),
         ("classifier", {"model": "{mine}:coloured_padding"}, "other logits when more padding follows it"),
+        ("classifier", {"model": "{mine}:detached"}, "no gradient comes from what the network returns"),
         ("classifier", {"transforms": "randaugment"}, "--transforms 'randaugment' are of images or recordings"),
         ("classifier", {"size": 32}, "classifier.size resizes images, and these are texts"),
         ("classifier", {"mean": [0.5], "std": [0.5]}, "classifier.mean has 1 values for 0 channels"),

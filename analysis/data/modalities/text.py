@@ -113,6 +113,7 @@ class TextBatches(Batched):
     """
 
     images: Texts
+    one_shape = False
 
     def place(self, split: Split) -> None:
         self.images, self.labels = split.images.to(self.device), split.labels.to(self.device)

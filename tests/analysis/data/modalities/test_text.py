@@ -134,6 +134,16 @@ def test_the_order_is_the_generators_and_goes_on_from_its_state():
     assert [y.tolist() for _, y in batches_of(images, seed=4)] != [y.tolist() for _, y in batches_of(images, seed=3)]
 
 
+def test_an_evaluation_has_fewer_texts_a_batch_where_one_is_long(monkeypatch):
+    monkeypatch.setattr(text, "MOST", 120)
+    images = many(20, longest=40)
+    longest = int(images.lengths.max())
+    seen = [x.shape for x, _ in batches_of(images, 16, shuffle=False)]
+    assert max(rows for rows, _ in seen) in (120 // longest, 120 // longest + 1), "a last one alone is joined"
+    assert sum(rows for rows, _ in seen) == 20
+    assert sorted(len(x) for x, _ in batches_of(images, 16)) == [4, 16], "a training's are as they were asked for"
+
+
 def test_parts_go_from_the_longest_to_the_shortest_and_hold_less_of_long_ones():
     images = Texts.of([[1] * length for length in (1, 2000, 3, 900, 5, 6, 7, 8)])
     parts = list(text.parts(images, 4))

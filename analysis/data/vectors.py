@@ -46,6 +46,8 @@ def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
                     )
                 found += bool(np.isnan(vectors[place, 0]))
                 vectors[place] = values
+    except InputError:
+        raise
     except (OSError, ValueError, MemoryError) as error:
         raise InputError(
             f"word vectors cannot be read from {path}: {error}. Expected FastText's text format, such as "

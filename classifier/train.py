@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..analysis.data.dataset import Dataset, Split, evenly_spaced
+from ..analysis.data.dataset import Dataset, evenly_spaced
 from ..analysis.data.loader import Batched
 from ..analysis.data.modality import Changes, Modality
 from ..analysis.errors import InputError, first_line, own_line
@@ -102,7 +102,7 @@ def _held_out(settings: TrainingSettings, dataset: Dataset, backend: Backend) ->
     """Test images for the curves, evenly spaced, since some data sets are sorted; in memory."""
     test = dataset.test
     rows = evenly_spaced(len(test), min(EVALUATED_IMAGES, len(test)), "")
-    few = Split(test.images[rows], test.labels[rows]) if dataset.modality.NAME == "image" else test.take(rows)
+    few = test.in_memory(rows)
     return dataset.modality.batches(
         few,
         *scaling(settings, dataset),
@@ -168,10 +168,7 @@ def try_recipe(
         InputError: what `recipe.changed`, `recipe.try_parts` and `recipe.try_outputs` refuse; nothing to train; a step
             that fails, that no gradient comes from, or whose loss is not finite.
     """
-    some = torch.arange(min(PROBES, len(dataset.train)))
-    few = Split(dataset.train.images[some], dataset.train.labels[some])
-    if dataset.modality.NAME != "image":
-        few = dataset.train.take(some)
+    few = dataset.train.in_memory(torch.arange(min(PROBES, len(dataset.train))))
     backend = replace(backend, compile=False)
     with backend.session(), backend.global_draws("classifier", "try"):
         small = replace(settings, batch_size=len(few))

@@ -51,6 +51,12 @@ def test_some_of_them_are_texts_still():
     assert len(SOME.at(torch.tensor([], dtype=torch.int64))) == 0
 
 
+def test_some_in_memory_are_texts_still():
+    few = Split(SOME, torch.arange(4)).in_memory(torch.tensor([3, 1]))
+    assert isinstance(few.images, Texts)
+    assert (few.images[:].tolist(), few.labels.tolist()) == ([[3, 6], [7, 0]], [3, 1])
+
+
 def test_each_text_has_a_hash_of_its_words_alone():
     again = Texts.of([ROWS[2], ROWS[0], [5, 2], ROWS[0]])
     ours, theirs = ([bytes(row) for row in one.hashes()] for one in (SOME, again))

@@ -297,13 +297,16 @@ def make_step(
         }
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+        seed = stream_seed(generators["mixing"].initial_seed(), number) if backend.ranks is not None else 0
+        if backend.ranks is not None and isinstance(before, nn.Module):
+            torch.manual_seed(seed)  # it may draw, as dropout does, for the whole batch: all processes alike
         x = before(x)
         mixed: Mixed = (x, y)
         if mix is not None:
             mixed = mix.pairs(x, y, generator=generators["mixing"], step=number)
         if backend.ranks is None:
             return means(mixed, y)
-        return backend.ranks.divided(means, mixed, y, stream_seed(generators["mixing"].initial_seed(), number))
+        return backend.ranks.divided(means, mixed, y, seed)
 
     return step
 

@@ -371,7 +371,4 @@ class Section:
     command: str = ""  # where it is not called as the section is
     every_study: bool = False  # whether it belongs to studies that do not list it
     heads: bool = False  # whether it takes data of several heads, whose images have a label for each
-    modalities: tuple[str, ...] = (
-        "image",
-        "sound",
-    )  # kinds of samples that it takes; recordings are spectrograms to it
+    modalities: tuple[str, ...] = ("image", "sound")  # kinds that it takes; recordings are spectrograms to it

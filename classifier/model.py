@@ -209,7 +209,7 @@ def make_network(settings: NetworkSettings, dataset: Dataset, *, pretrained: boo
     network = build(
         settings.model,
         classes=sum(dataset.sizes),
-        channels=len(scaling(settings, dataset)[0]),
+        channels=len(dataset.mean),
         pretrained=pretrained,
         heads=dataset.sizes if dataset.heads else (),
         modality=dataset.modality.NAME,

@@ -285,7 +285,7 @@ def _measure_heads(logits: Sequence[Tensor], dataset: Dataset, run: Run) -> list
         ]
     if _has_areas(dataset):
         areas = {
-            head.name: roc_auc(outputs, own)
+            head.name: roc_auc(outputs.cpu(), own.cpu())
             for head, outputs, own in zip(dataset.heads, logits, labels.unbind(1), strict=True)
         }
         if found := {name: terms for name, terms in areas.items() if terms is not None}:
@@ -304,7 +304,7 @@ def _areas(areas: Mapping[str, Tensor], dataset: Dataset, arrays: dict[str, Tens
     """
     shares = torch.tensor([head.weight for head in dataset.heads if head.name in areas], dtype=torch.float64)
     terms = torch.stack(list(areas.values()))
-    mean = (shares / shares.sum()).to(terms.device) @ terms
+    mean = shares / shares.sum() @ terms
     without = [head.name for head in dataset.heads if head.name not in areas]
     note = f"without {', '.join(without)}: all test labels are of one class" if without else ""
     measured = []

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..analysis.data.dataset import Dataset, Split, evenly_spaced
+from ..analysis.data.dataset import Dataset, evenly_spaced
 from ..analysis.data.loader import Batched
 from ..analysis.data.modality import Changes, Modality
 from ..analysis.errors import InputError, first_line, own_line
@@ -102,7 +102,7 @@ def _held_out(settings: TrainingSettings, dataset: Dataset, backend: Backend) ->
     """Test images for the curves, evenly spaced, since some data sets are sorted; in memory."""
     test = dataset.test
     rows = evenly_spaced(len(test), min(EVALUATED_IMAGES, len(test)), "")
-    few = Split(test.images[rows], test.labels[rows]) if dataset.modality.NAME == "image" else test.take(rows)
+    few = test.in_memory(rows)
     return dataset.modality.batches(
         few,
         *scaling(settings, dataset),
@@ -168,10 +168,7 @@ def try_recipe(
         InputError: what `recipe.changed`, `recipe.try_parts` and `recipe.try_outputs` refuse; nothing to train; a step
             that fails, that no gradient comes from, or whose loss is not finite.
     """
-    some = torch.arange(min(PROBES, len(dataset.train)))
-    few = Split(dataset.train.images[some], dataset.train.labels[some])
-    if dataset.modality.NAME != "image":
-        few = dataset.train.take(some)
+    few = dataset.train.in_memory(torch.arange(min(PROBES, len(dataset.train))))
     backend = replace(backend, compile=False)
     with backend.session(), backend.global_draws("classifier", "try"):
         small = replace(settings, batch_size=len(few))
@@ -186,7 +183,8 @@ def try_recipe(
         for policy in (None, *(policy for policy in policies if policy.spec.is_own)):
             mix = policy.build(max(dataset.sizes), settings.mix_mode) if policy else None
             mixing = {"mixing": backend.generator("classifier", "try", "mixing")}
-            _try_step(recipe, make_step(recipe, mix, mixing, backend, settings.size, dataset.modality), x, y, where)
+            step = make_step(recipe, mix, mixing, backend, settings.size, dataset.modality)
+            _try_step(recipe, step, dataset.modality.halves(recipe.network)[1], x, y, where)
 
 
 def try_mixing(settings: TrainingSettings, dataset: Dataset, network: nn.Module, policies: Sequence[Policy]) -> None:
@@ -220,11 +218,12 @@ def _always(mix: Augmentation) -> Augmentation:
     return replace(mix, p=1.0) if isinstance(mix, Mix) else mix
 
 
-def _try_step(recipe: Recipe, step: Step, x: Tensor, y: Tensor, where: str) -> None:
+def _try_step(recipe: Recipe, step: Step, last: nn.Module, x: Tensor, y: Tensor, where: str) -> None:
+    """Take it; ``last``: the part of the network whose outputs the loss is of. Raises InputError, as `try_recipe`."""
     if not any(parameter.requires_grad for parameter in recipe.network.parameters()):
         raise InputError("all parameters of the network are frozen (requires_grad=False): there is nothing to train.")
     outputs: list[Any] = []
-    hook = recipe.network.register_forward_hook(lambda network, inputs, returned: outputs.append(returned))
+    hook = last.register_forward_hook(lambda network, inputs, returned: outputs.append(returned))
     try:
         loss = take_step(recipe.optimizer, step, x, y, 0)["loss"]
     except InputError:
@@ -285,7 +284,9 @@ def make_step(
     Of another ``modality`` what is mixed may be what the network's first half makes of them.
     """
     before, after = modality.halves(recipe.network) if modality else ((lambda x: x), recipe.network)
-    forward = training_forward(after, backend, getattr(recipe.batches, "batch_size", None))
+    batches = recipe.batches
+    full, one_shape = getattr(batches, "batch_size", None), getattr(batches, "one_shape", True)
+    forward = training_forward(after, backend, full, one_shape=one_shape)
 
     def means(mixed: Mixed, y: Tensor) -> dict[str, Tensor]:
         with backend.autocast():
@@ -296,13 +297,16 @@ def make_step(
         }
 
     def step(x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+        seed = stream_seed(generators["mixing"].initial_seed(), number) if backend.ranks is not None else 0
+        if backend.ranks is not None and isinstance(before, nn.Module):
+            torch.manual_seed(seed)  # it may draw, as dropout does, for the whole batch: all processes alike
         x = before(x)
         mixed: Mixed = (x, y)
         if mix is not None:
             mixed = mix.pairs(x, y, generator=generators["mixing"], step=number)
         if backend.ranks is None:
             return means(mixed, y)
-        return backend.ranks.divided(means, mixed, y, stream_seed(generators["mixing"].initial_seed(), number))
+        return backend.ranks.divided(means, mixed, y, seed)
 
     return step
 

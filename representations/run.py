@@ -190,9 +190,8 @@ def _samples(estimate: Estimate) -> Tensor:
 def _part(split: Split, count: int) -> Split:
     """So many of its images, in memory; recordings stay such, whose transforms are theirs."""
     chosen = evenly_spaced(len(split), count, "representations.images")
-    if split.modality.NAME == "sound":
-        return split.take(chosen)
-    return Split(split.images[chosen], split.labels[chosen].cpu())
+    few = split.in_memory(chosen)
+    return Split(few.images, few.labels.cpu())
 
 
 def compare(config: Comparing, run: Run, inputs: Sequence[Run], context: Context) -> list[Measurement]:

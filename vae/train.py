@@ -153,6 +153,12 @@ def check_data(dataset: Dataset, settings: TrainingSettings) -> None:
             f"the VAE section works on {dataset.modality.MANY} of {SMALLEST} or more a side; data set "
             f"{dataset.name!r} has {'×'.join(map(str, dataset.train.images.shape[1:]))}. Resize or pad them."
         )
+    channels = dataset.train.images.shape[1]
+    if settings.jitter and dataset.modality.NAME == "image" and channels not in (1, 3):
+        raise InputError(
+            f"images of {dataset.name!r} have {channels} channels, and colours are jittered of 1 or 3: give "
+            "--vae.jitter 0."
+        )
     if settings.batch_size > len(dataset.train):
         raise InputError(
             f"vae.batch_size is {settings.batch_size}, but there are {len(dataset.train)} training images. "

@@ -59,6 +59,12 @@ class Split:
         images = self.images[index] if isinstance(self.images, Tensor) else self.images.at(index)
         return Split(images, self.labels[index])
 
+    def in_memory(self, index: Tensor) -> "Split":
+        """Those of these numbers, of images in files the pixels; of other modalities what is in memory anyhow."""
+        if self.modality.NAME != "image":
+            return self.take(index)
+        return Split(self.images[index], self.labels[index])
+
     @property
     def first(self) -> Tensor:
         """The labels, of the first head where there are several: (N,)."""

@@ -126,6 +126,7 @@ class Batched:
 
     images: Any
     labels: Tensor
+    one_shape = True  # whether all batches have the same sides
 
     def __init__(
         self,

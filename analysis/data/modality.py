@@ -1,7 +1,7 @@
 """What kind of samples a data set has: images, texts, recordings or volumes. One module of ``modalities`` each.
 
 All that differs between them stands there: what a split may hold, how it is encoded and batched, what is mixed. A split
-says its kind by what it holds, and nothing beyond this asks for it by name but what refuses it.
+says its kind by what it holds; beyond this few ask for it by name: what refuses a kind, and what is of one alone.
 """
 
 from __future__ import annotations

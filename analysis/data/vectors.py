@@ -40,12 +40,15 @@ def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
                     continue
                 values = np.array(rest.split(" "), np.float32) if rest else np.empty(0, np.float32)
                 if values.shape != vectors.shape[1:] or not len(values) or not np.isfinite(values).all():
+                    finite = int(np.isfinite(values).sum())
                     raise InputError(
-                        f"line {number} of {path}, word {word!r}, has {len(values)} finite numbers; expected "
+                        f"line {number} of {path}, word {word!r}, has {finite} finite numbers; expected "
                         f"{vectors.shape[1]}, as the file says at its start."
                     )
                 found += bool(np.isnan(vectors[place, 0]))
                 vectors[place] = values
+    except InputError:
+        raise
     except (OSError, ValueError, MemoryError) as error:
         raise InputError(
             f"word vectors cannot be read from {path}: {error}. Expected FastText's text format, such as "

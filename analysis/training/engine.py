@@ -73,7 +73,7 @@ def _obstacle(optimizer: Optimizer, batches: Epochs, period: int | None, ranks: 
     if ranks is not None:
         return f"the training is divided among {ranks.world} processes"
     if not isinstance(batches, Batches):
-        return f"its batches are {type(batches).__name__}, not resident on the device"
+        return f"its batches are {type(batches).__name__}, not of one shape and resident on the device"
     if period is None:
         return "its augmentation asks for the step's number"
     if not isinstance(optimizer, Adam | SGD) or not all(group.get("fused") for group in optimizer.param_groups):
@@ -199,14 +199,17 @@ def take_step(
     return detached
 
 
-def training_forward(network: nn.Module, backend: Backend, batch_size: int | None) -> Callable[..., Any]:
+def training_forward(
+    network: nn.Module, backend: Backend, batch_size: int | None, *, one_shape: bool = True
+) -> Callable[..., Any]:
     """The network as training calls it: compiled for full batches where that was asked for.
 
     A batch of another size (None: there is none) goes through the network as it is, so that nothing is compiled twice.
+    Of samples that are not of ``one_shape``, as texts are not, it is compiled for any length once a second one comes.
     """
     if not backend.compile:
         return network
-    compiled = torch.compile(network, dynamic=False)
+    compiled = torch.compile(network, dynamic=False if one_shape else None)
 
     def forward(x: Tensor, *rest: Tensor) -> Any:
         return compiled(x, *rest) if batch_size in (None, len(x)) else network(x, *rest)

@@ -473,6 +473,12 @@ def test_a_network_of_other_classes_is_refused_before_anything_runs(dataset, min
         planned(dataset, classifier={"weights": ["two.pt"], "model": f"{mine}:two_classes"})
 
 
+def test_weights_with_means_of_too_few_channels_are_told_of_those(dataset, weights):
+    own = {"weights": [weights("a.safetensors")], "mean": [0.5], "std": [0.2]}
+    with pytest.raises(InputError, match=r"classifier\.mean has 1 values for 3 channels"):
+        planned(dataset, classifier=own)
+
+
 # A second `mixlens train --classifier.weights FILE --classifier.mean …` takes the first one's numbers from the store:
 # neither classifier-load nor classifier-measure (nor robustness-sweep) has these settings in its key.
 @pytest.mark.parametrize("setting", [{"mean": [0.1] * 3}, {"std": [0.9] * 3}, {"size": 16}], ids=str)

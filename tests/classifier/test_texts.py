@@ -1,6 +1,7 @@
 """Classifiers of texts, from a study to its report: every augmentation, resuming, what is refused."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +10,17 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 from terms import in_family
 from texts import WORDS, labelled_texts, text_dataset
+from torch import nn
 
+from mixlens.analysis.data.modalities import text
 from mixlens.analysis.errors import InputError
+from mixlens.analysis.models.text_networks import TextNetwork
 from mixlens.analysis.store.runs import MODEL
 from mixlens.analysis.study.plan import plan
 from mixlens.analysis.training.progress import Reporter
+from mixlens.analysis.training.recipe import Recipe
 from mixlens.classifier import figures
+from mixlens.classifier.train import make_step
 from mixlens.reports.facts import facts
 from mixlens.reports.paper import Setup, values
 from mixlens.reports.report import write_report
@@ -102,6 +108,15 @@ def words_of_mine(num_classes, num_words):
     return good()
 
 
+class Detached(Sum):
+    def forward(self, x):
+        return super().forward(x.detach()).detach() if self.training else super().forward(x)
+
+
+def detached():
+    return Own(Embed(), Detached())
+
+
 def turned():
     return lambda x, y, *, generator=None: (x.flip(2), y)
 """
@@ -187,6 +202,7 @@ def test_its_calibration_is_measured(dataset, tmp_path):
         ("classifier", {"model": "{mine}:NoHalves"}, "NoHalves does not say what is mixed of a text.*`embed`"),
         ("classifier", {"model": "{mine}:padded_mean"}, "other logits when more padding follows it"),
         ("classifier", {"model": "{mine}:coloured_padding"}, "other logits when more padding follows it"),
+        ("classifier", {"model": "{mine}:detached"}, "no gradient comes from what the network returns"),
         ("classifier", {"transforms": "randaugment"}, "--transforms 'randaugment' are of images or recordings"),
         ("classifier", {"size": 32}, "classifier.size resizes images, and these are texts"),
         ("classifier", {"mean": [0.5], "std": [0.5]}, "classifier.mean has 1 values for 0 channels"),
@@ -212,6 +228,37 @@ def test_a_network_and_an_augmentation_of_ones_own(mine, dataset, tmp_path, mode
     own = study(classifier={"model": f"{mine}:{model}", "epochs": 1}, augmentations=["baseline", f"{mine}:turned"])
     _, outcome = work(tmp_path, own, dataset)
     assert not outcome.failed
+
+
+class Rank:
+    """One of several processes, as far as a step looks at one."""
+
+    def __init__(self, rank):
+        self.rank, self.seen = rank, []
+
+    def divided(self, means, mixed, y, seed):
+        self.seen.append(mixed[0].detach())
+        torch.manual_seed(seed + self.rank)
+        return {}
+
+
+def test_processes_that_share_a_training_drop_the_same_words():
+    embed = nn.Sequential(nn.Embedding(WORDS + 1, 8, padding_idx=0), nn.Dropout1d(0.5))
+    embed.register_forward_hook(lambda embed, ids, x: x.mT)
+    network = TextNetwork(embed, nn.Flatten())
+    ids, y = torch.randint(1, WORDS, (4, 7)), torch.arange(4)
+    both = Rank(0), Rank(1)
+    for rank in both:
+        torch.manual_seed(rank.rank)
+        generators = {"mixing": torch.Generator().manual_seed(0)}
+        recipe = Recipe(network, None, None, None, None, [], 1)
+        step = make_step(recipe, None, generators, replace(BACKEND, ranks=rank), None, text)
+        for number in range(2):
+            step(ids, y, number)
+    first, second = (rank.seen for rank in both)
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], first[1])
 
 
 # several labels at once

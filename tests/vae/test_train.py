@@ -226,6 +226,14 @@ def test_small_images_are_refused(train, size):
         train(data=dataset(size))
 
 
+def test_colours_that_cannot_be_jittered_are_refused():
+    half = Split(torch.zeros(16, 2, 32, 32, dtype=torch.uint8), torch.arange(16) % 4)
+    data = Dataset("two", half, half, ("a", "b", "c", "d"), (0.5, 0.5), (0.25, 0.25))
+    with pytest.raises(InputError, match=r"images of 'two' have 2 channels.*--vae.jitter 0"):
+        check_data(data, CONFIG)
+    check_data(data, VAEConfig(latents=4, epochs=2, batch_size=16, jitter=0))
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 33, 17), (1, 16, 18, 20)])
 def test_other_shapes_train_and_load(train, shape):
     pixels = torch.randint(0, 256, (16, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from ...errors import InputError
-from ..loader import Batches, normalise, unit
+from ..loader import Batches
 from ..spectrograms import FULL, MELS, WINDOW, frames, log_mel, to_bytes
 from ..speech import NAME as SPEECH
 from ..speech import Speech
+from .image import encoded, halves, mixable, parts
 
 if TYPE_CHECKING:
     from ..dataset import Split
     from ..modality import Changes
+
+__all__ = ["NAME", "batches", "encoded", "halves", "holds", "mixable", "parts", "problem", "read_changes"]
 
 NAME, ONE, MANY = "sound", "recording", "recordings"
 MEAN, STD = (0.5,), (1.0,)  # the published code's (dB + 40) / 80
@@ -140,19 +143,6 @@ def problem(samples: Recordings) -> str:
     return ""
 
 
-def encoded(samples: Tensor, *, channels_last: bool = False) -> Tensor:
-    """Spectrograms in [0, 1], float32."""
-    x = unit(samples)
-    return x.contiguous(memory_format=torch.channels_last) if channels_last else x
-
-
-def parts(samples: Recordings, count: int) -> Iterator[tuple[slice, Tensor]]:
-    start = 0
-    for part in samples.split(count):
-        yield slice(start, start + len(part)), part
-        start += len(part)
-
-
 def batches(
     split: Split,
     mean: Sequence[float],
@@ -185,15 +175,6 @@ def read_changes(text: str) -> str:
     if text not in ("", "none", SPEECH):
         raise InputError(f"--transforms {text!r} are not of recordings; give {SPEECH}, or none.")
     return "" if text == "none" else text
-
-
-def mixable(samples: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    return normalise(samples, mean, std)
-
-
-def halves(network: nn.Module) -> tuple[Any, Any]:
-    """Nothing before, all of it afterwards."""
-    return (lambda x: x), network
 
 
 def with_recordings(parts: Mapping[str, Any]) -> dict[str, Any]:

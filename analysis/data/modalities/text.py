@@ -29,6 +29,7 @@ NAME, ONE, MANY = "text", "text", "texts"
 PADDING, UNKNOWN = 0, 1  # the first two numbers; words follow
 POOL = 100  # batches whose texts are sorted together
 USUAL = 256  # words of a text, for which a count of texts in a pass is meant; of longer ones there are fewer
+MOST = 2**19  # words of a batch of an evaluation: a GPU's thousand texts, padded to a long one, would be gigabytes
 CHANNELS = 16  # of the random embeddings that augmentations are tried on
 
 
@@ -113,6 +114,7 @@ class TextBatches(Batched):
     """
 
     images: Texts
+    one_shape = False
 
     def place(self, split: Split) -> None:
         self.images, self.labels = split.images.to(self.device), split.labels.to(self.device)
@@ -181,6 +183,9 @@ def batches(
     shuffle: bool = False,
     channels_last: bool = False,
 ) -> TextBatches:
+    """All texts on the device; without ``shuffle``, as of an evaluation, fewer at a time where one is long."""
+    if not shuffle:
+        batch_size = min(batch_size, max(2, MOST // split.images.shape[1]))
     return TextBatches(split, (), (), batch_size, device=device, generator=generator, shuffle=shuffle)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from ...errors import InputError
-from ..loader import Batches, normalise, unit
+from ..loader import Batches, unit
+from .image import halves, mixable, parts
 
 if TYPE_CHECKING:
     from ..dataset import Split
     from ..modality import Changes
+
+__all__ = ["NAME", "batches", "encoded", "halves", "holds", "mixable", "parts", "problem", "read_changes"]
 
 NAME, ONE, MANY = "volume", "volume", "volumes"
 
@@ -36,11 +39,6 @@ def encoded(samples: Tensor, *, channels_last: bool = False) -> Tensor:
     return unit(samples)
 
 
-def parts(samples: Any, count: int) -> Iterator[tuple[slice, Tensor]]:
-    for start in range(0, len(samples), count):
-        yield slice(start, start + count), samples[start : start + count]
-
-
 def batches(
     split: Split,
     mean: Sequence[float],
@@ -61,12 +59,3 @@ def read_changes(text: str) -> str:
     if text:
         raise InputError(f"--transforms {text!r} are of images or recordings; there are none of volumes.")
     return ""
-
-
-def mixable(samples: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    return normalise(samples, mean, std)
-
-
-def halves(network: nn.Module) -> tuple[Any, Any]:
-    """Nothing before, all of it afterwards."""
-    return (lambda x: x), network

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from ..loader import Batches, standardise
 from ..spectrograms import FULL
 from ..speech import SpeechInWaves
+from .image import halves, parts
 from .sound import Recordings, problem, read_changes
 
 if TYPE_CHECKING:
@@ -51,13 +52,6 @@ def encoded(samples: Tensor, *, channels_last: bool = False) -> Tensor:
     return samples.to(torch.float32, copy=True).div_(FULL)
 
 
-def parts(samples: Waveforms, count: int) -> Iterator[tuple[slice, Tensor]]:
-    start = 0
-    for part in samples.split(count):
-        yield slice(start, start + len(part)), part
-        start += len(part)
-
-
 def batches(
     split: Split,
     mean: Sequence[float],
@@ -90,8 +84,3 @@ def _as_they_are(waveforms: Tensor, *, generator: Generator | None = None) -> Te
 
 def mixable(samples: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     return standardise(encoded(samples), mean, std)
-
-
-def halves(network: nn.Module) -> tuple[Any, Any]:
-    """Nothing before, all of it afterwards: its first part makes the spectrograms."""
-    return (lambda x: x), network

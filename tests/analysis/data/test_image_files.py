@@ -99,6 +99,10 @@ def test_a_data_set_of_files_is_cut_and_known_by_their_hashes(files):
     data = dataset(ImageFiles(files, rows[:8], SIZE), ImageFiles(files, rows[8:], SIZE), **STATS)
     assert isinstance(data.subset(4, 0).train.images, ImageFiles)
     assert isinstance(data.fold(0, 4, 0).test.images, ImageFiles)
+    few = torch.tensor([3, 1])
+    assert isinstance(data.train.take(few).images, ImageFiles)
+    assert torch.equal(data.train.in_memory(few).images, data.train.images[few])
+    assert torch.equal(data.train.in_memory(few).labels, data.train.labels[few])
     assert not data.shared().any()
     assert len(data.subset(4, 0).train.images[:]) == 4
     others = dataset(ImageFiles(files, rows[:8], SIZE), ImageFiles(files, rows[7:11], SIZE), **STATS)

@@ -158,6 +158,19 @@ def test_a_compiled_network_is_compiled_once_for_all_trainings(monkeypatch):
     assert losses[0] == losses[1] == pytest.approx(losses[2])
 
 
+def test_a_network_of_texts_is_not_compiled_for_every_length(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    graphs = torch._dynamo.utils.counters["stats"]
+    network = nn.Conv1d(3, 2, 3, padding=1)
+    compiled = training_forward(network, make_backend("cpu", "fp32", compile=True), 4, one_shape=False)
+    before = graphs["unique_graphs"]
+    for length in range(5, 25):
+        x = torch.randn(4, 3, length)
+        torch.testing.assert_close(compiled(x), network(x))
+    assert graphs["unique_graphs"] - before <= 2, "one for the first length, one for all others"
+
+
 def _through(training, network, x, y, number):
     x, y = training.mix(x, y, generator=training.generators["mixing"], step=number)
     return {"loss": nn.functional.cross_entropy(network(x), y)}

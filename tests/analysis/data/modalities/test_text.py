@@ -51,6 +51,12 @@ def test_some_of_them_are_texts_still():
     assert len(SOME.at(torch.tensor([], dtype=torch.int64))) == 0
 
 
+def test_some_in_memory_are_texts_still():
+    few = Split(SOME, torch.arange(4)).in_memory(torch.tensor([3, 1]))
+    assert isinstance(few.images, Texts)
+    assert (few.images[:].tolist(), few.labels.tolist()) == ([[3, 6], [7, 0]], [3, 1])
+
+
 def test_each_text_has_a_hash_of_its_words_alone():
     again = Texts.of([ROWS[2], ROWS[0], [5, 2], ROWS[0]])
     ours, theirs = ([bytes(row) for row in one.hashes()] for one in (SOME, again))
@@ -132,6 +138,16 @@ def test_the_order_is_the_generators_and_goes_on_from_its_state():
     generator.set_state(state)
     assert [y.tolist() for _, y in batches] == second
     assert [y.tolist() for _, y in batches_of(images, seed=4)] != [y.tolist() for _, y in batches_of(images, seed=3)]
+
+
+def test_an_evaluation_has_fewer_texts_a_batch_where_one_is_long(monkeypatch):
+    monkeypatch.setattr(text, "MOST", 120)
+    images = many(20, longest=40)
+    longest = int(images.lengths.max())
+    seen = [x.shape for x, _ in batches_of(images, 16, shuffle=False)]
+    assert max(rows for rows, _ in seen) in (120 // longest, 120 // longest + 1), "a last one alone is joined"
+    assert sum(rows for rows, _ in seen) == 20
+    assert sorted(len(x) for x, _ in batches_of(images, 16)) == [4, 16], "a training's are as they were asked for"
 
 
 def test_parts_go_from_the_longest_to_the_shortest_and_hold_less_of_long_ones():

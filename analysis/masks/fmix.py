@@ -169,7 +169,9 @@ class FMix(Mix):
 
     def draw_mask(self, lam: Tensor, size: tuple[int, ...], *, generator: Generator | None = None) -> Tensor:
         check_salience(self.salience, size)
-        return _fmix_mask(lam, size, self.decay_power, self.max_soft, self.variant, self.salience, generator)
+        # A batch of texts of one word has no spectrum that the published code could make: all of it or nothing is kept.
+        variant = "paper" if size == (1,) else self.variant
+        return _fmix_mask(lam, size, self.decay_power, self.max_soft, variant, self.salience, generator)
 
     def label_weight(self, mask: Tensor) -> Tensor:
         if self.salience is None:

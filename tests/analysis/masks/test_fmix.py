@@ -9,6 +9,7 @@ from mixlens.analysis.errors import InputError
 from mixlens.analysis.masks import fmix
 from mixlens.analysis.masks.cutmix import cutmix_mask
 from mixlens.analysis.masks.fmix import (
+    FMix,
     fmix_mask,
     gaussian_salience,
     low_frequency_image,
@@ -497,3 +498,12 @@ def test_masks_compile_for_any_size(make, dynamic):
         expected = make(lam, size)
         torch.manual_seed(0)
         assert torch.equal(compiled(lam, size), expected)
+
+
+@pytest.mark.parametrize("variant", ["paper", "official"])
+def test_of_one_position_all_or_nothing_is_kept(variant):
+    mix = FMix(variant=variant)
+    mask = mix.draw_mask(torch.full((4000,), 0.3), (1,), generator=torch.Generator().manual_seed(0))
+    assert mask.shape == (4000, 1, 1)
+    assert set(mask.flatten().tolist()) == {0.0, 1.0}
+    assert abs(mask.mean().item() - 0.3) < 4 * math.sqrt(0.21 / 4000)

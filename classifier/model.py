@@ -270,7 +270,9 @@ def try_network(settings: NetworkSettings, dataset: Dataset, network: nn.Module,
     if settings.size is not None and (others or not channels):
         raise InputError(f"classifier.size resizes images, and these are {dataset.modality.MANY}: leave it out.")
     for name in ("mean", "std"):
-        if (values := getattr(settings, name)) and len(values) != channels:
+        if (values := getattr(settings, name)) and not channels:
+            raise InputError(f"classifier.{name} is of images, and these are {dataset.modality.MANY}: leave it out.")
+        if values and len(values) != channels:
             raise InputError(f"classifier.{name} has {len(values)} values for {channels} channels.")
         if values and 1 < max(values) <= 255:
             raise InputError(f"classifier.{name} is {values}, on the 0 to 255 scale; divide it by 255.")

@@ -183,8 +183,17 @@ def _digest(file: str) -> str:
 
 def _load(loading: Loading, dataset: Dataset) -> nn.Module:
     network = make_network(loading.network, dataset, pretrained=loading.file == PRETRAINED)
-    if loading.file != PRETRAINED:
+    if loading.file == PRETRAINED:
+        return network
+    try:
         load_weights(Path(loading.file), network)
+    except InputError as error:
+        if dataset.vocabulary is None:
+            raise
+        raise InputError(
+            f"{error} An embedding has a row for each word of the data, of which {dataset.name!r} has "
+            f"{len(dataset.vocabulary.words):,}, and one for padding: give it as it was trained on, its words= too."
+        ) from error
     return network
 
 

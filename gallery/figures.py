@@ -117,8 +117,8 @@ def spectrum_plot(arrays: Mapping[str, np.ndarray]) -> Plot:
         bar.outline.set_edgecolor(INK)
     return Plot(
         "spectra",
-        "Mean power spectrum of FMix's low-frequency images",
-        "Mean over 4,096 images, without the zero frequency. The printed definition is isotropic. The published code "
+        "Mean power spectrum of FMix's low-frequency noise",
+        "Mean over 4,096 draws, without the zero frequency. The printed definition is isotropic. The published code "
         "takes two rows of its noise for the real and imaginary parts of a spectrum: all power sits in |kx| ≤ 1. "
         "Without more said, FMix here is the printed one; the published code's is fmix-official.",
         "Two heat maps: a round peak that falls off alike in all directions, and a vertical line of three columns.",

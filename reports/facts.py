@@ -130,7 +130,9 @@ def _accuracy(values: Sequence[float]) -> str:
 
 
 def _images(record: StudyRecord) -> str:
-    """How many the numbers are over: of most sections, and of those that look at fewer."""
+    """How many the numbers are over: of most sections, and of those that look at fewer; of each part's own data."""
+    if len({str(part.settings["data"]) for part in record.parts}) > 1:
+        return _each(map(_images, record.parts))
     most: dict[str, int] = {}
     for row in record.rows():
         if row.augmentation:

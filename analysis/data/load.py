@@ -24,7 +24,8 @@ _KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes"
 _OPTIONAL = ("recipe",)
 _TEXTS = ("train_texts", "train_labels", "test_texts", "test_labels", "classes")  # of texts, in their stead
 _OF_TEXTS = ("words", "length", "vectors", "tokenizer")  # and these may be there
-_SOUND = ("train_sounds", "test_sounds", "rate")
+_SOUND = ("train_sounds", "train_labels", "test_sounds", "test_labels", "classes", "rate")  # of recordings
+_OF_SOUND = ("mean", "std")
 
 
 class Source(Protocol):
@@ -136,24 +137,22 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
 
 
 def _check_apart(name: str, dataset: Dataset) -> None:
-    """Raises InputError where test images stand in the training split."""
+    """Raises InputError where training images stand in the test split."""
     shared = dataset.shared()
     if shared.any():
         raise InputError(
-            f"{KIND} {name!r}: {int(shared.sum())} of {len(shared)} training images stand in the test split too, the "
-            f"first at index {int(shared.nonzero()[0])}: what is measured on them was learnt by heart. Drop them: "
-            "return Dataset(…).apart(), of mixlens.analysis.data.dataset."
+            f"{KIND} {name!r}: {int(shared.sum())} of {len(shared)} training {dataset.modality.MANY} stand in the test "
+            f"split too, the first at index {int(shared.nonzero()[0])}: what is measured on them was learnt by heart. "
+            "Leave them out of it, or return Dataset(…).apart(), of mixlens.analysis.data.dataset."
         )
 
 
 def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
-    of_texts = any(key in returned for key in ("train_texts", "test_texts"))
-    keys, more = (_TEXTS, (*_OPTIONAL, *_OF_TEXTS)) if of_texts else (_KEYS, _OPTIONAL)
-    if any(key in returned for key in _SOUND):
-        try:
-            returned = with_recordings(returned)
-        except InputError as error:
-            raise InputError(f"{KIND} {name!r}: {error}") from error
+    of_sounds, of_texts = (
+        any(f"{one}_{kind}" in returned for one in ("train", "test")) for kind in ("sounds", "texts")
+    )
+    keys, more = (_SOUND, _OF_SOUND) if of_sounds else (_TEXTS, _OF_TEXTS) if of_texts else (_KEYS, ())
+    more = (*more, *_OPTIONAL)
     for key in returned:
         if key == "human":
             raise InputError(
@@ -165,6 +164,11 @@ def _from_mapping(name: str, returned: Mapping[str, Any]) -> Dataset:
     missing = [key for key in keys if key not in returned]
     if missing:
         raise InputError(f"{KIND} {name!r}: the dict that the factory returned lacks {', '.join(missing)}.")
+    if of_sounds:
+        try:
+            returned = with_recordings(returned)
+        except InputError as error:
+            raise InputError(f"{KIND} {name!r}: {error}") from error
     samples, known = from_lists(name, returned) if of_texts else (_images(returned), None)
     try:
         named = returned["classes"]

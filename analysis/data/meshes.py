@@ -14,6 +14,7 @@ from ..errors import InputError
 Array: TypeAlias = "np.ndarray[Any, Any]"
 SPACING = 0.5  # of a voxel: at most so far apart lie the points that a surface is made of
 EDGE = 1e-6  # by which it is smaller than the cube: a face between two voxels is of the inner one
+SMALLEST = 1e-290  # extent, which a side can be divided by
 AT_ONCE = 2**20  # points
 
 
@@ -87,7 +88,7 @@ def _faces(words: list[bytes], lines: list[bytes], count: int) -> Array:
 def _numbers(words: list[bytes], kind: Any, what: str) -> Array:
     try:
         return np.array(words).astype(kind)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"its {what} are no numbers") from error
 
 
@@ -103,9 +104,11 @@ def fill(mesh: Mesh, side: int) -> Array:
     """
     corners = mesh.vertices[mesh.faces]
     low, high = corners.min((0, 1)), corners.max((0, 1))
-    extent = (high - low).max()
-    if not extent > 0:
-        raise InputError("the mesh has no extent: its corners are all in one place.")
+    with np.errstate(over="ignore"):
+        extent = (high - low).max()
+    if not SMALLEST < extent < np.inf:
+        told = "its corners are all in one place" if extent < 1 else "its corners are too far apart"
+        raise InputError(f"the mesh has no extent: {told}.")
     corners = (corners - (low + high) / 2) * (side / extent * (1 - EDGE)) + side / 2
     voxels = np.zeros((side, side, side), dtype=bool)
     for points in _on_triangles(corners, SPACING):

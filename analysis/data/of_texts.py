@@ -114,6 +114,8 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
         reading.check(name)
         return _numbered(train, test, reading)
     words, vectors = given.get("words"), given.get("vectors")
+    if given.get("tokenizer"):
+        raise InputError(f"data set {name!r}: tokenizer= reads strings, and these texts are numbers: leave it out.")
     if type(words) is not int or words < 1 or given.get("length"):
         raise InputError(
             f"data set {name!r}: words={words!r}, length={given.get('length')!r}; of texts as numbers expected how "
@@ -124,11 +126,17 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
             f"data set {name!r}: vectors={vectors!r}: which word a number stands for is not known; give an array "
             "(words, channels)."
         )
-    outside = [number for text in (*train, *test) for number in (int(np.max(text)), int(np.min(text)))]
+    train, test = ([np.asarray(text) for text in texts] for texts in (train, test))
+    outside = [int(number) for text in (*train, *test) for number in (text.max(), text.min())]
     if outside and not 1 <= min(outside) <= max(outside) <= words:
         number = next(number for number in outside if not 1 <= number <= words)
         raise InputError(f"data set {name!r}: word number {number}; expected 1 to {words}: 0 is padding.")
-    table = None if vectors is None else torch.as_tensor(np.asarray(vectors, np.float32))
+    try:
+        table = None if vectors is None else torch.as_tensor(np.asarray(vectors, np.float32))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"data set {name!r}: vectors cannot be read as an array of numbers: {error}. Expected ({words}, channels)."
+        ) from error
     known = Vocabulary(tuple(f"word {number}" for number in range(1, words + 1)), table)
     return (Texts.of(train), Texts.of(test)), known
 

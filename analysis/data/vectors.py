@@ -12,38 +12,47 @@ import torch
 from ..errors import InputError
 from .dataset import Vocabulary
 
+CUT = 0.99  # of the lines that a file says; published ones may count a word more
+_EXPECTED = "Expected FastText's text format, such as wiki.simple.vec of https://fasttext.cc, unpacked"
+
 
 def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
     """The vocabulary with the vectors of its words, NaN of those that the file lacks; as it is where no file is named.
 
     The format: a line ``words channels``, then a line a word, the word and its numbers, with spaces between them.
-    GloVe's files, which lack the first line, are read too.
+    GloVe's files, which lack the first line, are read too; words with a space in them, as some of its have, are none
+    of a vocabulary's. Of a word that stands twice the last is taken.
 
     Raises:
-        InputError: the file cannot be read, a line has another number of numbers or none, or no word is known.
+        InputError: the file cannot be read or is cut off, a line has another number of numbers or none, or no word is
+            known.
     """
     if not path:
         return known
     wanted = {word: place for place, word in enumerate(known.words)}
     vectors: np.ndarray | None = None
-    found = 0
+    found = said = number = 0
     try:
-        with Path(path).expanduser().open(encoding="utf-8", newline="\n", errors="replace") as file:
+        with Path(path).expanduser().open(encoding="utf-8-sig", newline="\n", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 word, _, rest = line.rstrip().partition(" ")
                 if number == 1 and rest.strip().isdigit() and word.isdigit():
+                    said = int(word)
                     vectors = np.full((len(known.words), int(rest)), math.nan, np.float32)
                     continue
                 if vectors is None:
                     vectors = np.full((len(known.words), len(rest.split())), math.nan, np.float32)
                 if (place := wanted.get(word)) is None:
                     continue
-                values = np.array(rest.split(" "), np.float32) if rest else np.empty(0, np.float32)
+                numbers = rest.split(" ") if rest else []
+                if len(numbers) > vectors.shape[1] and not _is_number(numbers[0]):
+                    continue  # "at home", of which the first word is another's
+                values = np.array(numbers, np.float32)
                 if values.shape != vectors.shape[1:] or not len(values) or not np.isfinite(values).all():
                     finite = int(np.isfinite(values).sum())
                     raise InputError(
                         f"line {number} of {path}, word {word!r}, has {finite} finite numbers; expected "
-                        f"{vectors.shape[1]}, as the file says at its start."
+                        f"{vectors.shape[1] or 'some'}, as the file says at its start. Fetch it anew."
                     )
                 found += bool(np.isnan(vectors[place, 0]))
                 vectors[place] = values
@@ -51,11 +60,23 @@ def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
         raise
     except (OSError, ValueError, MemoryError) as error:
         raise InputError(
-            f"word vectors cannot be read from {path}: {error}. Expected FastText's text format, such as "
-            "wiki.simple.vec of https://fasttext.cc, unpacked."
+            f"word vectors cannot be read from {path}: {getattr(error, 'strerror', None) or error}. {_EXPECTED}."
         ) from error
     if not found or vectors is None:
         raise InputError(
-            f"{path} has no vector of any of the {len(known.words):,} words of the data: is it of another language?"
+            f"{path} has no vector of any of the {len(known.words):,} words of the data: is it of another language? "
+            f"{_EXPECTED}."
+        )
+    if number < CUT * said:
+        raise InputError(
+            f"{path} is cut off: it has {number - 1:,} of the {said:,} words that it says at its start. Fetch it anew."
         )
     return replace(known, vectors=torch.from_numpy(vectors))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

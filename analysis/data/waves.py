@@ -34,9 +34,9 @@ def read_wave(path: Path, rate: int) -> np.ndarray[tuple[int], np.dtype[np.int16
         with path.open("rb") as file, wave.open(file) as opened:
             kind = opened.getparams()
             content = opened.readframes(kind.nframes)
-    except (OSError, EOFError, wave.Error) as error:
-        ends = "it ends within its header" if isinstance(error, EOFError) else first_line(error)
-        reason = getattr(error, "strerror", None) or ends
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+        known = {EOFError: "it ends within its header", RuntimeError: "its parts end outside of it"}  # said in no words
+        reason = getattr(error, "strerror", None) or known.get(type(error)) or first_line(error)
         raise InputError(f"recording {path} cannot be read as a WAV file: {reason}. {_wanted(rate)}") from error
     if kind.framerate != rate:
         raise InputError(f"recording {path} has {kind.framerate:,} samples a second. {_wanted(rate)}")

@@ -90,8 +90,7 @@ class Yelp(NamedTuple):
         reading.check(self.name)
         folder = data_root(root)
         if wrong := [file for file in self.status(root) if not file.ok]:
-            what = "is damaged" if wrong[0].present else "is missing"
-            raise InputError(f"{self.name} cannot be used: {wrong[0].path} {what}. {self._remedy(folder)}")
+            raise self._unusable(folder, f"{wrong[0].path} is {'damaged' if wrong[0].present else 'missing'}")
         splits = [self._read(folder, name, rows) for name, rows in zip(FILES, self.rows, strict=True)]
         return of_texts(self.name, splits, self.classes, reading, wordless=True)
 
@@ -132,8 +131,9 @@ class Yelp(NamedTuple):
         return InputError(f"{self.name} cannot be used: {why}. {self._remedy(folder)}")
 
     def _remedy(self, folder: Path) -> str:
-        archive = f"{_ADDRESS}{self.archive}"
-        return f"Run `mixlens data {self.name} --fetch`, or put {archive}, or what it unpacks to, in {folder}."
+        archive, there = f"{_ADDRESS}{self.archive}", folder / self.folder
+        anew = f"Remove {there}: while it is there nothing is fetched. " if there.is_dir() else ""
+        return f"{anew}Run `mixlens data {self.name} --fetch`, or put {archive}, or what it unpacks to, in {folder}."
 
 
 def _sha256(path: Path) -> str:

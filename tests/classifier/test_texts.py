@@ -12,6 +12,7 @@ from terms import in_family
 from texts import WORDS, labelled_texts, text_dataset
 from torch import nn
 
+from mixlens.analysis.data.dataset import Vocabulary
 from mixlens.analysis.data.modalities import text
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.models.text_networks import TextNetwork
@@ -205,7 +206,7 @@ def test_its_calibration_is_measured(dataset, tmp_path):
         ("classifier", {"model": "{mine}:detached"}, "no gradient comes from what the network returns"),
         ("classifier", {"transforms": "randaugment"}, "--transforms 'randaugment' are of images or recordings"),
         ("classifier", {"size": 32}, "classifier.size resizes images, and these are texts"),
-        ("classifier", {"mean": [0.5], "std": [0.5]}, "classifier.mean has 1 values for 0 channels"),
+        ("classifier", {"mean": [0.5], "std": [0.5]}, "classifier.mean is of images, and these are texts"),
         ("classifier", {"model": "text-cnn(channels=0)"}, "channels"),
     ],
 )  # fmt: skip
@@ -348,3 +349,14 @@ def test_the_loss_of_several_labels_is_the_sum_of_theirs(tmp_path):
     rows = [row for row in rows_of([task], outcome) if row.quantity == "nll"]
     whole = [row.value for row in rows if not row.params]
     assert whole == pytest.approx([sum(row.value for row in rows if row.params)])
+
+
+def test_weights_of_another_vocabulary_say_what_to_do(dataset, tmp_path):
+    (task,), outcome = work(tmp_path / "runs", study(augmentations=["baseline"]), dataset)
+    file = outcome.done[task.inputs[0].name] / MODEL
+    other = text_dataset(vectors=torch.randn(WORDS, 8))
+    other = replace(other, vocabulary=Vocabulary((*other.vocabulary.words, "more")))
+    assert tasks_of(study(classifier={"weights": [f"mine={file}"]}), dataset)
+    told = rf"embed.table.weight is \({WORDS + 1}, 8\), not \({WORDS + 2}, 8\).* has {WORDS + 1}, .* its words= too"
+    with pytest.raises(InputError, match=told):
+        tasks_of(study(classifier={"weights": [f"mine={file}"]}), other)

@@ -15,6 +15,7 @@ class Record(StudyRecord):
     """A study whose rows are the baseline's accuracies."""
 
     accuracies = ()
+    tested = 10_000
     other = 0.99  # of MixUp
     interval = (None, None)
     measured = ("classifier", "accuracy")
@@ -22,7 +23,7 @@ class Record(StudyRecord):
     @property
     def _rows(self):
         section, quantity = self.measured
-        base = Row("r", "s", section, "cifar10", "test", "baseline", "net", 0, quantity, 0.0, "", 10_000)
+        base = Row("r", "s", section, "cifar10", "test", "baseline", "net", 0, quantity, 0.0, "", self.tested)
         low, high = self.interval
         other = replace(base, augmentation="mixup", value=self.other, ci_low=low, ci_high=high)
         return [other, *(replace(base, seed=seed, value=value) for seed, value in enumerate(self.accuracies))]
@@ -53,6 +54,13 @@ def test_the_box_says_data_network_schedule_and_what_it_reached():
     assert found["Hardware"] == "Some CPU, torch 2.0"
     assert found["Test images"] == "10,000"
     assert "VAE" not in found
+
+
+def test_of_several_data_sets_each_says_its_own_test_images():
+    few = study(0.9, data="few")
+    object.__setattr__(few, "tested", 30)
+    both = replace(study(0.9), parts=(study(0.9), few))
+    assert dict(facts(both))["Test images"] == "10,000; 30"
 
 
 def test_a_brought_network_has_no_schedule():

@@ -5,6 +5,7 @@ What takes images takes them, and need not know what they show. None is flipped 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -70,7 +71,9 @@ class Recordings:
             raise InputError(f"recordings of shape {tuple(x.shape)}; expected (N, samples), of one channel each.")
         if x.is_floating_point():
             loudest = float(x.abs().max()) if len(x) else 0.0  # NaN if one is
-            if not loudest <= 1:
+            if not math.isfinite(loudest):
+                raise InputError("recordings that contain NaN or infinity; expected −1 to 1.")
+            if loudest > 1:
                 raise InputError(
                     f"recordings of floats up to {loudest:g}; expected −1 to 1: divide 16-bit samples by {FULL}, or "
                     "give them as int16."
@@ -183,11 +186,8 @@ def with_recordings(parts: Mapping[str, Any]) -> dict[str, Any]:
     Mean and deviation are the spectrograms' usual ones where it gives none.
 
     Raises:
-        InputError: one of the three lacks, or what `Recordings.of` refuses.
+        InputError: what `Recordings.of` refuses.
     """
-    missing = [key for key in ("train_sounds", "test_sounds", "rate") if key not in parts]
-    if missing:
-        raise InputError(f"the dict of recordings lacks {', '.join(missing)}.")
     others = {key: value for key, value in parts.items() if key not in ("train_sounds", "test_sounds", "rate")}
     images = {f"{one}_images": Recordings.of(parts[f"{one}_sounds"], parts["rate"]) for one in ("train", "test")}
     return {"mean": MEAN, "std": STD, **others, **images}

@@ -56,6 +56,6 @@ def batches(
 
 
 def read_changes(text: str) -> str:
-    if text:
+    if text not in ("", "none"):
         raise InputError(f"--transforms {text!r} are of images or recordings; there are none of volumes.")
     return ""

@@ -33,6 +33,7 @@ SPLITS, SIDES = ("train", "test"), ("neg", "pos")
 STARS = (1, 2, 3, 4, 7, 8, 9, 10)
 _MEMBER = re.compile(rf"(?:.*/)?{NAME}/(train|test)/(neg|pos)/(\d+)_(\d+)\.txt")
 _REMEDY = f"Run `mixlens data imdb --fetch`, or put {URL} in"
+_ANEW = f"Remove it: while it is there nothing is fetched. {_REMEDY}"
 
 
 def status(root: str | Path | None = None) -> list[DataFile]:
@@ -86,8 +87,8 @@ def load(
     reading.check("imdb")
     (file,) = status(root)
     if not file.ok:
-        state = "is damaged" if file.present else "is missing"
-        raise InputError(f"IMDb cannot be used: {file.path} {state}. {_REMEDY} {file.path.parent}.")
+        state = f"is damaged. {_ANEW}" if file.present else f"is missing. {_REMEDY}"
+        raise InputError(f"IMDb cannot be used: {file.path} {state} {file.path.parent}.")
     reviews: dict[tuple[str, str, int], tuple[int, str]] = {}
     for path, content in _files(file.path):
         match = _MEMBER.fullmatch(path)
@@ -119,7 +120,7 @@ def _files(path: Path) -> Iterator[tuple[str, str]]:
                 if content is not None:
                     yield member.name, content.read().decode("utf-8")
     except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
-        raise InputError(f"IMDb cannot be used: {path} cannot be read ({error}). {_REMEDY} {path.parent}.") from error
+        raise InputError(f"IMDb cannot be used: {path} cannot be read ({error}). {_ANEW} {path.parent}.") from error
 
 
 def _check(path: Path, reviews: dict[tuple[str, str, int], tuple[int, str]]) -> None:
@@ -129,7 +130,7 @@ def _check(path: Path, reviews: dict[tuple[str, str, int], tuple[int, str]]) -> 
             if lacking:
                 raise InputError(
                     f"IMDb cannot be used: {path} lacks {len(lacking):,} of {EACH:,} reviews of {split}/{side}, the "
-                    f"first number {lacking[0]}. {_REMEDY} {path.parent}."
+                    f"first number {lacking[0]}. {_ANEW} {path.parent}."
                 )
     for (split, side, number), (given, content) in reviews.items():
         if given not in STARS or not (tokens(content[:200]) or tokens(content)):

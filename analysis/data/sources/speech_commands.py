@@ -115,6 +115,11 @@ def load(root: str | Path | None = None, *, test: int = 0, mix: str = "spectrogr
                 f"{len(parts[part])} are to {part} by the published split. Of a part of the data give the percent of "
                 "its speakers to test, as speech_commands(test=25)."
             )
+    if lacking := [word for word in WORDS if not any((file.path / word).glob("*.wav"))]:
+        raise InputError(
+            f"Speech Commands cannot be used: {file.path} lacks recordings, WORD/….wav, of {', '.join(lacking)}. "
+            f"{_REMEDY} {file.path}."
+        )
     noise = sorted((file.path / NOISE).glob("*.wav"))
     kind, mean, std = MIXED[mix]
     train, test_split = (_split(parts[part], noise, part, kind) for part in STRETCHES)

@@ -58,6 +58,7 @@ def test_more_corners_are_triangles_and_colours_are_passed_over(tmp_path):
         (off(Mesh(CORNERS, BOX.faces + 1)), "vertex 8; with 8 vertices, they are 0 to 7"),
         (off(Mesh(CORNERS, BOX.faces - 1)), "vertex -1"),
         (off(BOX, faces=["3 0 1 2", "3 0 1 b"]), "faces are no numbers"),
+        (off(BOX, faces=[f"3 0 1 {10**30}"]), "faces are no numbers"),
         (off(BOX, faces=["4 0 1 3 2", "4 0 1 5"]), "4 corners has 3"),
         (off(BOX, faces=["2 0 1 4 4"]), "2 corners has 2"),
         (off(BOX, faces=["-1 0 1 4 4"]), "-1 corners"),
@@ -159,6 +160,7 @@ def test_a_triangle_runs_through_the_voxels_that_it_meets(seed):
     assert voxels.sum() > 0.8 * touched(scaled, side, 0).sum()
 
 
-def test_a_mesh_in_one_place_is_refused():
-    with pytest.raises(InputError, match="no extent"):
-        fill(Mesh(np.ones((3, 3)), np.array([[0, 1, 2]])), 8)
+@pytest.mark.parametrize(("scale", "told"), [(0, "all in one place"), (1e-320, "all in one place"), (1e308, "too far")])
+def test_a_mesh_without_an_extent_is_refused(scale, told):
+    with pytest.raises(InputError, match=f"no extent: .*{told}"):
+        fill(Mesh((2 * CORNERS - 1) * scale, BOX.faces), 8)

@@ -9,6 +9,7 @@ from mixlens.analysis.errors import InputError
 LABELS = torch.tensor([0, 1])
 MINE = """
 import numpy as np
+import torch
 
 WRITTEN = dict(
     train_texts=["A fine film.", "A dull film!", "Fine, fine", "dull..."],
@@ -55,6 +56,15 @@ def without(keys):
 
 def vectors():
     return NUMBERS | {"vectors": np.eye(4)}
+
+
+def tensors():
+    texts = {key: [torch.tensor(text) for text in NUMBERS[key]] for key in ("train_texts", "test_texts")}
+    return NUMBERS | texts
+
+
+def ragged():
+    return NUMBERS | {"vectors": [[1.0], [2.0, 3.0]]}
 
 
 def several():
@@ -137,7 +147,7 @@ def test_what_is_wrong_is_one_message(mine, call, told):
 
 
 def test_a_text_in_both_splits_is_refused_as_an_image_is(mine):
-    with pytest.raises(InputError, match="1 of 4 training images stand in the test split too, the first at index 3"):
+    with pytest.raises(InputError, match="1 of 4 training texts stand in the test split too, the first at index 3"):
         load(mine, "written(test_texts=['fine new one','DULL!!'])")
 
 
@@ -157,3 +167,14 @@ def test_texts_are_read_once():
         "some", [Written(iter(texts), LABELS) for texts in (["a a", "b b"], ["a", "b"])], ("x", "y"), Reading()
     )
     assert np.array_equal(data.test.images[:], [[2], [3]])
+
+
+def test_numbers_of_words_may_be_tensors(mine):
+    assert load(mine, "tensors()").train.images[:].tolist() == load(mine, "numbers()").train.images[:].tolist()
+
+
+def test_what_is_of_strings_or_no_array_is_refused_of_numbers(mine):
+    with pytest.raises(InputError, match="tokenizer= reads strings, and these texts are numbers: leave it out"):
+        load(mine, "numbers(tokenizer='some')")
+    with pytest.raises(InputError, match=r"vectors cannot be read as an array of numbers: .*Expected \(4, channels\)"):
+        load(mine, "ragged()")

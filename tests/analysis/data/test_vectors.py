@@ -35,12 +35,15 @@ def test_a_word_that_is_a_number_is_no_first_line_where_it_has_a_vector(tmp_path
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("2 3\ngood 1 2\n", r"^line 2 of .*some.vec, word 'good', has 2 finite numbers; expected 3"),
-        ("2 3\ngood 1 2 nan\n", "line 2 of .*word 'good', has 2 finite numbers; expected 3"),
+        ("2 3\ngood 1 2\n", r"line 2 of .*some.vec, word 'good', has 2 finite numbers; expected 3"),
+        ("2 3\ngood 1 2 nan\n", "^line 2 of .*word 'good', has 2 finite numbers; expected 3"),
+        ("2 0\ngood\n", "word 'good', has 0 finite numbers; expected some"),
+        ("1 3\ngood 1 2 3 4\n", "word 'good', has 4 finite numbers; expected 3"),
+        ("9 2\ngood 1 2\n", "is cut off: it has 1 of the 9 words that it says at its start"),
         ("2 3\ngood\n", "word 'good', has 0 finite numbers; expected 3"),
         ("2 3\ngood 1 2 x\n", "cannot be read from .*some.vec: could not convert"),
         ("2 2\nschön 1 2\n", "has no vector of any of the 4 words of the data: is it of another language"),
-        ("", "has no vector of any"),
+        ("", "has no vector of any .* Expected FastText's text format, .* unpacked"),
         (b"PK\x03\x04\x00\xff\xfe" * 20, "has no vector of any"),
         ("1 99999999999999\ngood 1\n", "cannot be read from"),
     ],
@@ -55,3 +58,14 @@ def test_a_missing_file(tmp_path):
         with_vectors(KNOWN, str(tmp_path / "nowhere.vec"))
     with pytest.raises(InputError, match="cannot be read"):
         with_vectors(KNOWN, str(tmp_path))
+
+
+def test_a_word_with_a_space_is_none_of_the_vocabularys(tmp_path):
+    known = with_vectors(KNOWN, written(tmp_path, "good 1 2\nfilm at 5 5\nbad 3 4\n"))
+    assert known.vectors[1:3].tolist() == [[1, 2], [3, 4]]
+    assert known.vectors[3].isnan().all()
+
+
+def test_of_a_word_that_stands_twice_the_last_and_a_mark_at_the_files_start_are_read(tmp_path):
+    known = with_vectors(KNOWN, written(tmp_path, "\ufeff2 2\ngood 1 2\ngood 3 4\n"))
+    assert known.vectors[1].tolist() == [3, 4]

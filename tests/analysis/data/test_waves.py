@@ -69,6 +69,10 @@ def no_samples(path):
     write(path, np.zeros(0, np.int16))
 
 
+def beyond(path):
+    path.write_bytes(b"RIFF" + b"\xff" * 4 + b"WAVE" + b"\xff" * 40)
+
+
 def floats(path):
     wavfile.write(path, RATE, np.zeros(10, np.float32))
 
@@ -85,6 +89,7 @@ def gone(path: Path):
         (empty, "cannot be read as a WAV file: it ends within its header"),
         (text, "cannot be read as a WAV file: file does not start with RIFF id"),
         (no_samples, "is empty: it has no samples"),
+        (beyond, "cannot be read as a WAV file: its parts end outside of it"),
         (floats, "cannot be read as a WAV file: unknown format: 3"),
         (gone, "cannot be read as a WAV file: No such file"),
     ],

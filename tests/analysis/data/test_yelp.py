@@ -120,3 +120,15 @@ def test_what_is_fetched_is_held_to_its_checksum(tmp_path, monkeypatch):
     content[0] = b"never asked for"
     small._replace(sha256=hashlib.sha256(b"another").hexdigest()).fetch(tmp_path)
     assert (tmp_path / small.archive).read_bytes() == b"another"
+
+
+def test_what_is_there_must_go_before_anything_is_fetched(tmp_path):
+    one = SETS["yelp_polarity"]
+    (tmp_path / one.folder).mkdir()
+    (tmp_path / one.folder / "train.csv").write_text("")
+    for lacking in ("test.csv is missing", "train.csv cannot be read"):
+        with pytest.raises(
+            InputError, match=rf"{lacking}.* Remove .*{one.folder}: while it is there nothing is fetched"
+        ):
+            one.load(tmp_path)
+        (tmp_path / one.folder / "test.csv").write_text("")

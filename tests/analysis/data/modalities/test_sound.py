@@ -77,7 +77,7 @@ def test_floats_are_as_their_16_bits():
         (torch.zeros(4000), RATE, r"shape \(4000,\); expected \(N, samples\)"),
         (torch.zeros(2, 2, 4000), RATE, r"shape \(2, 2, 4000\)"),
         (torch.full((2, 4000), 9000.0), RATE, r"floats up to 9000; expected −1 to 1: divide"),
-        (torch.full((2, 4000), torch.nan), RATE, r"floats up to nan"),
+        (torch.full((2, 4000), torch.nan), RATE, r"contain NaN or infinity; expected −1 to 1"),
         (torch.zeros(2, 4000, dtype=torch.int32), RATE, r"dtype int32; give int16"),
         ([[0.0, 0.1], [0.2]], RATE, r"cannot be read as an array of numbers: .*zeros after the shorter"),
     ],
@@ -142,6 +142,12 @@ def rateless():
 def halved():
     one = made(); del one["test_sounds"]; return one
 
+def both():
+    return {**made(), "train_texts": ["a", "b", "a", "b"]}
+
+def broken():
+    one = made(); one["test_sounds"] = one["test_sounds"] * float("nan"); return one
+
 def loud():
     one = made(); one["test_sounds"] = one["test_sounds"] * 32768; return one
 """
@@ -166,8 +172,10 @@ def test_recordings_of_ones_own(factory):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("rateless", "own_sounds:rateless': the dict of recordings lacks rate"),
+        ("rateless", "own_sounds:rateless': the dict that the factory returned lacks rate"),
         ("halved", "lacks test_sounds"),
+        ("both", "unknown key in the dict .*'train_texts'.* Known: .*test_sounds, train_labels, train_sounds"),
+        ("broken", "own_sounds:broken': recordings that contain NaN or infinity"),
         ("loud", "own_sounds:loud': recordings of floats up to .*divide 16-bit samples by 32768"),
     ],
 )

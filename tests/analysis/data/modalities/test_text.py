@@ -170,7 +170,7 @@ def test_it_is_known_by_what_a_split_holds():
 
 
 def test_no_transforms_and_nothing_to_encode():
-    assert text.read_changes("") == ""
+    assert text.read_changes("") == text.read_changes("none") == ""
     with pytest.raises(InputError, match=r"--transforms 'randaugment'.* there are none of texts"):
         text.read_changes("randaugment")
     ids = SOME[:]

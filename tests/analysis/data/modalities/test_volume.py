@@ -90,7 +90,7 @@ def test_what_is_mixed_is_what_the_network_gets():
 
 
 def test_transforms_are_of_images():
-    assert volume.read_changes("") == ""
+    assert volume.read_changes("") == volume.read_changes("none") == ""
     with pytest.raises(InputError, match="'randaugment' are of images or recordings; there are none of volumes"):
         volume.read_changes("randaugment")
 

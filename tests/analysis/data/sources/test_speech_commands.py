@@ -181,6 +181,8 @@ def test_missing(tmp_path, folder):
         load_dataset("speech_commands", tmp_path / "elsewhere")
     for path in (folder / "go").iterdir():
         path.unlink()
+    with pytest.raises(InputError, match=r"speech-commands lacks recordings, WORD/….wav, of go\. Run"):
+        load(folder)
     (folder / "go").rmdir()
     with pytest.raises(InputError, match="speech-commands lacks the folders go"):
         load(folder)

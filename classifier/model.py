@@ -114,8 +114,9 @@ def check_classifier(model: nn.Module, images: Tensor) -> int:
         raise
     except (Exception, SystemExit) as error:  # whatever the network raises
         hint = " If it takes another size, state its side with --classifier.size." if x.ndim == 4 else ""
+        what = "images" if x.ndim == 4 else "inputs"
         raise InputError(
-            f"the model failed on inputs of shape {tuple(x.shape[1:])}: {first_line(error)}{own_line(error)}{hint}"
+            f"the model failed on {what} of shape {tuple(x.shape[1:])}: {first_line(error)}{own_line(error)}{hint}"
         ) from error
     check_logits(logits, len(x))
     if not logits.isfinite().all():

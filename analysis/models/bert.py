@@ -59,8 +59,8 @@ class Encoded(nn.Module):
         there = padding_of(x)
         given = {"input_ids": x.squeeze(1).round().long()} if self.mix == "ids" else {"inputs_embeds": x.mT}
         found = self.encoder(**given, attention_mask=there.squeeze(1).long(), output_hidden_states=True)
-        states = torch.stack(found.hidden_states).mean(0)
-        return self.output((states * there.mT).sum(1) / there.sum(2).clamp(min=1))
+        sums = [(state * there.mT).sum(1) for state in found.hidden_states]  # each by itself: they are large
+        return self.output(torch.stack(sums).mean(0) / there.sum(2).clamp(min=1))
 
 
 class Bert(TextNetwork):

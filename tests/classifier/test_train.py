@@ -954,7 +954,7 @@ def test_a_network_of_other_classes_is_refused(mine):
 
 def test_a_network_for_other_images_is_refused(mine):
     config = replace(CONFIG, model=f"{mine}:linear")  # takes 16 × 16, and size is not set
-    with pytest.raises(InputError, match="the model failed on inputs of shape"):
+    with pytest.raises(InputError, match="the model failed on images of shape"):
         try_network(config, dataset(), make_network(config, dataset()))
 
 

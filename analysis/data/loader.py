@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -114,6 +114,15 @@ class Transforms:
         return images
 
 
+class Taken(TypedDict, total=False):
+    """How batches are taken of any samples; see `Batched`."""
+
+    device: torch.device | str
+    generator: Generator | None
+    shuffle: bool
+    channels_last: bool  # of images; what has other sides has one format
+
+
 class Batched:
     """Batches of a split, once an epoch: x (B, C, H, W) float32, transformed and normalised, and y, on ``device``.
 
@@ -174,7 +183,8 @@ class Batched:
     def ready(self, pixels: Tensor, generator: Generator | None) -> Tensor:
         """Pixels (B, C, H, W) uint8 on the device, transformed and normalised."""
         x = unit(pixels) if self.transforms is None else self.transforms(pixels, generator=generator)
-        return standardise(x, self.mean, self.std).contiguous(memory_format=self.memory_format)
+        x = standardise(x, self.mean, self.std)
+        return x.contiguous(memory_format=self.memory_format) if x.ndim == 4 else x
 
 
 class Batches(Batched):

@@ -10,12 +10,12 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, Unpack, cast
 
-import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from . import modalities
+from .loader import Taken
 
 
 class Changes(NamedTuple):
@@ -57,10 +57,7 @@ class Modality(Protocol):
         batch_size: int,
         *,
         changes: Changes | None = None,
-        device: torch.device | str = "cpu",
-        generator: Generator | None = None,
-        shuffle: bool = False,
-        channels_last: bool = False,
+        **taken: Unpack[Taken],
     ) -> Any:
         """The batches of a training, or without ``changes`` of an evaluation: a `loader.Batched`. Raises InputError."""
         ...

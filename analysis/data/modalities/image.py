@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from ..image_files import ImageFiles
-from ..loader import Batches, Transforms, normalise, unit
+from ..loader import Batches, Taken, Transforms, normalise, unit
 from ..streamed import Streamed
 from ..sub_policies import read_transforms
 
@@ -60,10 +60,7 @@ def batches(
     batch_size: int,
     *,
     changes: Changes | None = None,
-    device: torch.device | str = "cpu",
-    generator: Generator | None = None,
-    shuffle: bool = False,
-    channels_last: bool = False,
+    **taken: Unpack[Taken],
 ) -> Batches | Streamed:
     """Resident on the device, or cut at random as files are decoded; those are not padded and cropped once more."""
     in_files = isinstance(split.images, ImageFiles)
@@ -72,17 +69,7 @@ def batches(
         crop_padding=0 if in_files else changes.crop,
         policies=read_transforms(changes.transforms).policies,
     )
-    return (Streamed if in_files and changes else Batches)(
-        split,
-        mean,
-        std,
-        batch_size,
-        transforms=transforms,
-        device=device,
-        generator=generator,
-        shuffle=shuffle,
-        channels_last=channels_last,
-    )
+    return (Streamed if in_files and changes else Batches)(split, mean, std, batch_size, transforms=transforms, **taken)
 
 
 def read_changes(text: str) -> str:

@@ -9,14 +9,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ...errors import InputError
-from ..loader import Batches
+from ..loader import Batches, Taken
 from ..spectrograms import FULL, MELS, WINDOW, frames, log_mel, to_bytes
 from ..speech import NAME as SPEECH
 from ..speech import Speech
@@ -153,13 +153,10 @@ def batches(
     batch_size: int,
     *,
     changes: Changes | None = None,
-    device: torch.device | str = "cpu",
-    generator: Generator | None = None,
-    shuffle: bool = False,
-    channels_last: bool = False,
+    **taken: Unpack[Taken],
 ) -> Batches:
     """Spectrograms resident on the device; where recordings are changed, their waveforms, seen anew in each batch."""
-    recordings: Recordings = split.images.to(device)
+    recordings: Recordings = split.images.to(taken.get("device", "cpu"))
     changed = changes is not None and bool(changes.transforms)
     return Batches(
         replace(split, images=recordings.waveforms if changed else recordings[:]),
@@ -167,10 +164,7 @@ def batches(
         std,
         batch_size,
         transforms=Speech(recordings.rate) if changed else None,
-        device=device,
-        generator=generator,
-        shuffle=shuffle,
-        channels_last=channels_last,
+        **taken,
     )
 
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
 from ...errors import InputError
-from ..loader import Batched
+from ..loader import Batched, Taken
 
 if TYPE_CHECKING:
     from ..dataset import Split
@@ -178,15 +178,12 @@ def batches(
     batch_size: int,
     *,
     changes: Changes | None = None,
-    device: torch.device | str = "cpu",
-    generator: Generator | None = None,
-    shuffle: bool = False,
-    channels_last: bool = False,
+    **taken: Unpack[Taken],
 ) -> TextBatches:
     """All texts on the device; without ``shuffle``, as of an evaluation, fewer at a time where one is long."""
-    if not shuffle:
+    if not taken.get("shuffle"):
         batch_size = min(batch_size, max(2, MOST // split.images.shape[1]))
-    return TextBatches(split, (), (), batch_size, device=device, generator=generator, shuffle=shuffle)
+    return TextBatches(split, (), (), batch_size, **taken)
 
 
 def read_changes(text: str) -> str:

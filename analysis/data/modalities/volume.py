@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ...errors import InputError
-from ..loader import Batches, unit
+from ..loader import Batches, Taken, unit
 from .image import halves, mixable, parts
 
 if TYPE_CHECKING:
@@ -46,13 +46,10 @@ def batches(
     batch_size: int,
     *,
     changes: Changes | None = None,
-    device: torch.device | str = "cpu",
-    generator: Generator | None = None,
-    shuffle: bool = False,
-    channels_last: bool = False,
+    **taken: Unpack[Taken],
 ) -> Batches:
     """Resident on the device, and neither flipped nor cropped: those are of images."""
-    return Batches(split, mean, std, batch_size, device=device, generator=generator, shuffle=shuffle)
+    return Batches(split, mean, std, batch_size, **taken)
 
 
 def read_changes(text: str) -> str:

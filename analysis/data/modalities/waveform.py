@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Generator, Tensor
 
-from ..loader import Batches, standardise
+from ..loader import Batches, Taken, standardise
 from ..spectrograms import FULL
 from ..speech import SpeechInWaves
 from .image import halves, parts
@@ -59,10 +59,7 @@ def batches(
     batch_size: int,
     *,
     changes: Changes | None = None,
-    device: torch.device | str = "cpu",
-    generator: Generator | None = None,
-    shuffle: bool = False,
-    channels_last: bool = False,
+    **taken: Unpack[Taken],
 ) -> Batches:
     """Resident on the device, (B, 1, T)."""
     changed = changes is not None and bool(changes.transforms)
@@ -72,9 +69,7 @@ def batches(
         std,
         batch_size,
         transforms=SpeechInWaves() if changed else _as_they_are,
-        device=device,
-        generator=generator,
-        shuffle=shuffle,
+        **taken,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from ..errors import InputError
 from .layers import at_least_one
@@ -54,6 +55,8 @@ class Ending(nn.Module):
 
 
 class Convolutions(nn.Module):
+    """As convolutions of images one row high: a text's channels lie together in memory, which those take as it is."""
+
     def __init__(self, channels: int, width: int, num_classes: int) -> None:
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv1d(into, width, 3, padding=1) for into in (channels, width, width))
@@ -62,7 +65,8 @@ class Convolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         there = padding_of(x)
         for conv in self.convs:
-            x = conv(x).relu() * there
+            rows = conv2d(x.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, padding=(0, 1))
+            x = rows.squeeze(2).relu() * there
         return self.ending(x, there)
 
 

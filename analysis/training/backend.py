@@ -72,6 +72,8 @@ class Backend:
         if not self.channels_last or (tried is not None and tried.ndim != 4):  # the format is of images
             return module
         module = module.to(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            _Points.replace_in(module)
         if tried is not None and not _runs(module, self, tried.contiguous(memory_format=torch.channels_last)):
             contiguous = module.to(memory_format=torch.contiguous_format)
             if _runs(contiguous, self, tried.contiguous()):
@@ -140,6 +142,24 @@ def _runs(module: nn.Module, backend: Backend, x: Tensor) -> bool:
 
 def _as_contiguous(module: nn.Module, images: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in images)
+
+
+class _Points(nn.Conv2d):
+    """A 1×1 convolution in steps, which are taken before it: the same.
+
+    PyTorch 2.14.1 writes beyond its memory in the gradient of such a convolution's weights, channels last, unless the
+    threads of a CPU divide the images evenly (docs/reliability.md).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return nn.functional.conv2d(input[..., :: self.stride[0], :: self.stride[1]], self.weight, self.bias)
+
+    @classmethod
+    def replace_in(cls, module: nn.Module) -> None:
+        for conv in module.modules():
+            plain = type(conv) is nn.Conv2d and conv.groups == 1 and conv.padding in ((0, 0), "valid")
+            if plain and conv.kernel_size == (1, 1) and conv.stride != (1, 1):
+                conv.__class__ = cls
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
+import copy
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -118,6 +121,49 @@ def test_generators_of_two_purposes_are_two_streams():
 def test_networks_are_channels_last_on_the_cpu():
     weight = make_backend("cpu").prepare(nn.Conv2d(3, 8, 3)).weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+STEPS_OF_A_NETWORK = """
+import torch
+from torch import nn
+from mixlens.analysis.training.backend import make_backend
+
+torch.set_num_threads(2)
+network = make_backend("cpu").prepare(nn.Sequential(nn.Conv2d(8, 16, 1, stride=2, bias=False)))
+x = torch.randn(7, 8, 32, 32).contiguous(memory_format=torch.channels_last)
+for _ in range(20):
+    network(x).square().mean().backward()
+"""
+
+
+def test_a_batch_that_threads_do_not_divide_ends_no_process():
+    """torch 2.14.1 does, of a network that is not prepared: the lines in docs/reliability.md."""
+    subprocess.run([sys.executable, "-c", STEPS_OF_A_NETWORK], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [nn.Conv2d(3, 4, 1, stride=2), nn.Conv2d(3, 4, 1, stride=(1, 3), bias=False), nn.Conv2d(3, 4, 1, 2, "valid")],
+)
+def test_steps_before_a_pointwise_convolution_are_steps_in_it(conv):
+    x = torch.randn(5, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+    prepared = make_backend("cpu").prepare(copy.deepcopy(conv))
+    assert prepared.state_dict().keys() == conv.state_dict().keys()
+    assert prepared.stride == conv.stride
+    expected, found = conv(x), prepared(x)
+    torch.testing.assert_close(found, expected)
+    gradients = [
+        torch.autograd.grad(y.square().sum(), one.parameters()) for y, one in ((found, prepared), (expected, conv))
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [nn.Conv2d(4, 4, 1, stride=2, groups=2), nn.Conv2d(3, 4, 1, stride=2, padding=1), nn.Conv2d(3, 4, 3, stride=2)],
+)
+def test_other_convolutions_stay_as_they_are(conv):
+    assert type(make_backend("cpu").prepare(conv)) is nn.Conv2d
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

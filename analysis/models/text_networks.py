@@ -54,19 +54,26 @@ class Ending(nn.Module):
         return self.output(self.layers(torch.cat([x.sum(2) / count, highest, last], 1)))
 
 
-class Convolutions(nn.Module):
-    """As convolutions of images one row high: a text's channels lie together in memory, which those take as it is."""
+class Convolution(nn.Conv1d):
+    """Of 3 words, as of an image one row high: a text's channels lie together in memory, which that takes as it is."""
 
+    def __init__(self, into: int, width: int) -> None:
+        super().__init__(into, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x.unsqueeze(2), self.weight.unsqueeze(2), self.bias, padding=(0, 1)).squeeze(2)
+
+
+class Convolutions(nn.Module):
     def __init__(self, channels: int, width: int, num_classes: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv1d(into, width, 3, padding=1) for into in (channels, width, width))
+        self.convs = nn.ModuleList(Convolution(into, width) for into in (channels, width, width))
         self.ending = Ending(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         there = padding_of(x)
         for conv in self.convs:
-            rows = conv2d(x.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, padding=(0, 1))
-            x = rows.squeeze(2).relu() * there
+            x = conv(x).relu() * there
         return self.ending(x, there)
 
 

@@ -49,6 +49,14 @@ def failing(capsys):
     return run
 
 
+@pytest.fixture(autouse=True)
+def _vectors_kept_aside(monkeypatch, tmp_path_factory):
+    """Not in the cache folder of who runs the tests."""
+    monkeypatch.setattr(
+        "mixlens.analysis.data.vectors.user_cache_path", lambda name: tmp_path_factory.getbasetemp() / "cache" / name
+    )
+
+
 @pytest.fixture
 def page_alone(monkeypatch):
     """Studies write their report without its PDF, which takes typst a second or two; tests/reports has it."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from platformdirs import user_cache_path
 
 from ..errors import InputError
@@ -35,3 +36,14 @@ def fetching(title: str, to: Path, remedy: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, HTTPException) as error:  # no network is a URLError, which is an OSError
         raise InputError(f"{title} could not be fetched to {to}: {error}. {remedy}") from error
+
+
+def write_arrays(path: Path, arrays: dict[str, Any], *, compressed: bool = False) -> None:
+    """An .npz file, put in an older one's place when it is whole. Raises OSError when it cannot be written."""
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            (np.savez_compressed if compressed else np.savez)(file, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

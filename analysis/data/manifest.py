@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import InputError
 from .class_folders import SHOWN, Array, Files
 from .decoders import Pieces, decoders
-from .files import data_root
+from .files import data_root, write_arrays
 from .image_files import Listed
 
 FOLDER = "manifests"
@@ -202,10 +202,4 @@ def _write(path: Path, kept: Kept) -> None:
     arrays = {**kept.arrays, "width": np.where(unread, -1, kept.arrays["width"]).astype(np.int32)}
     arrays["damaged"] = np.array(list(kept.problems), dtype=np.bytes_)
     arrays["words"] = np.array([words.encode() for words in kept.problems.values()], dtype=np.bytes_)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_arrays(path, arrays)

@@ -1,17 +1,28 @@
-"""Word vectors from a file: FastText's text format, of which those of a vocabulary's words are kept."""
+"""Word vectors from a file: FastText's text format, of which those of a vocabulary's words are kept.
+
+They are kept as ``vectors/KEY.npz`` (one float32 array, no pickles) in the user's cache folder, so that a file of
+gigabytes is read once; the key is of the file's path, size and time of change, and of the words.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 
 from ..errors import InputError
 from .dataset import Vocabulary
+from .files import write_arrays
 
+Array = np.ndarray[Any, Any]
 CUT = 0.99  # of the lines that a file says; published ones may count a word more
 _EXPECTED = "Expected FastText's text format, such as wiki.simple.vec of https://fasttext.cc, unpacked"
 
@@ -29,8 +40,40 @@ def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
     """
     if not path:
         return known
+    kept = _kept(known, Path(path).expanduser().absolute())
+    vectors = _read_kept(kept, len(known.words)) if kept else None
+    if vectors is None:
+        vectors = _read(known, path)
+        if kept:
+            with suppress(OSError):  # it is read again the next time
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write_arrays(kept, {"vectors": vectors})
+    return replace(known, vectors=torch.from_numpy(vectors))
+
+
+def _kept(known: Vocabulary, path: Path) -> Path | None:
+    """Where the vectors are, or will be; None where the file cannot be looked at, which its reading says."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    parts = (str(path), str(state.st_size), str(state.st_mtime_ns), *known.words)
+    key = hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
+    return user_cache_path("mixlens") / "vectors" / f"{key}.npz"
+
+
+def _read_kept(path: Path, count: int) -> Array | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            vectors: Array = stored["vectors"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return vectors if vectors.dtype == np.float32 and vectors.ndim == 2 and len(vectors) == count else None
+
+
+def _read(known: Vocabulary, path: str) -> Array:
     wanted = {word: place for place, word in enumerate(known.words)}
-    vectors: np.ndarray | None = None
+    vectors: Array | None = None
     found = said = number = 0
     try:
         with Path(path).expanduser().open(encoding="utf-8-sig", newline="\n", errors="replace") as file:
@@ -71,7 +114,7 @@ def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
         raise InputError(
             f"{path} is cut off: it has {number - 1:,} of the {said:,} words that it says at its start. Fetch it anew."
         )
-    return replace(known, vectors=torch.from_numpy(vectors))
+    return vectors
 
 
 def _is_number(text: str) -> bool:

@@ -9,7 +9,6 @@ and 7 test shapes are empty, and 69 test shapes are voxel for voxel one of the t
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...errors import InputError, first_line
 from ..dataset import Dataset, Split
-from ..files import DataFile, data_root, fetching
+from ..files import DataFile, data_root, fetching, write_arrays
 from ..meshes import fill, read_off
 
 ABOUT = "4,899 shapes of ten kinds of furniture, as 32×32×32 voxels; 451 MB of meshes, or 3 MB of voxels"
@@ -131,7 +130,7 @@ def _make(folder: Path, side: int) -> None:
     try:
         with FileLock(kept.with_suffix(".lock")):  # another process may be at it
             if not kept.is_file():
-                _write(kept, _filled(meshes, side))
+                write_arrays(kept, _filled(meshes, side), compressed=True)
     except OSError as error:
         raise InputError(
             f"the voxels of ModelNet10 cannot be kept as {kept}: {error.strerror or error}. Make room or the folder "
@@ -185,13 +184,3 @@ def _filled(meshes: dict[str, list[tuple[int, Path]]], side: int) -> dict[str, A
                 bar.advance(shown)
             arrays |= {f"X_{name}": voxels, f"y_{name}": np.array([label for label, _ in listed])}
     return arrays
-
-
-def _write(path: Path, arrays: dict[str, Any]) -> None:
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,6 +1,10 @@
+import os
+
+import numpy as np
 import pytest
 import torch
 
+from mixlens.analysis.data import vectors as module
 from mixlens.analysis.data.dataset import Vocabulary
 from mixlens.analysis.data.vectors import with_vectors
 from mixlens.analysis.errors import InputError
@@ -69,3 +73,40 @@ def test_a_word_with_a_space_is_none_of_the_vocabularys(tmp_path):
 def test_of_a_word_that_stands_twice_the_last_and_a_mark_at_the_files_start_are_read(tmp_path):
     known = with_vectors(KNOWN, written(tmp_path, "\ufeff2 2\ngood 1 2\ngood 3 4\n"))
     assert known.vectors[1].tolist() == [3, 4]
+
+
+def test_a_file_is_read_once_for_a_vocabulary(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path / "cache")
+    path = written(tmp_path, "2 2\nbad -1 0.5\ngood 1 0.25\n")
+    first = with_vectors(KNOWN, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_read", None)
+        again = with_vectors(KNOWN, path)
+    torch.testing.assert_close(again.vectors, first.vectors, rtol=0, atol=0, equal_nan=True)
+
+    others = Vocabulary(("<unk>", "bad", "good", "film"))
+    assert with_vectors(others, path).vectors[1].tolist() == [-1, 0.5], "another vocabulary"
+    assert len(list((tmp_path / "cache" / "vectors").iterdir())) == 2
+
+    os.utime(written(tmp_path, "2 2\nbad -1 0.5\ngood 7 0.25\n"), (1, 1))
+    assert with_vectors(KNOWN, path).vectors[1].tolist() == [7, 0.25], "another state of the file"
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", None])
+def test_a_damaged_array_is_made_again(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path / "cache")
+    path = written(tmp_path, "1 2\ngood 1 0.25\n")
+    first = with_vectors(KNOWN, path)
+    (kept,) = (tmp_path / "cache" / "vectors").iterdir()
+    if damage is None:
+        np.savez(kept, vectors=np.zeros((2, 2), np.float32))
+    else:
+        kept.write_bytes(damage)
+    assert with_vectors(KNOWN, path).vectors[1].tolist() == first.vectors[1].tolist()
+    assert np.load(kept)["vectors"].shape == (4, 2)
+
+
+def test_where_nothing_can_be_kept_the_file_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path / "cache")
+    (tmp_path / "cache").write_text("no folder")
+    assert with_vectors(KNOWN, written(tmp_path, "1 2\ngood 1 0.25\n")).vectors[1].tolist() == [1, 0.25]

@@ -7,6 +7,8 @@ not.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
@@ -89,14 +91,33 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         there = padding_of(x)
-        places = torch.arange(x.shape[2], device=x.device)
+        count, _, longest = x.shape
+        places = torch.arange(longest, device=x.device)
         ends = ends_of(there).unsqueeze(1)
-        turned = torch.where(places < ends, ends - 1 - places, places).unsqueeze(2)  # the same puts it back
+        turned = torch.where(places < ends, ends - 1 - places, places)
+        rows = (turned + longest * torch.arange(count, device=x.device).unsqueeze(1)).flatten()
         x, inside = x.mT, there.mT
         for onward, back in zip(self.forwards, self.backwards, strict=True):
-            from_end = back(x.gather(1, turned.expand_as(x)).contiguous())[0]
-            x = torch.cat([onward(x.contiguous())[0], from_end.gather(1, turned.expand_as(from_end))], 2) * inside
+            from_end = Turn.apply(back(Turn.apply(x, rows))[0], rows)
+            x = torch.cat([onward(x.contiguous())[0], from_end], 2) * inside
         return self.ending(x.mT, there)
+
+
+class Turn(torch.autograd.Function):
+    """Texts (B, L, C) by their flat rows in another order that, taken twice, is the first: so are its gradient's.
+
+    PyTorch's own gradient of a selection adds up, which on a CPU is a fifth of a training step in bfloat16.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return x.reshape(-1, x.shape[2]).index_select(0, rows).view(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        return gradient.reshape(-1, gradient.shape[2]).index_select(0, rows).view(gradient.shape), None
 
 
 class TextNetwork(nn.Module):

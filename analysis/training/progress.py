@@ -126,7 +126,7 @@ class Reporter:
         seconds = time.monotonic() - self._started
         if not self._images or seconds <= 0:
             return detail
-        return f"{detail}, {self._images * (self._done - self._before) / seconds:,.0f} images/s"
+        return f"{detail}, {self._images * (self._done - self._before) / seconds:,.0f} samples/s"
 
     def _speak(self, apart: float) -> None:
         """A line where no bar is drawn, unless one was said a moment ago."""

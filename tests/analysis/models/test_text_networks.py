@@ -63,11 +63,14 @@ def test_the_lstm_is_torchs_bidirectional_one_of_packed_texts(ids):
         for side, suffix in ((network.body.forwards, ""), (network.body.backwards, "_reverse")):
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                 getattr(theirs, f"{name}_l{layer}{suffix}").data.copy_(getattr(side[layer], f"{name}_l0"))
-    embedded = network.embed(ids[:]).mT
+    embedded = network.embed(ids[:]).mT.detach().requires_grad_()
     packed = pack_padded_sequence(embedded, ids.lengths, batch_first=True, enforce_sorted=False)
     outputs, lengths = pad_packed_sequence(theirs(packed)[0], batch_first=True)
     logits = [ended(network, one[:length]) for one, length in zip(outputs, lengths, strict=True)]
-    torch.testing.assert_close(network(ids[:]), torch.stack(logits), atol=1e-5, rtol=1e-5)
+    found, expected = network.body(embedded.mT), torch.stack(logits)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    gradients = [torch.autograd.grad(one.square().sum(), embedded)[0] for one in (found, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-5)
 
 
 def test_both_sides_of_the_lstm_are_learned(ids):

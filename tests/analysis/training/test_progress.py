@@ -43,8 +43,8 @@ def test_plain_lines_have_the_time_when_it_is_no_terminal(clock):
     assert out.getvalue().splitlines() == [
         "12:03:05 [1/6] train VAE, fmix, seed 0",
         # Of the first two epochs, within ten seconds, there is no line; eight are done, two at two a four seconds left.
-        "12:03:05   train VAE, fmix, seed 0: 8/10, epoch 3/4, loss 3, 32 images/s, 4 s left",
-        "12:03:05 [1/6] train VAE, fmix, seed 0: done in 12 s, epoch 3/4, loss 3, 32 images/s",
+        "12:03:05   train VAE, fmix, seed 0: 8/10, epoch 3/4, loss 3, 32 samples/s, 4 s left",
+        "12:03:05 [1/6] train VAE, fmix, seed 0: done in 12 s, epoch 3/4, loss 3, 32 samples/s",
     ]
 
 

@@ -117,7 +117,12 @@ def _trained(config: ClassifierConfig, asked: Asked) -> list[Task]:
     try_network(settings, asked.dataset, network, asked.backend)
     try_mixing(settings, asked.dataset, network, asked.policies)
     precise = replace(asked.backend, precision=asked.backend.resolve(config.precision), ranks=None)
-    try_recipe(settings, asked.dataset, precise, asked.policies)
+    epochs = try_recipe(settings, asked.dataset, precise, asked.policies)
+    if config.last_epochs > epochs:
+        raise InputError(
+            f"classifier.last_epochs is {config.last_epochs}, of the {epochs} epochs of recipe {settings.recipe}; give "
+            "at most as many as are trained, 0 for none."
+        )
     source = source_of_network(config.model)
     recipe_source = source_of(read_spec(settings.recipe, RECIPE).use, RECIPE) if settings.recipe else ""
     return [

@@ -158,8 +158,8 @@ def recipe_named(settings: TrainingSettings, dataset: Dataset, network: nn.Modul
 
 def try_recipe(
     settings: TrainingSettings, dataset: Dataset, backend: Backend = CPU, policies: Sequence[Policy] = ()
-) -> None:
-    """Train on next to nothing: a step on a few images, so that a mistake is known before hours of it.
+) -> int:
+    """Train on next to nothing, a step on a few images, so that a mistake is known before hours of it: → its epochs.
 
     The step is the training's, in its mode, on its device, in its precision and memory format; and one more with each
     of ``policies`` that is the user's own.
@@ -185,6 +185,7 @@ def try_recipe(
             mixing = {"mixing": backend.generator("classifier", "try", "mixing")}
             step = make_step(recipe, mix, mixing, backend, settings.size, dataset.modality)
             _try_step(recipe, step, dataset.modality.halves(recipe.network)[1], x, y, where)
+        return recipe.epochs
 
 
 def try_mixing(settings: TrainingSettings, dataset: Dataset, network: nn.Module, policies: Sequence[Policy]) -> None:

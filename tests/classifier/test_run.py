@@ -41,8 +41,9 @@ def published(num_classes, pretrained=False):
     return net
 
 
-def adam(recipe, lr=0.01):
-    return replace(recipe, optimizer=torch.optim.Adam(recipe.network.parameters(), lr))
+def adam(recipe, lr=0.01, epochs=None):
+    optimizer = torch.optim.Adam(recipe.network.parameters(), lr)
+    return replace(recipe, optimizer=optimizer, epochs=epochs or recipe.epochs)
 
 
 def mirror():
@@ -268,6 +269,15 @@ def test_a_recipe_is_another_training_and_so_is_a_change_of_its_file(dataset, mi
     (tmp_path / f"{mine}.py").write_text(MINE.replace("0.01", "0.03"))
     sys.modules.pop(mine)
     assert not set(names(dataset, **asked)) & set(before)
+
+
+def test_a_recipe_of_fewer_epochs_than_the_last_ones_asked_for(dataset, mine):
+    asked = {"recipe": f"{mine}:adam(epochs=3)", "epochs": 5, "last_epochs": 4}
+    with pytest.raises(
+        InputError, match=r"last_epochs is 4, of the 3 epochs of recipe .*adam\(epochs=3\); give at most"
+    ):
+        planned(dataset, classifier=asked)
+    assert planned(dataset, classifier={**asked, "last_epochs": 3})
 
 
 def test_a_recipe_that_fails_is_known_before_training(dataset, mine):

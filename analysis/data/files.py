@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from platformdirs import user_cache_path
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError
 
@@ -47,3 +49,17 @@ def write_arrays(path: Path, arrays: dict[str, Any], *, compressed: bool = False
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def one_time_bar() -> Progress:
+    """Of what is done once with a data set's files; drawn where there is a terminal."""
+    screen = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=screen,
+        transient=True,
+        disable=not screen.is_terminal,
+    )

@@ -20,13 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 from platformdirs import user_cache_path
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError
 from .class_folders import SHOWN, Array, Files
 from .decoders import Pieces, decoders
-from .files import data_root, write_arrays
+from .files import data_root, one_time_bar, write_arrays
 from .image_files import Listed
 
 FOLDER = "manifests"
@@ -136,16 +134,7 @@ def _known(files: Files, before: Kept | None) -> Kept:
 
 def _examine(folder: Path, kept: Kept, missing: Array, path: Path) -> None:
     """Fill in what is missing, with a bar where there is a terminal."""
-    screen = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    )
+    bar = one_time_bar()
     parts = [missing[start : start + AT_ONCE] for start in range(0, len(missing), AT_ONCE)]
     pool, saved, asked = decoders(), time.monotonic(), Pieces()
     try:

@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...errors import InputError, first_line
 from ..dataset import Dataset, Split
-from ..files import DataFile, data_root, fetching, write_arrays
+from ..files import DataFile, data_root, fetching, one_time_bar, write_arrays
 from ..meshes import fill, read_off
 
 ABOUT = "4,899 shapes of ten kinds of furniture, as 32×32×32 voxels; 451 MB of meshes, or 3 MB of voxels"
@@ -159,16 +157,7 @@ def _listed(folder: Path, name: str, side: int) -> list[tuple[int, Path]]:
 
 
 def _filled(meshes: dict[str, list[tuple[int, Path]]], side: int) -> dict[str, Any]:
-    screen = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    )
+    bar = one_time_bar()
     arrays: dict[str, Any] = {}
     with bar:
         shown = bar.add_task("filling the meshes of ModelNet10 with voxels, once", total=sum(map(len, meshes.values())))

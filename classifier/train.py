@@ -326,7 +326,7 @@ def make_optimizer(settings: TrainingSettings, network: nn.Module) -> torch.opti
     on_cuda = first.device.type == "cuda"
     if settings.optimizer == "adam":
         rate, decay = settings.learning_rate, settings.weight_decay
-        return torch.optim.Adam(network.parameters(), lr=rate, weight_decay=decay, fused=True)
+        return torch.optim.Adam(network.parameters(), lr=rate, weight_decay=decay, fused=first.device.type != "mps")
     return torch.optim.SGD(
         network.parameters(),
         lr=settings.learning_rate,

@@ -11,6 +11,7 @@ from scipy.stats import chi2
 from torch import Generator, Tensor
 
 from ..errors import InputError
+from ..statistics.uncertainty import as_double
 
 LARGEST_LOG_SCALE = 150.0  # beyond these, squares of rates leave float64
 LARGEST_VALUE = 1e75
@@ -131,10 +132,6 @@ def _moderate(name: str, values: Tensor) -> None:
         raise InputError(
             f"{name} reaches {largest:.3g}; at most {LARGEST_VALUE:g} can be squared. Rescale the latents."
         )
-
-
-def as_double(values: Tensor) -> Tensor:
-    return (values.cpu() if values.device.type == "mps" else values).detach().double()
 
 
 def normal(like: Tensor, generator: Generator | None) -> Tensor:

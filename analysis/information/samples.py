@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .encodings import as_double, finite
+from ..statistics.uncertainty import as_double
+from .encodings import finite
 
 CONSTANT = 1e-12  # of the largest value: a smaller spread is rounding
 

@@ -18,11 +18,16 @@ from ..interface import Bound, Estimate, Interval
 from .level import LEVEL
 
 
+def as_double(values: Tensor) -> Tensor:
+    """Without their gradient; on the CPU where float64 does not exist, as on Apple's MPS."""
+    return (values.cpu() if values.device.type == "mps" else values).detach().double()
+
+
 def from_independent(samples: Tensor, bound: Bound, unit: str = "nats") -> Estimate:
     """The mean of independent terms (N,), N ≥ 2, with a Student t interval."""
     if len(samples) < 2:
         raise InputError(f"a standard error needs at least 2 samples, got {len(samples)}.")
-    samples = samples.double()
+    samples = as_double(samples)
     return from_influence(samples, samples, bound, unit, method="Student t")
 
 

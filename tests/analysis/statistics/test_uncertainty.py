@@ -94,3 +94,22 @@ def test_what_is_not_finite_is_refused(values, message):
 def test_one_sample_has_no_standard_error():
     with pytest.raises(InputError, match="at least 2 samples, got 1"):
         from_independent(torch.ones(1), "none")
+
+
+class OnMps(torch.Tensor):
+    """As a tensor on Apple's MPS, which has no float64."""
+
+    @property
+    def device(self):
+        return torch.device("mps")
+
+    def double(self):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_terms_on_a_device_without_float64():
+    terms = draws(50).float()
+    assert from_independent(terms.as_subclass(OnMps), "none") == from_independent(terms, "none")

@@ -106,7 +106,7 @@ class Recurrent(nn.Module):
 class Turn(torch.autograd.Function):
     """Texts (B, L, C) by their flat rows in another order that, taken twice, is the first: so are its gradient's.
 
-    PyTorch's own gradient of a selection adds up, which on a CPU is a fifth of a training step in bfloat16.
+    PyTorch's own gradient of a selection adds up, since it may name a row twice; on a CPU that takes its time.
     """
 
     @staticmethod

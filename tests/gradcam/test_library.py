@@ -177,7 +177,8 @@ def test_maps_are_the_packages(name, make):
     for layer, ours in zip(layers, found, strict=True):
         expected = reference(name, make(), X, layer, LABELS)
         assert expected.amax() > 0.5, "maps to compare"
-        torch.testing.assert_close(normalise(ours, "minmax"), expected, rtol=0, atol=1e-4)
+        near = 1e-3 if name == "AblationCAM" else 1e-4  # whose weights are differences of almost equal logits
+        torch.testing.assert_close(normalise(ours, "minmax"), expected, rtol=0, atol=near)
 
 
 @pytest.mark.parametrize("text", ["LayerCAM(eigen_smooth=True)", *UNSIGNED])

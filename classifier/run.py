@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..analysis.data.dataset import Dataset, Evaluation, checksum_of
-from ..analysis.errors import InputError
+from ..analysis.errors import InputError, first_line
 from ..analysis.interface import Estimate, Measurement, Network, Task
 from ..analysis.masks.policies import Policy
 from ..analysis.models.build import canonical, source_of_network
@@ -25,7 +26,7 @@ from ..analysis.schema import narrowed, setting
 from ..analysis.spec import read_spec, source_of
 from ..analysis.statistics.proportion import proportion
 from ..analysis.statistics.uncertainty import from_independent, from_influence
-from ..analysis.store.runs import MODEL, Run
+from ..analysis.store.runs import MODEL, Run, parse_json
 from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
 from ..analysis.training.checkpoint import load_weights, save_weights
@@ -44,6 +45,7 @@ from .train import (
 )
 
 PRETRAINED = "pretrained"
+WORDS = "words.json"  # beside weights of texts: which words the embedding's rows stand for
 TOP = 5  # of so many answers one may be right, where there are more than twice as many classes (Table 3)
 
 
@@ -199,10 +201,38 @@ def _load(loading: Loading, dataset: Dataset) -> nn.Module:
             f"{error} An embedding has a row for each word of the data, of which {dataset.name!r} has "
             f"{len(dataset.vocabulary.words):,}, and one for padding: give it as it was trained on, its words= too."
         ) from error
+    _check_words(Path(loading.file), dataset)
     return network
 
 
+def _check_words(file: Path, dataset: Dataset) -> None:
+    beside = file.with_name(WORDS)
+    if dataset.vocabulary is None or not beside.is_file():  # then nobody can tell
+        return
+    try:
+        theirs = parse_json(beside.read_bytes())
+        if not isinstance(theirs, list):
+            raise ValueError("it must be a list")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{beside}, the words that the weights beside it know, is damaged ({first_line(error)}). Put it right, or "
+            "give the weights from a folder without one if they are of this data's words."
+        ) from error
+    for row, (word, ours) in enumerate(zip_longest(theirs, dataset.vocabulary.words), 1):
+        if word != ours:
+            raise InputError(
+                f"the weights at {file} are of other words than {dataset.name!r} has: their word {row} is {word!r} (by "
+                f"{WORDS} beside them), the data's {ours!r}. Give the data as they were trained on."
+            )
+
+
+def _leave_words(run: Run, dataset: Dataset) -> None:
+    if dataset.vocabulary is not None:
+        run.write_json(WORDS, dataset.vocabulary.words)
+
+
 def train(config: Training, run: Run, inputs: Sequence[Run], context: Context) -> Turns[None]:
+    _leave_words(run, context.dataset)
     return train_classifier(
         config.settings,
         context.dataset,
@@ -220,6 +250,7 @@ def load(config: Loading, run: Run, inputs: Sequence[Run], context: Context) -> 
     if _digest(config.file) != config.weights:
         raise InputError(f"the weights at {config.file} changed while the study ran; run it again.")
     save_weights(run / MODEL, network)
+    _leave_words(run, context.dataset)
 
 
 def _others(dataset: Dataset) -> tuple[str, ...]:

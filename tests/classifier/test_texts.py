@@ -360,3 +360,26 @@ def test_weights_of_another_vocabulary_say_what_to_do(dataset, tmp_path):
     told = rf"embed.table.weight is \({WORDS + 1}, 8\), not \({WORDS + 2}, 8\).* has {WORDS + 1}, .* its words= too"
     with pytest.raises(InputError, match=told):
         tasks_of(study(classifier={"weights": [f"mine={file}"]}), other)
+
+
+def test_weights_of_other_words_of_the_same_number_are_told_by_the_list_beside_them(dataset, tmp_path):
+    """Weights brought along keep their list; those without one are taken at their word."""
+    (task,), outcome = work(tmp_path / "runs", study(augmentations=["baseline"]), dataset)
+    trained = outcome.done[task.inputs[0].name]
+    brought = study(classifier={"weights": [f"mine={trained / MODEL}"]})
+    (task,), outcome = work(tmp_path / "runs", brought, dataset)
+    loaded = outcome.done[task.inputs[0].name]
+    words = dataset.vocabulary.words
+    other = replace(dataset, name="others", vocabulary=replace(dataset.vocabulary, words=("the", *words[1:])))
+    for folder in (trained, loaded):
+        told = rf"other words than 'others' has: their word 1 is '{words[0]}' \(by words.json .*, the data's 'the'\."
+        with pytest.raises(InputError, match=told):
+            tasks_of(study(classifier={"weights": [f"mine={folder / MODEL}"]}), other)
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((trained / MODEL).read_bytes())
+    taken = study(classifier={"weights": [str(alone)]})
+    assert tasks_of(taken, other)
+    for damaged in ("{}", "[", '["\\ud800"]'):
+        (tmp_path / "words.json").write_text(damaged, encoding="ascii")
+        with pytest.raises(InputError, match=r"words\.json, the words that the weights beside it know, is damaged"):
+            tasks_of(taken, other)

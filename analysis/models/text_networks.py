@@ -22,13 +22,14 @@ CHANNELS = 300  # of embeddings without vectors, as FastText's have
 class Embedding(nn.Module):
     """Numbers of words (B, L) → (B, channels, L), zero at number 0. Learned; begun at the vectors where there are some.
 
-    Without: N(0, 0.1²), and so is number 1, which stands for unknown words, and a word whose vector is zero throughout,
-    which would be taken for padding.
+    Without: N(0, 0.1²), and so is a word that the vectors lack, or whose vector is zero throughout, which would be
+    taken for padding. ``frozen``, they stay as they begin.
     """
 
-    def __init__(self, num_words: int, channels: int, vectors: Tensor | None = None) -> None:
+    def __init__(self, num_words: int, channels: int, vectors: Tensor | None = None, *, frozen: bool = False) -> None:
         super().__init__()
         self.table = nn.Embedding(num_words + 1, channels, padding_idx=0)
+        self.table.requires_grad_(not frozen)
         with torch.no_grad():
             self.table.weight[1:].normal_(0, 0.1)
             if vectors is not None:
@@ -147,11 +148,15 @@ def text_cnn(
     *,
     channels: int = CHANNELS,
     width: int = 128,
+    frozen: bool = False,
     num_words: int = 0,
     vectors: Tensor | None = None,
 ) -> TextNetwork:
-    """Three convolutions of 3 words, ``width`` features each, over embeddings of ``channels`` or the vectors' own."""
-    embed, channels = _embedding(num_words, channels, vectors)
+    """Three convolutions of 3 words, ``width`` features each, over embeddings of ``channels`` or the vectors' own.
+
+    ``frozen``, the vectors are no weights to train, as in the published code.
+    """
+    embed, channels = _embedding(num_words, channels, vectors, frozen)
     return TextNetwork(embed, Convolutions(channels, at_least_one("width", width), num_classes))
 
 
@@ -160,21 +165,24 @@ def text_lstm(
     *,
     channels: int = CHANNELS,
     width: int = 128,
+    frozen: bool = False,
     num_words: int = 0,
     vectors: Tensor | None = None,
 ) -> TextNetwork:
     """Two bidirectional LSTMs of ``width`` units a direction, over embeddings as `text_cnn`'s."""
-    embed, channels = _embedding(num_words, channels, vectors)
+    embed, channels = _embedding(num_words, channels, vectors, frozen)
     return TextNetwork(embed, Recurrent(channels, at_least_one("width", width), num_classes))
 
 
-def _embedding(num_words: int, channels: int, vectors: Tensor | None) -> tuple[Embedding, int]:
+def _embedding(num_words: int, channels: int, vectors: Tensor | None, frozen: bool) -> tuple[Embedding, int]:
     channels = at_least_one("channels", channels)
+    if frozen and vectors is None:
+        raise InputError("frozen=True keeps the data's vectors, of which there are none; name a file of them.")
     if vectors is not None:
         if channels not in (CHANNELS, vectors.shape[1]):
             raise InputError(f"channels={channels}, but the data's vectors have {vectors.shape[1]}; leave it out.")
         channels = vectors.shape[1]
-    return Embedding(num_words, channels, vectors), channels
+    return Embedding(num_words, channels, vectors, frozen=frozen), channels
 
 
 TAKES = ("text",)

@@ -249,6 +249,7 @@ def masks(
     data_root: Path | None = None,
     size: str | None = None,
     lam: float = 0.5,
+    own_lam: bool = False,
     columns: Whole = 10,
     count: Whole = 500,
     seed: Whole = 0,
@@ -261,13 +262,15 @@ def masks(
     augmentations
         What to draw.
     data
-        Data set whose samples are mixed: images, texts or volumes. Default: photos.
+        Data set whose samples are mixed: images, recordings, texts or volumes. Default: photos.
     data_root
         Folder of the data.
     size
         In place of data: one to three sides of masks alone, as 200, 32,32 or 32,32,32.
     lam
         λ asked of every mask.
+    own_lam
+        In the table and its files each mask has a λ of its augmentation's own distribution instead, as in a training.
     columns
         Pairs of samples; of texts, masks.
     count
@@ -308,9 +311,9 @@ def masks(
         with _writing(path):
             plot.figure.savefig(path, bbox_inches="tight", facecolor="white", dpi=200)
         print(path)
-    told = structures(masks_of(policies, count, sides, lam=lam, seed=seed))
+    told = structures(masks_of(policies, count, sides, lam=None if own_lam else lam, seed=seed))
     if told:
-        _write_structure(told, out, {"size": sides, "lam": lam, "seed": seed, "masks": count})
+        _write_structure(told, out, {"size": sides, "lam": "own" if own_lam else lam, "seed": seed, "masks": count})
         screen().print(structure_table({named(text): each for text, each in told.items()}))
     return 0
 

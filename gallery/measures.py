@@ -15,7 +15,7 @@ from ..analysis.errors import InputError
 from ..analysis.masks.fmix import FMix, low_frequency_image
 from ..analysis.masks.policies import PUBLISHED, OwnAugmentation, Policy
 from ..analysis.masks.structure import Statistic, power_shares, structure
-from ..analysis.masks.transform import Mix, check_lam
+from ..analysis.masks.transform import Mix, check_lam, sample_lam
 
 SPECTRUM_IMAGES = 4096
 SPECTRUM_PIXELS = 2**23  # of all images together: fewer large ones
@@ -76,20 +76,25 @@ def gallery(
 
 
 def masks_of(
-    policies: Sequence[Policy], count: int, size: tuple[int, ...], *, lam: float = 0.5, seed: int = 0
+    policies: Sequence[Policy], count: int, size: tuple[int, ...], *, lam: float | None = 0.5, seed: int = 0
 ) -> dict[str, Tensor]:
-    """So many masks of each policy that makes them, (count, *size) float32 each, drawn independently at one λ.
+    """So many masks of each policy that makes them, (count, *size) float32 each, drawn independently.
+
+    Args:
+        lam: λ of every mask; None: each has its own of the policy's distribution, as in a training.
 
     Raises:
         InputError: λ outside [0, 1]; a size that a policy has no masks of.
     """
-    asked = torch.full((count,), float(lam))
+    asked = torch.full((count,), 0.5 if lam is None else float(lam))
     check_lam(asked)
     drawn = {}
     for policy in policies:
-        mix = policy.build(num_classes=1, mode=PUBLISHED)
+        mix, generator = policy.build(num_classes=1, mode=PUBLISHED), torch.Generator().manual_seed(seed)
         if isinstance(mix, Mix):
-            masks = mix.draw_mask(asked, size, generator=torch.Generator().manual_seed(seed))
+            if lam is None:
+                asked = sample_lam(count, mix.alpha, reformulate=mix.reformulate, generator=generator)
+            masks = mix.draw_mask(asked, size, generator=generator)
             drawn[policy.text] = masks.expand(count, 1, *size)[:, 0]
     return drawn
 

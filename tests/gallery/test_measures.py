@@ -137,6 +137,17 @@ def test_masks_of_any_size_at_one_share(size):
     assert list(structures(drawn)) == ["cutmix", "fmix", "fmix-official"], "MixUp's say nothing"
 
 
+def test_masks_of_their_own_shares_are_as_a_training_draws_them():
+    """Beta(α, α)'s variance is 1 / (4 (2α + 1)); of reformulated ones, λ ~ Beta(α + 1, α), the mean."""
+    given = ["mixup(alpha=0.2)", "fmix(alpha=0.2)", "mixup(reformulate=True)"]
+    mixup, fmix, reformulated = masks_of([parse_policy(name) for name in given], 4000, (50,), lam=None).values()
+    for masks in (mixup, fmix):
+        shares = masks.mean(1)
+        assert abs(float(shares.mean()) - 0.5) < 4 * (1 / (4 * 1.4) / 4000) ** 0.5
+        assert float(shares.var()) == pytest.approx(1 / (4 * 1.4), rel=0.05)
+    assert float(reformulated.mean()) == pytest.approx(2 / 3, abs=4 * (1 / 18 / 4000) ** 0.5)
+
+
 def test_a_share_of_masks_outside_of_its_range_is_refused():
     with pytest.raises(InputError, match=r"lam must lie in \[0, 1\]"):
         masks_of(POLICIES, 4, (20,), lam=2)

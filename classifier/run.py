@@ -195,7 +195,7 @@ def _load(loading: Loading, dataset: Dataset) -> nn.Module:
     try:
         load_weights(Path(loading.file), network)
     except InputError as error:
-        if dataset.vocabulary is None:
+        if dataset.vocabulary is None or "another shape" not in str(error):
             raise
         raise InputError(
             f"{error} An embedding has a row for each word of the data, of which {dataset.name!r} has "
@@ -250,7 +250,8 @@ def load(config: Loading, run: Run, inputs: Sequence[Run], context: Context) -> 
     if _digest(config.file) != config.weights:
         raise InputError(f"the weights at {config.file} changed while the study ran; run it again.")
     save_weights(run / MODEL, network)
-    _leave_words(run, context.dataset)
+    if Path(config.file).with_name(WORDS).is_file():  # which were found to be the data's
+        _leave_words(run, context.dataset)
 
 
 def _others(dataset: Dataset) -> tuple[str, ...]:

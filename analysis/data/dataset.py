@@ -95,6 +95,11 @@ class Vocabulary:
     vectors: Tensor | None = None
 
 
+def number_names(words: int) -> tuple[str, ...]:
+    """What the words of texts are called that come as numbers, whose meaning is their owner's."""
+    return tuple(f"word {number}" for number in range(1, words + 1))
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Two splits, the names of the classes, and the mean and standard deviation per channel on the [0, 1] scale.

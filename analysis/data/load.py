@@ -136,6 +136,9 @@ def load_dataset(text: str, root: str | Path | None = None) -> Dataset:
     )
 
 
+_ALIKE = "Texts are compared as a network sees them, all unknown words alike and without what length= cuts off. "
+
+
 def _check_apart(name: str, dataset: Dataset) -> None:
     """Raises InputError where training images stand in the test split."""
     shared = dataset.shared()
@@ -143,7 +146,8 @@ def _check_apart(name: str, dataset: Dataset) -> None:
         raise InputError(
             f"{KIND} {name!r}: {int(shared.sum())} of {len(shared)} training {dataset.modality.MANY} stand in the test "
             f"split too, the first at index {int(shared.nonzero()[0])}: what is measured on them was learnt by heart. "
-            "Leave them out of it, or return Dataset(…).apart(), of mixlens.analysis.data.dataset."
+            f"{_ALIKE if dataset.vocabulary else ''}Leave them out of it, or return Dataset(…).apart(), of "
+            "mixlens.analysis.data.dataset."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -61,7 +62,7 @@ def _parsed(data: bytes) -> Mesh:
     vertices = _numbers(words[3:end], float, "coordinates").reshape(counted, 3)
     if not np.isfinite(vertices).all():
         raise ValueError(f"vertex {int((~np.isfinite(vertices)).any(1).argmax())} is not finite")
-    faces = _faces(words[end:], lines, faced)
+    faces = _faces(words[end:], lines, counted, faced)
     outside = (faces < 0) | (faces >= counted)
     if outside.any():
         raise ValueError(
@@ -70,14 +71,21 @@ def _parsed(data: bytes) -> Mesh:
     return Mesh(vertices, faces)
 
 
-def _faces(words: list[bytes], lines: list[bytes], count: int) -> Array:
+def _faces(words: list[bytes], lines: list[bytes], vertices: int, count: int) -> Array:
     if len(words) == 4 * count:
         faces = _numbers(words, np.int64, "faces").reshape(count, 4)
         if (faces[:, 0] == 3).all():
             return faces[:, 1:]
+    rows = [row for row in map(bytes.split, lines) if row]  # each vertex and face has one, whatever follows a face
+    heads = next(place for place, numbers in enumerate(accumulate(map(len, rows)), 1) if numbers >= 3)
+    if len(rows) != heads + vertices + count:
+        raise ValueError(f"it has {len(rows) - heads} lines for {vertices} vertices and {count} faces")
+    for place, row in enumerate(rows[heads : heads + vertices]):
+        if len(row) != 3:
+            raise ValueError(f"vertex {place} has {len(row)} numbers; expected 3")
     fans = []
-    for line in [line for line in lines if line.strip()][-count:]:  # each on a line of its own, whatever follows it
-        corners, *numbers = _numbers(line.split(), float, "faces").astype(np.int64)
+    for row in rows[heads + vertices :]:
+        corners, *numbers = _numbers(row, float, "faces").astype(np.int64)
         chosen = np.array(numbers[:corners])
         if len(chosen) < 3 or len(chosen) != corners:
             raise ValueError(f"a face of {corners} corners has {len(chosen)}")

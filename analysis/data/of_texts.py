@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .dataset import Dataset, Head, Split, Vocabulary
+from .dataset import Dataset, Head, Split, Vocabulary, number_names
 from .modalities.text import Texts
 from .tokenizer import tokenised
-from .vectors import with_vectors
+from .vectors import check_readable, with_vectors
 from .words import WORDS, Words, tokens, with_unknown
 
 
@@ -22,6 +22,9 @@ class Written(NamedTuple):
 
     texts: Iterable[str]
     labels: Tensor
+
+
+MOST = 10_000_000  # words that are numbers alone
 
 
 class Reading(NamedTuple):
@@ -50,6 +53,8 @@ class Reading(NamedTuple):
             raise InputError(
                 f"data set {name!r}: words= and vectors= are of words, and tokenizer= has tokens; leave them out."
             )
+        if vectors:
+            check_readable(vectors)
 
 
 def of_texts(
@@ -106,7 +111,7 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
     written = isinstance(next(iter(both[0][1]), ""), str)
     for key, texts in both:
         for place, text in enumerate(texts):
-            if wrong := _wrong(text, written):
+            if wrong := _wrong(text, written, marks=bool(given.get("tokenizer"))):
                 raise InputError(f"data set {name!r}: {key}[{place}] {wrong}.")
     (_, train), (_, test) = both
     if written:
@@ -126,6 +131,10 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
             f"data set {name!r}: vectors={vectors!r}: which word a number stands for is not known; give an array "
             "(words, channels)."
         )
+    if words > MOST:
+        raise InputError(
+            f"data set {name!r}: words={words:,}, of which {MOST:,} at most can be held; number those that occur."
+        )
     train, test = ([np.asarray(text) for text in texts] for texts in (train, test))
     outside = [int(number) for text in (*train, *test) for number in (text.max(), text.min())]
     if outside and not 1 <= min(outside) <= max(outside) <= words:
@@ -137,16 +146,20 @@ def from_lists(name: str, given: Mapping[str, Any]) -> tuple[tuple[Texts, Texts]
         raise InputError(
             f"data set {name!r}: vectors cannot be read as an array of numbers: {error}. Expected ({words}, channels)."
         ) from error
-    known = Vocabulary(tuple(f"word {number}" for number in range(1, words + 1)), table)
+    known = Vocabulary(number_names(words), table)
     return (Texts.of(train), Texts.of(test)), known
 
 
-def _wrong(text: Any, written: bool) -> str:
-    """What is wrong with one of a user's texts; empty if nothing is."""
+def _wrong(text: Any, written: bool, *, marks: bool) -> str:
+    """What is wrong with one of a user's texts; empty if nothing is. With ``marks`` these are words too."""
     if written:
         if not isinstance(text, str):
             return f"is {type(text).__name__}, {text!r:.40}; expected a string, as the first is"
-        return "" if tokens(text) else f"has no words: {text!r:.40}; leave it out, with its label"
+        return (
+            ""
+            if tokens(text) or (marks and text.strip())
+            else f"has no words: {text!r:.40}; leave it out, with its label"
+        )
     try:
         numbers = np.asarray(text)
     except (TypeError, ValueError):

@@ -49,10 +49,9 @@ def volumes_of(points: Tensor, side: int) -> Tensor:
     Raises:
         InputError: points of another shape, outside, or NaN; no side.
     """
-    if points.ndim != 3 or points.shape[2] != 3 or not points.is_floating_point():
-        raise InputError(f"points of shape {tuple(points.shape)}, {points.dtype}; expected floats (B, P, 3).")
-    if side < 1:
-        raise InputError(f"volumes of {side} voxels a side; give at least 1.")
+    _check(points)
+    if type(side) is not int or side < 1:
+        raise InputError(f"volumes of {side!r} voxels a side; give a whole number of at least 1.")
     if not (points.abs() <= 1).all():
         raise InputError("points that are NaN or outside [-1, 1]; move them there (in_cube).")
     index = ((points + 1) * (side / 2)).long().clamp_(max=side - 1)
@@ -65,11 +64,24 @@ def in_cube(points: Tensor) -> Tensor:
     """Points (B, P, 3) moved and scaled, each cloud by its own, so that its longest extent is [−1, 1] about 0.
 
     A cloud of one point alone is at 0.
+
+    Raises:
+        InputError: points of another shape.
     """
+    _check(points)
     low, high = points.amin(1, keepdim=True), points.amax(1, keepdim=True)
     extent = (high - low).amax(2, keepdim=True)
     centred = (points - (low + high) / 2) / torch.where(extent > 0, extent / 2, 1)
     return centred.clamp_(-1, 1)
+
+
+def _check(points: Tensor) -> None:
+    if not isinstance(points, Tensor):
+        raise InputError(
+            f"points are {type(points).__name__}; expected a tensor of floats (B, P, 3): torch.as_tensor(points)."
+        )
+    if points.ndim != 3 or points.shape[2] != 3 or not points.shape[1] or not points.is_floating_point():
+        raise InputError(f"points of shape {tuple(points.shape)}, {points.dtype}; expected floats (B, P, 3).")
 
 
 def _centres(sizes: tuple[int, ...], like: Tensor) -> Tensor:

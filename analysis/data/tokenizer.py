@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, first_line
-from .dataset import Vocabulary
+from .dataset import Vocabulary, number_names
 from .modalities.text import PADDING, Texts
 
 AT_ONCE = 1000  # texts that the tokeniser is handed
@@ -123,8 +123,8 @@ def _numbers(backend: Any, texts: Iterable[str]) -> list[np.ndarray[Any, Any]]:
 
 
 def same_tokens(folder: str, words: Sequence[str]) -> bool:
-    """Whether these words are the tokens of a model's folder; where it has no tokeniser, that cannot be told: True."""
+    """Whether these words are the tokens of a model's folder; of one without a tokeniser, whether they are numbers."""
     path = Path(folder).expanduser()
     if not any(os.path.isfile(path / name) for name in FILES):
-        return True
+        return tuple(words) == number_names(len(words))  # whose owner has to know
     return tokens_of(read_tokenizer(folder)) == tuple(words)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import zipfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +50,20 @@ def with_vectors(known: Vocabulary, path: str) -> Vocabulary:
     return replace(known, vectors=torch.from_numpy(vectors))
 
 
+def check_readable(path: str) -> None:
+    """Raises InputError where there is no such file, before thousands of texts are read for nothing."""
+    try:
+        Path(path).expanduser().open("rb").close()
+    except (OSError, ValueError) as error:
+        raise _unread(path, error) from error
+
+
+def _unread(path: str, error: Exception) -> InputError:
+    return InputError(
+        f"word vectors cannot be read from {path}: {getattr(error, 'strerror', None) or error}. {_EXPECTED}."
+    )
+
+
 def _kept(known: Vocabulary, path: Path) -> Path | None:
     """Where the vectors are, or will be; None where the file cannot be looked at, which its reading says."""
     try:
@@ -66,7 +79,7 @@ def _read_kept(path: Path, count: int) -> Array | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             vectors: Array = stored["vectors"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # zipfile, zlib and numpy each have their own
         return None
     return vectors if vectors.dtype == np.float32 and vectors.ndim == 2 and len(vectors) == count else None
 
@@ -87,7 +100,7 @@ def _read(known: Vocabulary, path: str) -> Array:
                     vectors = np.full((len(known.words), len(rest.split())), math.nan, np.float32)
                 if (place := wanted.get(word)) is None:
                     continue
-                numbers = rest.split(" ") if rest else []
+                numbers = rest.split()
                 if len(numbers) > vectors.shape[1] and not _is_number(numbers[0]):
                     continue  # "at home", of which the first word is another's
                 values = np.array(numbers, np.float32)
@@ -102,9 +115,7 @@ def _read(known: Vocabulary, path: str) -> Array:
     except InputError:
         raise
     except (OSError, ValueError, MemoryError) as error:
-        raise InputError(
-            f"word vectors cannot be read from {path}: {getattr(error, 'strerror', None) or error}. {_EXPECTED}."
-        ) from error
+        raise _unread(path, error) from error
     if not found or vectors is None:
         raise InputError(
             f"{path} has no vector of any of the {len(known.words):,} words of the data: is it of another language? "

@@ -7,6 +7,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+from unicodedata import category, normalize
 
 import numpy as np
 import torch
@@ -18,13 +19,16 @@ UNKNOWN_WORD = "<unk>"
 WORDS = 30_000  # of a vocabulary, at most, where nobody says how many
 LEAST = 2  # training texts' occurrences of a word that is known
 
-_BREAK = re.compile(r"<[^<>]{1,20}>")  # HTML's, as reviews have them: <br />
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# What reviews have of HTML, such as <br />.
+_TAG = re.compile(r"</?(?:a|b|br|em|font|hr|i|li|p|span|strong|u|ul)\b[^<>]{0,99}>", re.IGNORECASE)
+# Accents, and vowels of many scripts, which stand behind a letter and are none. Beyond 2¹⁶ they would be slow to find.
+_MARKS = "".join(mark for mark in map(chr, range(2**16)) if category(mark)[0] == "M")
+_WORD = re.compile(rf"\w+(?:['’]\w+|[{_MARKS}]\w*)*")
 
 
 def tokens(text: str) -> list[str]:
-    """Runs of letters and digits with their apostrophes, in lower case; marks between them are dropped."""
-    return _WORD.findall(_BREAK.sub(" ", text).lower())
+    """Runs of letters and digits with their accents and apostrophes, in lower case; all else is dropped."""
+    return _WORD.findall(_TAG.sub(" ", normalize("NFC", text)).lower().replace("_", " "))
 
 
 class Read(NamedTuple):

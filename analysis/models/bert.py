@@ -93,10 +93,13 @@ def bert(
     if mix not in MIXES:
         raise InputError(f"mix={mix!r}; expected one of {', '.join(map(repr, MIXES))}.")
     encoder, config = _encoder(path)
+    if config.pad_token_id not in (None, 0):
+        raise InputError(f"{path!r} pads with number {config.pad_token_id}; here padding is number 0, as BERT's.")
     if num_words >= config.vocab_size or not same_tokens(path, words):
         raise InputError(
             f"the data's texts are numbered by {num_words:,} words that are not the {config.vocab_size:,} tokens of "
-            f"{path!r}. Give the data its tokeniser, as imdb(tokenizer={path!r})."
+            f"{path!r}. Give the data its tokeniser, as imdb(tokenizer={path!r}); of a folder without one, texts that "
+            "come as its numbers."
         )
     embed: nn.Module = Numbers()
     if mix == "embeddings":

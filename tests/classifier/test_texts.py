@@ -150,9 +150,11 @@ def test_it_learns(dataset, tmp_path):
     assert min(accuracies) > 0.8, accuracies
 
 
-def test_a_stopped_training_goes_on_bit_for_bit(dataset, tmp_path, monkeypatch):
-    """Stopped after its first epoch's checkpoint, as a kill would."""
-    own = study(augmentations=["fmix"], classifier={"epochs": 3})
+@pytest.mark.parametrize("model", [SMALL["model"], "text-cnn(width=4,frozen=True)"])
+def test_a_stopped_training_goes_on_bit_for_bit(model, tmp_path, monkeypatch):
+    """Stopped after its first epoch's checkpoint, as a kill would; of what is not trained it holds no moments."""
+    dataset = text_dataset(vectors=torch.randn(WORDS, 8, generator=torch.Generator().manual_seed(0)))
+    own = study(augmentations=["fmix"], classifier={"epochs": 3, "model": model})
     (whole,), outcome = work(tmp_path / "whole", own, dataset)
     (trained,) = whole.inputs
     expected = load_file(outcome.done[trained.name] / MODEL)
@@ -181,6 +183,21 @@ def test_vectors_are_where_its_embedding_begins(tmp_path):
     weights = load_file(outcome.done[task.inputs[0].name] / MODEL)["embed.table.weight"]
     torch.testing.assert_close(weights[1:], vectors, atol=1e-5, rtol=0)
     assert not weights[0].any()
+
+
+def test_frozen_vectors_stay_and_the_rest_learns(tmp_path):
+    vectors = torch.randn(WORDS, 5, generator=torch.Generator().manual_seed(0))
+    own = study(classifier={"model": "text-cnn(width=4,frozen=True)", "weight_decay": 0.1}, augmentations=["fmix"])
+    (task,), outcome = work(tmp_path, own, text_dataset(vectors=vectors))
+    weights = load_file(outcome.done[task.inputs[0].name] / MODEL)
+    assert torch.equal(weights["embed.table.weight"][1:], vectors)
+    losses = [epoch["train_loss"] for epoch in outcome.done[task.inputs[0].name].read_history("train_loss")]
+    assert losses[-1] < losses[0]
+
+
+def test_what_is_frozen_without_vectors_is_refused(dataset):
+    with pytest.raises(InputError, match=r"frozen=True keeps the data's vectors, of which there are none; name a file"):
+        tasks_of(study(classifier={"model": "text-lstm(frozen=True)"}), dataset)
 
 
 def test_its_calibration_is_measured(dataset, tmp_path):
@@ -362,6 +379,11 @@ def test_weights_of_another_vocabulary_say_what_to_do(dataset, tmp_path):
         tasks_of(study(classifier={"weights": [f"mine={file}"]}), other)
 
 
+def test_weights_that_are_not_there_are_no_matter_of_words(dataset):
+    with pytest.raises(InputError, match=r"there are no weights at nowhere\.pt\.$"):
+        tasks_of(study(classifier={"weights": ["mine=nowhere.pt"]}), dataset)
+
+
 def test_weights_of_other_words_of_the_same_number_are_told_by_the_list_beside_them(dataset, tmp_path):
     """Weights brought along keep their list; those without one are taken at their word."""
     (task,), outcome = work(tmp_path / "runs", study(augmentations=["baseline"]), dataset)
@@ -378,7 +400,8 @@ def test_weights_of_other_words_of_the_same_number_are_told_by_the_list_beside_t
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((trained / MODEL).read_bytes())
     taken = study(classifier={"weights": [str(alone)]})
-    assert tasks_of(taken, other)
+    (task,), outcome = work(tmp_path / "others", taken, other)
+    assert not (outcome.done[task.inputs[0].name] / "words.json").exists(), "nobody knows its words"
     for damaged in ("{}", "[", '["\\ud800"]'):
         (tmp_path / "words.json").write_text(damaged, encoding="ascii")
         with pytest.raises(InputError, match=r"words\.json, the words that the weights beside it know, is damaged"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..loader import Batches, Taken, unit
-from .image import halves, mixable, parts
+from . import image
+from .image import halves, mixable
 
 if TYPE_CHECKING:
     from ..dataset import Split
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "batches", "encoded", "halves", "holds", "mixable", "parts", "problem", "read_changes"]
 
 NAME, ONE, MANY = "volume", "volume", "volumes"
+USUAL = 32**3  # voxels
 
 
 def holds(samples: Any) -> bool:
@@ -31,7 +33,18 @@ def problem(samples: Any) -> str:
         return f"volumes of dtype {kind}; give uint8 values 0..255: of truth values, full is 255"
     if min(samples.shape[1:]) < 1:
         return f"volumes of shape {tuple(samples.shape)}; expected (N, C, D, H, W)"
+    if len(samples) and samples.amax() == 1:
+        return "volumes of 0 and 1; full is 255: multiply them by it"
     return ""
+
+
+def parts(samples: Any, count: int) -> Iterator[tuple[slice, Tensor]]:
+    return image.parts(samples, _at_once(samples, count))
+
+
+def _at_once(samples: Tensor, count: int) -> int:
+    """Fewer of large ones, whose activations would not fit: no more voxels than so many volumes of 32³ have."""
+    return max(1, min(count, count * USUAL // max(1, samples[:1].numel())))
 
 
 def encoded(samples: Tensor, *, channels_last: bool = False) -> Tensor:
@@ -49,7 +62,8 @@ def batches(
     **taken: Unpack[Taken],
 ) -> Batches:
     """Resident on the device, and neither flipped nor cropped: those are of images."""
-    return Batches(split, mean, std, batch_size, **taken)
+    size = batch_size if changes is not None else _at_once(split.images, batch_size)
+    return Batches(split, mean, std, size, **taken)
 
 
 def read_changes(text: str) -> str:

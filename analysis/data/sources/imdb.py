@@ -94,7 +94,12 @@ def load(
         match = _MEMBER.fullmatch(path)
         if match is not None:
             split, side, number, given = match.groups()
-            reviews[split, side, int(number)] = int(given), content
+            if (key := (split, side, int(number))) in reviews:
+                raise InputError(
+                    f"IMDb cannot be used: {file.path} has review {number} of {split}/{side} twice. {_ANEW} "
+                    f"{file.path.parent}."
+                )
+            reviews[key] = int(given), content
     _check(file.path, reviews)
     written = []
     for split in SPLITS:
@@ -106,21 +111,26 @@ def load(
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and content of each file of a folder or an archive. Raises InputError for what cannot be read."""
+    """Name and content of each review of a folder or an archive. Raises InputError for what cannot be read."""
+    name = ""
     try:
         if path.is_dir():
             for split in SPLITS:
                 for side in SIDES:
                     for one in (path / split / side).iterdir():
-                        yield f"{NAME}/{split}/{side}/{one.name}", one.read_text(encoding="utf-8")
+                        if _MEMBER.fullmatch(name := f"{NAME}/{split}/{side}/{one.name}"):
+                            yield name, one.read_text(encoding="utf-8")
             return
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isfile() and _MEMBER.fullmatch(member.name) else None
                 if content is not None:
-                    yield member.name, content.read().decode("utf-8")
+                    name = member.name
+                    yield name, content.read().decode("utf-8")
     except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
-        raise InputError(f"IMDb cannot be used: {path} cannot be read ({error}). {_ANEW} {path.parent}.") from error
+        raise InputError(
+            f"IMDb cannot be used: {path} cannot be read ({name}: {error}). {_ANEW} {path.parent}."
+        ) from error
 
 
 def _check(path: Path, reviews: dict[tuple[str, str, int], tuple[int, str]]) -> None:

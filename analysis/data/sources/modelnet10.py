@@ -89,7 +89,7 @@ def load(root: str | Path | None = None, *, side: int = SIDE) -> Dataset:
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             train, test = (_split(arrays, name, side) for name in COUNTS)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and numpy each have their own
         raise InputError(
             f"ModelNet10 cannot be used: {kept}: {first_line(error)}. Remove that file; it is made anew from the "
             f"meshes. {_REMEDY} in {folder.parent}."

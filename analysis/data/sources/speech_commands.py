@@ -58,6 +58,10 @@ class Utterance(NamedTuple):
         return self.path.stem.partition("_nohash_")[0]
 
     @property
+    def listed(self) -> str:
+        return f"{self.word}/{self.path.name}"
+
+    @property
     def label(self) -> int:
         word = "silence" if self.word == SILENCE else self.word
         return CLASSES.index(word) if word in CLASSES else 0
@@ -104,10 +108,17 @@ def load(root: str | Path | None = None, *, test: int = 0, mix: str = "spectrogr
         lacking = [word for word in WORDS if not (file.path / word).is_dir()]
         state = f"lacks the folders {', '.join(lacking)}" if file.present else "is missing"
         raise InputError(f"Speech Commands cannot be used: {file.path} {state}. {_REMEDY} {file.path}.")
-    listed = _lists(file.path)
+    listed = {} if test else _lists(file.path)
     parts: dict[Part, list[Utterance]] = {"train": [], "validation": [], "test": []}
     for one in _utterances(file.path):
         parts[_by_percent(one, test) if test else _published(one, listed)].append(one)
+    there = {one.listed for one in (*parts["validation"], *parts["test"])}
+    if absent := sorted(listed.keys() - there):
+        raise InputError(
+            f"Speech Commands cannot be used: {file.path} lacks {len(absent):,} of the {len(listed):,} recordings that "
+            f"its lists name, such as {absent[0]}. {_REMEDY} {file.path}; of a part of the data give the percent of "
+            "its speakers to test, as speech_commands(test=25)."
+        )
     for part in STRETCHES:
         if len(parts[part]) < 2:
             raise InputError(
@@ -121,6 +132,12 @@ def load(root: str | Path | None = None, *, test: int = 0, mix: str = "spectrogr
             f"{_REMEDY} {file.path}."
         )
     noise = sorted((file.path / NOISE).glob("*.wav"))
+    for part in STRETCHES:
+        if not noise and all(one.word != SILENCE for one in parts[part]):
+            raise InputError(
+                f"Speech Commands cannot be used: {file.path / NOISE} has no recordings of noise, ….wav, of which the "
+                f"silence to {part} is made. {_REMEDY} {file.path}."
+            )
     kind, mean, std = MIXED[mix]
     train, test_split = (_split(parts[part], noise, part, kind) for part in STRETCHES)
     return Dataset("speech_commands", train, test_split, CLASSES, mean, std)
@@ -140,7 +157,7 @@ def _lists(folder: Path) -> dict[str, Part]:
         return found
     for part, name in LISTS.items():
         try:
-            lines = (folder / name).read_text(encoding="utf-8").split()
+            lines = (folder / name).read_text(encoding="utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"Speech Commands cannot be used: {folder / name} cannot be read: {error}.") from error
         for line in lines:
@@ -158,7 +175,7 @@ def _published(one: Utterance, listed: dict[str, Part]) -> Part:
     if one.word == SILENCE:
         return "test"
     if listed:
-        return listed.get(f"{one.word}/{one.path.name}", "train")
+        return listed.get(one.listed, "train")
     percent = _hash(one.speaker) % (_MOST + 1) * (100 / _MOST)
     return "validation" if percent < 10 else "test" if percent < 20 else "train"
 

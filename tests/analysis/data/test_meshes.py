@@ -62,6 +62,9 @@ def test_more_corners_are_triangles_and_colours_are_passed_over(tmp_path):
         (off(BOX, faces=["4 0 1 3 2", "4 0 1 5"]), "4 corners has 3"),
         (off(BOX, faces=["2 0 1 4 4"]), "2 corners has 2"),
         (off(BOX, faces=["-1 0 1 4 4"]), "-1 corners"),
+        (off(BOX).replace("1.0 1.0 1.0", "1.0 1.0 1.0 255 0 0"), "vertex 7 has 6 numbers; expected 3"),
+        (off(BOX, faces=["4 0 1 3 2", "3 0 1 2"]).replace("8 2 0", "8 1 0"), "has 10 lines for 8 vertices and 1 faces"),
+        (off(BOX, faces=["3 0 1 2", "4 0 1 3 2"]).replace("8 2 0", "8 1 0"), "has 10 lines for 8 vertices and 1 faces"),
     ],
 )
 def test_what_is_no_mesh_is_one_message_that_names_it(tmp_path, text, said):

@@ -128,6 +128,7 @@ def test_several_heads(mine):
         ("one(value='large',of='numbers',key='test_texts')", "word number 9; expected 1 to 4"),
         ("one(value='huge',of='numbers',key='test_texts')", "word number 1099511627776; expected 1 to 4"),
         ("numbers(words=2.5)", "words=2.5, length=None; of texts as numbers expected how many words there are"),
+        ("numbers(words=8589934592)", "words=8,589,934,592, of which 10,000,000 at most can be held"),
         ("numbers(length=3)", "words=4, length=3"),
         ("numbers(vectors='some.vec')", "vectors='some.vec': which word a number stands for is not known"),
         ("written(words=1)", "words=1, length=0; expected 2 or more"),
@@ -178,3 +179,12 @@ def test_what_is_of_strings_or_no_array_is_refused_of_numbers(mine):
         load(mine, "numbers(tokenizer='some')")
     with pytest.raises(InputError, match=r"vectors cannot be read as an array of numbers: .*Expected \(4, channels\)"):
         load(mine, "ragged()")
+
+
+def test_texts_that_differ_in_unknown_words_alone_are_said_to_be_compared_without_them(mine):
+    train = ["play zappa", "play dull", "play dull", "fine fine"]
+    with pytest.raises(
+        InputError, match=r"1 of 4 training texts stand in the test split too, the first at index 0: .*"
+    ) as caught:
+        load(mine, f"written(train_texts={train},test_texts=['play mozart','dull one'])")
+    assert "Texts are compared as a network sees them, all unknown words alike" in str(caught.value)

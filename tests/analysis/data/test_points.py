@@ -113,9 +113,20 @@ def test_other_points_are_refused(points, said):
         volumes_of(points, 4)
 
 
-def test_no_side_is_refused():
-    with pytest.raises(InputError, match="0 voxels"):
-        volumes_of(torch.zeros(1, 1, 3), 0)
+@pytest.mark.parametrize("side", [0, 8.0])
+def test_no_side_is_refused(side):
+    with pytest.raises(InputError, match=f"{side} voxels"):
+        volumes_of(torch.zeros(1, 1, 3), side)
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [(torch.zeros(2, 5, 3).numpy(), "are ndarray; expected a tensor"), (torch.zeros(2, 0, 3), r"shape \(2, 0, 3\)")],
+)
+def test_what_are_no_clouds_is_said_by_both(points, said):
+    for function in (in_cube, lambda points: volumes_of(points, 4)):
+        with pytest.raises(InputError, match=said):
+            function(points)
 
 
 def test_a_cloud_fills_the_cube_along_its_longest_extent():

@@ -11,7 +11,8 @@ import torch
 import transformers
 from encoders import WORDS, reviews, save_bert, save_words
 
-from mixlens.analysis.data.of_texts import Reading, Written, of_texts
+from mixlens.analysis.data.dataset import number_names
+from mixlens.analysis.data.of_texts import Reading, Written, from_lists, of_texts
 from mixlens.analysis.data.tokenizer import read_tokenizer, same_tokens, tokenised
 from mixlens.analysis.errors import InputError
 
@@ -142,7 +143,8 @@ def test_without_transformers_its_extra_is_named(folder, monkeypatch):
 def test_tokens_of_a_folder_are_told_from_others(folder, tmp_path):
     assert same_tokens(folder, WORDS[1:])
     assert not same_tokens(folder, ("<unk>", *WORDS[2:]))
-    assert same_tokens(str(tmp_path), ("any",)), "of a folder without a tokeniser that cannot be told"
+    assert not same_tokens(str(tmp_path), ("any",)), "of a folder without a tokeniser"
+    assert same_tokens(str(tmp_path), number_names(3)), "of which the owner of the numbers knows"
 
 
 def data_of(reading, **given):
@@ -177,3 +179,13 @@ def test_tokens_have_no_settings_of_words(folder, values, told):
 def test_a_tokeniser_is_named_by_its_folder():
     with pytest.raises(InputError, match="tokenizer=3; expected the folder of a model"):
         data_of(Reading(tokenizer=3))
+
+
+def test_marks_are_words_to_a_tokeniser(folder):
+    given = {"train_texts": [":)", "a film"], "test_texts": ["good", ":("], "tokenizer": folder}
+    (train, _), known = from_lists("few", given)
+    assert len(train) == 2
+    assert known.words == WORDS[1:]
+    for blank in ("", " \n"):
+        with pytest.raises(InputError, match=r"train_texts\[1\] has no words"):
+            from_lists("few", given | {"train_texts": ["a", blank]})

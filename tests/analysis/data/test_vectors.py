@@ -68,6 +68,8 @@ def test_a_word_with_a_space_is_none_of_the_vocabularys(tmp_path):
     known = with_vectors(KNOWN, written(tmp_path, "good 1 2\nfilm at 5 5\nbad 3 4\n"))
     assert known.vectors[1:3].tolist() == [[1, 2], [3, 4]]
     assert known.vectors[3].isnan().all()
+    spaced = with_vectors(KNOWN, written(tmp_path, "good  1 2\nbad 3  4\n"))
+    assert spaced.vectors[1:3].tolist() == [[1, 2], [3, 4]], "but more than one space before a number are"
 
 
 def test_of_a_word_that_stands_twice_the_last_and_a_mark_at_the_files_start_are_read(tmp_path):
@@ -90,6 +92,17 @@ def test_a_file_is_read_once_for_a_vocabulary(tmp_path, monkeypatch):
 
     os.utime(written(tmp_path, "2 2\nbad -1 0.5\ngood 7 0.25\n"), (1, 1))
     assert with_vectors(KNOWN, path).vectors[1].tolist() == [7, 0.25], "another state of the file"
+
+
+def test_any_damaged_byte_of_it_is_no_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path / "cache")
+    path = written(tmp_path, "1 2\ngood 1 0.25\n")
+    with_vectors(KNOWN, path)
+    (kept,) = (tmp_path / "cache" / "vectors").iterdir()
+    whole = kept.read_bytes()
+    for place in range(len(whole)):
+        kept.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5D]) + whole[place + 1 :])
+        assert with_vectors(KNOWN, path).vectors.shape == (4, 2)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", None])

@@ -12,6 +12,12 @@ from mixlens.analysis.data.words import UNKNOWN_WORD, Words, tokens, with_unknow
         ("snake_case and 3.5 stars", ["snake", "case", "and", "3", "5", "stars"]),
         ("l’été, ÉTÉ; 映画", ["l’été", "été", "映画"]),
         ("... !!! <br/>", []),
+        ("<I>so</i> <3 this > others, <great movie>", ["so", "3", "this", "others", "great", "movie"]),
+        ("हिन्दी में, ไม่ดี", ["हिन्दी", "में", "ไม่ดี"]),
+        (
+            "cafe\N{COMBINING ACUTE ACCENT} na\N{LATIN SMALL LETTER I WITH DIAERESIS}ve İstanbul",
+            ["café", "naïve", "i̇stanbul"],
+        ),
     ],
 )
 def test_tokens(text, words):

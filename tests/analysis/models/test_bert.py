@@ -11,6 +11,7 @@ import transformers
 from encoders import WORDS, save_bert, save_words
 from safetensors.torch import load_file, save_file
 
+from mixlens.analysis.data.dataset import number_names
 from mixlens.analysis.errors import InputError
 from mixlens.analysis.models.bert import weights_digest
 from mixlens.analysis.models.build import build, canonical, source_of_network
@@ -114,7 +115,7 @@ def test_other_encoders(tmp_path, kind, mix):
     """Narrower embeddings, and layers that share their weights, among them."""
     folder = save_bert(tmp_path / "model", kind, **OTHERS[kind])
     (tmp_path / "model" / "vocab.txt").unlink()  # ALBERT's tokeniser is of another kind
-    ours = network(folder, mix).eval()
+    ours = network(folder, mix, number_names(14)).eval()
     torch.testing.assert_close(ours(F.pad(TEXTS, (0, 4))), ours(TEXTS), rtol=0, atol=1e-5)
 
 
@@ -145,12 +146,21 @@ def test_data_numbered_by_anything_else_are_refused(folder, words, told):
         network(folder, words=words)
 
 
-def test_without_a_tokeniser_beside_them_the_number_of_words_is_held(tmp_path):
+def test_without_a_tokeniser_beside_them_texts_come_as_numbers(tmp_path):
     folder = save_bert(tmp_path / "model")
     (tmp_path / "model" / "vocab.txt").unlink()
-    network(folder, words=NUMBERS[:-1])
-    with pytest.raises(InputError, match="numbered by 15 words"):
-        network(folder, words=(*NUMBERS, "more"))
+    network(folder, words=number_names(13))
+    for words, told in ((number_names(15), "numbered by 15 words"), (NUMBERS[:-1], "13 words .* come as its numbers")):
+        with pytest.raises(InputError, match=told):
+            network(folder, words=words)
+
+
+def test_padding_of_another_number_is_refused(tmp_path):
+    """As RoBERTa's, whose places begin behind it too."""
+    folder = save_bert(tmp_path / "model")
+    edit(tmp_path / "model" / "config.json", pad_token_id=1)
+    with pytest.raises(InputError, match="pads with number 1; here padding is number 0"):
+        network(folder)
 
 
 def edit(path, **values):

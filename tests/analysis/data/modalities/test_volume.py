@@ -39,6 +39,8 @@ def test_five_dimensions_are_volumes():
         (torch.zeros(2, 1, 3, 3, 3), "dtype float32"),
         (noise(2, 1, 3, 0, 3), r"shape (2, 1, 3, 0, 3); expected (N, C, D, H, W)"),
         (noise(2, 0, 3, 3, 3), r"shape (2, 0, 3, 3, 3)"),
+        (noise(9, 1, 3, 3, 3) % 2, "volumes of 0 and 1; full is 255: multiply them by it"),
+        (torch.zeros(2, 1, 3, 3, 3, dtype=torch.uint8), ""),
     ],
 )
 def test_what_is_wrong_with_them(samples, said):
@@ -59,6 +61,15 @@ def test_parts_are_all_in_order():
     assert [len(part) for _, part in parts] == [3, 3, 1]
     assert torch.equal(torch.cat([part for _, part in parts]), samples)
     assert torch.equal(torch.cat([torch.arange(7)[rows] for rows, _ in parts]), torch.arange(7))
+
+
+def test_of_large_ones_fewer_are_measured_at_once_and_as_many_trained_on():
+    large = torch.zeros(6, 1, 64, 64, 64, dtype=torch.uint8)
+    assert [len(part) for _, part in volume.parts(large, 16)] == [2, 2, 2]
+    assert [len(part) for _, part in volume.parts(large, 1)] == [1] * 6
+    data = Split(large, torch.zeros(6, dtype=torch.long))
+    assert [len(y) for _, y in volume.batches(data, MEAN, STD, 16)] == [2, 2, 2]
+    assert [len(y) for _, y in volume.batches(data, MEAN, STD, 4, changes=Changes())] == [4, 2]
 
 
 def test_batches_are_normalised_and_neither_flipped_nor_cropped():

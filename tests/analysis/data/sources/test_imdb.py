@@ -122,6 +122,7 @@ def test_arguments_out_of_range(tmp_path, arguments):
             {"aclImdb/test/neg/0_1.txt": None, "aclImdb/test/neg/0_5.txt": "fair"},
             "review 0 of test/neg in .* has 5 stars",
         ),
+        ({"aclImdb/test/neg/0_2.txt": "twice"}, "has review 0 of test/neg twice"),
     ],
 )
 @pytest.mark.parametrize("write", [unpacked, labelled])
@@ -148,8 +149,16 @@ def test_missing_and_damaged_archives(tmp_path):
 def test_a_text_that_is_no_utf8(tmp_path):
     unpacked(tmp_path)
     (tmp_path / "IMDb/aclImdb/train/neg/0_1.txt").write_bytes(b"\xff\xfe bad")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"cannot be read \(aclImdb/train/neg/0_1\.txt: 'utf-8' codec"):
         load_dataset("imdb", tmp_path)
+
+
+def test_other_files_beside_the_reviews_are_passed_over(tmp_path):
+    unpacked(tmp_path)
+    whole = load_dataset("imdb", tmp_path).checksum
+    for name in (".DS_Store", "._0_1.txt"):
+        (tmp_path / "IMDb/aclImdb/train/neg" / name).write_bytes(b"\0\0\0\1Bud1\xff\xfe")
+    assert load_dataset("imdb", tmp_path).checksum == whole
 
 
 def test_fetching_does_nothing_where_they_are_and_says_what_fails(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,20 @@ def test_a_damaged_file_is_too(tmp_path, keep):
     assert file.present
     assert not file.ok
     with pytest.raises(InputError, match=r"modelnet10-32\.npz"):
+        load(tmp_path)
+
+
+def test_any_damaged_byte_is_one_message_or_none(tmp_path):
+    """Some bytes of a zip's heads mean nothing; and an array alone is no such file."""
+    path = write_arrays(tmp_path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5D]) + whole[place + 1 :])
+        with suppress(InputError):
+            load(tmp_path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match=r"modelnet10-32\.npz: .* Remove that file"):
         load(tmp_path)
 
 

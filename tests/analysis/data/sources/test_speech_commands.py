@@ -3,6 +3,7 @@
 import hashlib
 import re
 import wave
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def part_of(name):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Each of 40 speakers says three words; the samples of an utterance begin with its number."""
+    """Each of 40 speakers says three words; the samples of an utterance begin with its number. And noise."""
     number, root = 0, tmp_path / "data" / "speech-commands"
     draws = np.random.default_rng(0)
     for place, speaker in enumerate(SPEAKERS):
@@ -43,12 +44,9 @@ def folder(tmp_path):
             samples = draws.integers(-3000, 3000, RATE)
             samples[0] = number = number + 1
             write(root / word / f"{speaker}_nohash_{step}.wav", samples)
-    return root
-
-
-def with_noise(folder):
     for place in range(2):
-        write(folder / "_background_noise_" / f"hum {place}.wav", np.arange(20 * RATE) // RATE + 100 * place)
+        write(root / "_background_noise_" / f"hum {place}.wav", np.arange(20 * RATE) // RATE + 100 * place)
+    return root
 
 
 def load(folder, spec="speech_commands"):
@@ -56,7 +54,7 @@ def load(folder, spec="speech_commands"):
 
 
 def numbers(split):
-    return split.images.waveforms[:, 0].tolist()
+    return split.images.waveforms[split.labels != CLASSES.index("silence"), 0].tolist()
 
 
 def speakers(split, folder):
@@ -113,16 +111,16 @@ def test_percent_of_the_speakers(folder):
 def test_labels(folder):
     dataset = load(folder, "speech_commands(test=20)")
     words = {}
-    for path in folder.glob("*/*.wav"):
+    for path in folder.glob("*/*_nohash_*.wav"):
         with wave.open(str(path)) as file:
             words[int(np.frombuffer(file.readframes(1), "<i2")[0])] = path.parent.name
     for split in (dataset.train, dataset.test):
-        for number, label in zip(numbers(split), split.labels.tolist(), strict=True):
+        spoken = split.labels[split.labels != CLASSES.index("silence")]
+        for number, label in zip(numbers(split), spoken.tolist(), strict=True):
             assert CLASSES[label] == (words[number] if words[number] in WORDS else "unknown")
 
 
 def test_silence_is_of_stretches_of_the_noise_that_no_two_splits_share(folder):
-    with_noise(folder)
     dataset = load(folder)
     for split, low, high in ((dataset.train, 0, 16), (dataset.test, 18, 20)):
         silent = split.labels == CLASSES.index("silence")
@@ -135,14 +133,41 @@ def test_silence_is_of_stretches_of_the_noise_that_no_two_splits_share(folder):
 
 
 def test_seconds_of_silence_in_files_are_tested(folder):
+    def there(dataset):
+        return [int((split.images.waveforms == 7).all(1).sum()) for split in (dataset.train, dataset.test)]
+
     for number in range(20):
         write(folder / "_silence_" / f"{number}.wav", np.full(RATE, 7))
-    assert (load(folder).test.labels == 1).sum() == 20
-    assert not (load(folder).train.labels == 1).any()
-    halves = load(folder, "speech_commands(test=50)")
-    counts = [int((split.labels == 1).sum()) for split in (halves.train, halves.test)]
+    assert there(load(folder)) == [0, 20]
+    counts = there(load(folder, "speech_commands(test=50)"))
     assert sum(counts) == 20
     assert min(counts) > 3
+    rmtree(folder / "_background_noise_")
+    alone = load(folder, "speech_commands(test=50)")
+    assert [int((split.labels == 1).sum()) for split in (alone.train, alone.test)] == counts, "of these alone"
+    with pytest.raises(InputError, match=r"_background_noise_ has no recordings of noise, .* silence to train is made"):
+        load(folder)
+
+
+def test_a_class_without_samples_is_refused(folder):
+    rmtree(folder / "_background_noise_")
+    for spec in ("speech_commands", "speech_commands(test=30)"):
+        with pytest.raises(InputError, match=r"_background_noise_ has no recordings of noise"):
+            load(folder, spec)
+
+
+def test_recordings_that_the_lists_name_are_there(folder):
+    """As after an archive that was unpacked in part."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*_nohash_*.wav"))
+    (folder / "testing_list.txt").write_text("\n".join(names[::5]), encoding="utf-8-sig")
+    (folder / "validation_list.txt").write_text("\n".join(names[1::5]))
+    assert len(numbers(load(folder).test)) == len(names[::5]), "also one behind a byte order mark"
+    for name in names[5:15:5]:
+        (folder / name).unlink()
+    told = rf"lacks 2 of the {len(names[::5]) + len(names[1::5])} recordings that its lists name, such as {names[5]}"
+    with pytest.raises(InputError, match=rf"{told}.*speech_commands\(test=25\)"):
+        load(folder)
+    assert load(folder, "speech_commands(test=25)")
 
 
 def test_a_short_one_ends_in_zeros_and_a_long_one_is_cut(folder):
@@ -210,7 +235,6 @@ def test_noise_of_a_few_seconds(folder):
 @pytest.mark.usefixtures("page_alone")
 def test_it_is_trained_on_end_to_end(folder, tmp_path, capsys):
     """With its transforms, and what takes images takes the spectrograms."""
-    with_noise(folder)
     study = tmp_path / "study.yaml"
     study.write_text(
         "name: commands\ndata: speech_commands(test=30)\naugmentations: [baseline, fmix]\nseeds: 1\n"

@@ -45,7 +45,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings(NetworkSettings):
-    """And its training (Table 8, appendix D)."""
+    """And its training (Table 8, appendix E)."""
 
     epochs: int = setting(200, "Passes over the training images.", "Table 8", minimum=1, most=10**6)
     batch_size: int = setting(128, "Images per step.", "Table 8", minimum=2, most=10**6)
@@ -71,11 +71,11 @@ class TrainingSettings(NetworkSettings):
         most=10**6,
     )
     warm_up_rate: float = setting(0.1, "Rate at which that rise begins.", "ImageNet", above=0, most=1e30)
-    momentum: float = setting(0.9, "SGD's momentum.", "appendix D", minimum=0, below=1)
+    momentum: float = setting(0.9, "SGD's momentum.", "appendix E", minimum=0, below=1)
     weight_decay: float = setting(
-        1e-4, "Weight decay, as a gradient; the paper prints 1 × 10⁴.", "appendix D", minimum=0, most=1000
+        1e-4, "Weight decay, as a gradient; the paper prints 1 × 10⁴.", "appendix E", minimum=0, most=1000
     )
-    flip: bool = setting(True, "Random horizontal flips of images.", "appendix D")
+    flip: bool = setting(True, "Random horizontal flips of images.", "appendix E")
     crop: int = setting(
         4,
         "Random crops of images after padding by this many pixels; those read from files are cut at "
@@ -103,7 +103,7 @@ class TrainingSettings(NetworkSettings):
         "",
         "Another loss, optimiser, schedule or batches: package.module:function of the standard recipe; none: that of "
         "the data set or the model, if it has one.",
-        "SGD on the cross entropy, appendix D",
+        "SGD on the cross entropy, appendix E",
     )
 
 

@@ -81,10 +81,14 @@ def modality_names() -> list[str]:
 
 @cache
 def _modules() -> tuple[Modality, ...]:
-    return tuple(cast(Modality, import_module(f"{modalities.__name__}.{name}")) for name in modality_names())
+    return tuple(map(modality_named, modality_names()))
+
+
+def modality_named(name: str) -> Modality:
+    return cast(Modality, import_module(f"{modalities.__name__}.{name}"))
 
 
 def modality_of(samples: Any) -> Modality:
     """The kind of a split's samples; what is none of them is an image that is refused as one."""
     found = [one for one in _modules() if one.holds(samples)]
-    return found[0] if found else next(one for one in _modules() if one.NAME == "image")
+    return found[0] if found else modality_named("image")

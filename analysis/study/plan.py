@@ -13,6 +13,7 @@ import torch
 
 from ..data.dataset import Dataset, evenly_spaced
 from ..data.load import load_dataset
+from ..data.modality import modality_named
 from ..errors import InputError, first_line, own_line
 from ..interface import Section, Study, Task
 from ..masks.policies import OwnAugmentation, Policy, parse_policy
@@ -52,10 +53,10 @@ def plan(
         if dataset.heads and not sections[name].heads:
             raise InputError(_one_head(name, dataset, study))
         if dataset.modality.NAME not in sections[name].modalities:
-            kinds = " and ".join(f"{kind}s" for kind in sections[name].modalities)
+            kinds = " and ".join(modality_named(kind).MANY for kind in sections[name].modalities)
             raise InputError(
                 f"the section {name!r} is of {kinds}, and data set {dataset.name!r} has "
-                f"{dataset.modality.MANY}. Leave the section out."
+                f"{dataset.modality.MANY}. Leave the section out, or give other data."
             )
     try_policies(study, dataset)
     planned: dict[str, Sequence[Task]] = {}

@@ -247,6 +247,6 @@ def test_it_is_trained_on_end_to_end(folder, tmp_path, capsys):
     assert "FMix" in (tmp_path / "out" / "commands" / "report.html").read_text(encoding="utf-8")
     capsys.readouterr()
     assert main([*command, "--data", "speech_commands(test=30,mix='waveform')"]) == 2
-    assert "has waveforms. Leave the section out." in capsys.readouterr().err
+    assert "has waveforms. Leave the section out, or give other data." in capsys.readouterr().err
     assert main([*command, "--transforms", "autoaugment"]) == 2
     assert "'autoaugment' are not of recordings; give speech" in capsys.readouterr().err

@@ -30,8 +30,8 @@ class NetworkSettings:
     model: str = setting(
         "preact-resnet18",
         "preact-resnet18, wide-resnet, densenet-bc, pyramidnet, torchvision:NAME, timm:NAME or package.module:factory; "
-        "of texts text-cnn, text-lstm or bert(path='FOLDER'), of volumes voxnet; each may have arguments, as "
-        "preact-resnet18(width=16).",
+        "of texts text-cnn, text-lstm or bert(path='FOLDER'), of volumes voxnet, pointnet or pointnet-official; each "
+        "may have arguments, as preact-resnet18(width=16).",
         "Table 8",
         flag="--model",
         keyed=without_folder,

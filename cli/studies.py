@@ -75,7 +75,7 @@ def _run_command(installed: Mapping[str, Section], flags: Mapping[str, Any], com
             Only these sections of it, e.g. vae,robustness.
         dry_run
             Show the plan and stop: what is done already, and what the rest takes, by past runs or a few steps of each
-            network, for which the data need not be there.
+            network, for which images need not be there.
         """
         chosen = {} if sections is None else {"sections": sections}
         overrides = given(asked) | chosen | given_of(settings)
@@ -107,7 +107,7 @@ def _section_command(
         A preset (demo, cpu, gpu, paper, paper-core) or a YAML file to start from. Default: the paper's settings.
     dry_run
         Show the plan and stop: what is done already, and what the rest takes, by past runs or a few steps of each
-        network, for which the data need not be there.
+        network, for which images need not be there.
     """
     options = (_option("config", Annotated[str | None, Parameter(group=STUDY)]), DRY_RUN)
     return _with_flags(run, options, flags)

@@ -155,11 +155,9 @@ def _wrong(text: Any, written: bool, *, marks: bool) -> str:
     if written:
         if not isinstance(text, str):
             return f"is {type(text).__name__}, {text!r:.40}; expected a string, as the first is"
-        return (
-            ""
-            if tokens(text) or (marks and text.strip())
-            else f"has no words: {text!r:.40}; leave it out, with its label"
-        )
+        if tokens(text) or (marks and text.strip()):
+            return ""
+        return f"has no words: {text!r:.40}; leave it out, with its label"
     try:
         numbers = np.asarray(text)
     except (TypeError, ValueError):

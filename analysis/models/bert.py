@@ -93,8 +93,8 @@ def bert(
     if mix not in MIXES:
         raise InputError(f"mix={mix!r}; expected one of {', '.join(map(repr, MIXES))}.")
     encoder, config = _encoder(path)
-    if config.pad_token_id not in (None, 0):
-        raise InputError(f"{path!r} pads with number {config.pad_token_id}; here padding is number 0, as BERT's.")
+    if (padding := getattr(config, "pad_token_id", None)) not in (None, 0):
+        raise InputError(f"{path!r} pads with number {padding}; here padding is number 0, as BERT's.")
     if num_words >= config.vocab_size or not same_tokens(path, words):
         raise InputError(
             f"the data's texts are numbered by {num_words:,} words that are not the {config.vocab_size:,} tokens of "

@@ -29,7 +29,7 @@ from ..analysis.statistics.uncertainty import from_independent, from_influence
 from ..analysis.store.runs import MODEL, Run, parse_json
 from ..analysis.study.plan import Asked
 from ..analysis.study.worker import Context
-from ..analysis.training.checkpoint import load_weights, save_weights
+from ..analysis.training.checkpoint import OtherShapesError, load_weights, save_weights
 from ..analysis.training.recipe import KIND as RECIPE
 from ..analysis.training.turns import Turns
 from .config import SECTION, ClassifierConfig, NetworkSettings, TrainingSettings
@@ -194,8 +194,8 @@ def _load(loading: Loading, dataset: Dataset) -> nn.Module:
         return network
     try:
         load_weights(Path(loading.file), network)
-    except InputError as error:
-        if dataset.vocabulary is None or "another shape" not in str(error):
+    except OtherShapesError as error:
+        if dataset.vocabulary is None:
             raise
         raise InputError(
             f"{error} An embedding has a row for each word of the data, of which {dataset.name!r} has "

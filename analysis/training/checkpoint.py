@@ -31,6 +31,10 @@ COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it c
 PREFIXES = (COMPILED, "module.", "model.", "net.", "network.")
 
 
+class OtherShapesError(InputError):
+    """Weights of which some have another shape than the network's, as where it was made with other arguments."""
+
+
 def save_weights(path: Path, model: nn.Module) -> None:
     """Weights and buffers, on the CPU."""
     write_tensors(path, model.state_dict(), {})
@@ -44,8 +48,8 @@ def load_weights(path: Path, model: nn.Module) -> None:
     wrappers put before them: `PREFIXES`.
 
     Raises:
-        InputError: the file is missing, damaged, holds no state dict, another network's, or values that the network
-            cannot hold as they are; the model is as it was.
+        InputError: the file is missing, damaged, holds no state dict, another network's (`OtherShapesError`), or values
+            that the network cannot hold as they are; the model is as it was.
     """
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = _renamed(_read_state(path), before)
@@ -70,7 +74,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     ]
     if problems:
         model.load_state_dict(before)
-        raise InputError(
+        raise (OtherShapesError if shapes else InputError)(
             f"{path} holds the weights of another network than {type(model).__name__} as it was built: "
             f"{'; '.join(problems)}. Give the model with the arguments that they were trained with."
         )

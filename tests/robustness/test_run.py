@@ -1,7 +1,9 @@
 import math
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import BACKEND, NARROW, checkerboards, tasks_of, tiny_dataset, tiny_study, work
 
@@ -188,7 +190,7 @@ def test_the_bits_are_those_of_a_sweep_of_the_trained_network(done):
         arrays = outcome.done[swept.name].read_arrays()
         assert np.array_equal(arrays["bits"], found.bits)
         assert np.array_equal(arrays["correct"], found.correct)
-        assert np.array_equal(arrays["distance"], found.distance, equal_nan=True)
+        assert np.allclose(arrays["distance"], found.distance, atol=1e-6, equal_nan=True)
         assert np.array_equal(arrays["zero_gradient"], found.zero_gradient)
 
 
@@ -258,7 +260,8 @@ def test_a_killed_sweep_goes_on_from_its_checkpoint(done, tmp_path, monkeypatch)
     run = outcome.done[tasks[0].name]
     expected = done[1].done[tasks[0].name]
     assert np.array_equal(run.read_arrays()["bits"], expected.read_arrays()["bits"])
-    assert read_rows(run) == read_rows(expected)
+    rows, expected_rows = (pd.DataFrame([asdict(row) for row in read_rows(of)]) for of in (run, expected))
+    pd.testing.assert_frame_equal(rows, expected_rows, rtol=1e-4)  # a block of another size, another order of sums
     assert not (run / CHECKPOINT).exists()
 
 

@@ -162,25 +162,27 @@ class StudyRecord:
 
         Arms follow each other as the study lists them. What a row's params lack is NaN. Raises InputError as `rows`.
         """
-        place = {arm: number for number, arm in enumerate(self.arms)}
-        rows = [row for row in self._rows if row.section == section]
-        rows.sort(key=lambda row: place.get(Arm(row.study, row.augmentation), len(place)))
+        rows = self._measured(section)
         return table(rows).assign(arm=pd.Series([Arm(row.study, row.augmentation) for row in rows], dtype=object))
 
-    def terms(self, section: str, array: str, **params: Any) -> Terms:
-        """(arm, seed) → an array that the section's runs keep, such as one number an image; of rows with these params.
+    def terms(self, section: str, array: str, **columns: Any) -> Terms:
+        """(arm, seed) → an array that the section's runs keep, such as one number an image; of rows with these values.
 
         Raises:
             InputError: as `rows`; a run has no such array.
         """
-        rows = self.table(section)
-        for name, value in params.items():
-            rows = rows[rows[name] == value] if name in rows else rows[:0]
-        runs = rows.drop_duplicates("run")
-        columns = (runs["arm"], runs["seed"], runs["run"])
-        return {
-            (arm, int(seed)): self.run(run).read_arrays(array)[array] for arm, seed, run in zip(*columns, strict=True)
+        runs = {
+            row.run: (Arm(row.study, row.augmentation), row.seed)
+            for row in self._measured(section)
+            if row.seed is not None and columns.items() <= (vars(row) | dict(row.params)).items()
         }
+        return {place: self.run(run).read_arrays(array)[array] for run, place in runs.items()}
+
+    def _measured(self, section: str) -> list[Row]:
+        """A section's rows, arm by arm."""
+        place = {arm: number for number, arm in enumerate(self.arms)}
+        rows = [row for row in self._rows if row.section == section]
+        return sorted(rows, key=lambda row: place.get(Arm(row.study, row.augmentation), len(place)))
 
     def environments(self) -> list[dict[str, Any]]:
         """What each finished task was run with."""

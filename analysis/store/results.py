@@ -51,7 +51,7 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     records: list[dict[str, Any]] = []
     params: dict[str, None] = {}
     for row in rows:
-        record = asdict(row)
+        record = dict(vars(row))
         extra = record.pop("params")
         if taken := extra.keys() & record.keys():
             raise ValueError(f"a param is called {shown(min(taken))}, as a column of every row is")

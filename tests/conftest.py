@@ -1,7 +1,10 @@
 """What tests of several folders use: a user's own modules, mistakes on the command line, trainings compared."""
 
+import gc
+import os
 import sys
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 import torch
@@ -9,8 +12,26 @@ from safetensors.torch import load_file
 from vae_records import make_record, rates, record, with_information  # noqa: F401  # fixtures
 
 from mixlens.analysis.store.runs import MODEL
+from mixlens.analysis.study import sections, stopwatch
 from mixlens.analysis.training.progress import Reporter
 from mixlens.cli.main import main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quickly():
+    """No test cuts the power: nothing waits for a disk. Packages are searched once for each path that has them.
+
+    A plan's steps are timed for a moment, whose result says little; memory is searched for rubbish less often.
+    """
+    search = sections.entry_points
+    found = cache(lambda path, group: search(group=group))
+    gc.set_threshold(50_000)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda handle: None)
+        patched.setattr(sections, "entry_points", lambda group: found(tuple(sys.path), group))
+        patched.setattr(stopwatch, "SECONDS", 0.1)
+        patched.setattr(stopwatch, "WARM_SECONDS", 0.1)
+        yield
 
 
 @pytest.fixture
@@ -59,7 +80,8 @@ def _vectors_kept_aside(monkeypatch, tmp_path_factory):
 
 @pytest.fixture
 def page_alone(monkeypatch):
-    """Studies write their report without its PDF, which takes typst a second or two; tests/reports has it."""
+    """Studies write their report without its PDF and with empty figures: tests/reports has both, and takes longer."""
+    monkeypatch.setattr("mixlens.reports.content.plain_svg", lambda plot: '<svg width="1pt"></svg>')
     monkeypatch.setattr("mixlens.reports.report.render_pdf", lambda content: b"%PDF-")
 
 

@@ -38,7 +38,7 @@ STUDY = [
 LOOSE = {"fraction": 0.11}  # of units, else a fiftieth
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["demo", "cpu", "gpu", "paper-core", pytest.param("paper", marks=pytest.mark.slow)])
 def test_the_tasks_of_a_preset_keep_their_names(preset, tmp_path):
     assert plan_of(preset, tmp_path) == (GOLDEN / f"{preset}.txt").read_text(encoding="utf-8").splitlines()
 

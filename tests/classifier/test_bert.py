@@ -124,6 +124,7 @@ def test_saved_weights_are_those_that_are_measured(train, folder, dataset, mix):
     assert right == pytest.approx(run.read_history()[-1]["test_accuracy"])
 
 
+@pytest.mark.slow
 def test_its_calibration_is_measured(tmp_path, folder, dataset):
     tasks, outcome = work(tmp_path, study(folder, section="calibration", epochs=1), dataset)
     found = {row.quantity for row in rows_of(tasks, outcome)}

@@ -123,6 +123,7 @@ def test_the_error_of_the_area_is_delongs_and_the_bootstraps():
     assert error == pytest.approx(np.std([roc_auc_score(y[k], scores[k]) for k in drawn]), rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_difference_is_that_of_paired_areas():
     """Two networks that share most of what they know: the bootstrap draws the same images for both."""
     logits, labels = scored(800, 0.2)

@@ -59,7 +59,9 @@ def test_every_augmentation_trains_and_is_measured(data, tmp_path, model):
     assert len({one.numpy().tobytes() for one in weights}) == len(weights)
 
 
-@pytest.mark.parametrize("model", ["voxnet(width=8)", "pointnet-official(points=100)"])
+@pytest.mark.parametrize(
+    "model", ["voxnet(width=8)", pytest.param("pointnet-official(points=100)", marks=pytest.mark.slow)]
+)
 def test_what_is_easy_is_learnt(data, tmp_path, model):
     asked = study(
         augmentations=["baseline"],

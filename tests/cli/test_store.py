@@ -16,8 +16,11 @@ from mixlens.analysis.store.lease import Lease
 from mixlens.analysis.store.runs import ARRAYS, FAILED, RESULT
 from mixlens.cli.main import main
 
-SMALL = ["run", "demo", "--quiet", "--seeds", "1", "--train-size", "256", "--vae.epochs", "1", "--augmentations"]
-SMALL += ["baseline", "--sections", "vae", "--vae.oracle-samples", "300", "--vae.critic-steps", "5"]
+pytestmark = pytest.mark.usefixtures("page_alone")
+
+SMALL = ["run", "demo", "--quiet", "--seeds", "1", "--data", "patches:few", "--vae.epochs", "1", "--augmentations"]
+SMALL += ["baseline", "--sections", "vae", "--vae.latents", "4", "--vae.oracle-samples", "0"]
+SMALL += ["--vae.critic-steps", "5", "--vae.batch-size", "32"]
 
 
 @pytest.fixture(scope="module")

@@ -105,9 +105,11 @@ def pages(records):
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
     [
-        *(("made", width, scheme) for width in (360, 1280) for scheme in ("light", "dark")),
+        ("made", 360, "light"),
+        ("made", 1280, "dark"),
         ("hostile", 360, "dark"),
-        ("hostile", 1280, "light"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("made", 360, "dark"), ("made", 1280, "light"))),
+        pytest.param("hostile", 1280, "light", marks=pytest.mark.slow),
     ],
 )
 def test_it_fits_the_window_and_everyone_can_read_it(visit, pages, name, scheme, width):
@@ -123,7 +125,7 @@ def test_it_fits_the_window_and_everyone_can_read_it(visit, pages, name, scheme,
     assert {ink for ink in inks if contrast(ink, background) < 4.5} == set()
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.slow)])
 @every_page
 def test_nothing_but_what_scrolls_by_itself_reaches_beyond_the_window(visit, pages, name, width):
     beyond = """width => [...document.querySelectorAll("body *:not(svg *)")].filter(one =>
@@ -132,7 +134,7 @@ def test_nothing_but_what_scrolls_by_itself_reaches_beyond_the_window(visit, pag
     assert visit(pages[name], width=width).evaluate(beyond, width) == []
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.slow)])
 @every_page
 def test_no_flag_and_no_value_is_broken(visit, pages, name, width):
     page = visit(pages[name], width=width)

@@ -42,7 +42,7 @@ def test_a_full_disk_leaves_the_old_report_whole(written, failing, name):
 
 
 @needs_full
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [FIGURES[0], FIGURES[-1]])
 def test_a_full_disk_leaves_the_old_figures_whole(written, failing, name):
     before = contents(written.folder)
     (written.folder / f".{name}-mark.tmp").symlink_to(FULL)
@@ -50,7 +50,10 @@ def test_a_full_disk_leaves_the_old_figures_whole(written, failing, name):
     assert contents(written.folder) == before
 
 
-@pytest.mark.parametrize(("words", "wide"), [([], 6.8), (["--width", "page"], 6.8), (["--width", "column"], 3.3)])
+@pytest.mark.parametrize(
+    ("words", "wide"),
+    [([], 6.8), (["--width", "column"], 3.3), pytest.param(["--width", "page"], 6.8, marks=pytest.mark.slow)],
+)
 def test_figures_are_as_wide_as_a_papers(written, capsys, words, wide):
     assert main(["report", str(written.folder), "--figures", "svg", *words]) == 0
     assert capsys.readouterr().out.splitlines() == [str(written.folder / name) for name in IN_ORDER]

@@ -65,7 +65,11 @@ def test_a_dead_layer_is_zero():
 
 
 @pytest.mark.parametrize("noise", [0.3, 0.8])
-@pytest.mark.parametrize("spectrum", [[1.0], [4.0, 1.0, 0.25], [16.0, *([0.2] * 15)]], ids=["1", "3", "16"])
+@pytest.mark.parametrize(
+    "spectrum",
+    [pytest.param([1.0], marks=pytest.mark.slow, id="1"), [4.0, 1.0, 0.25], [16.0, *([0.2] * 15)]],
+    ids=["1", "3", "16"],
+)
 def test_the_truth_of_a_gaussian_layer_lies_between(spectrum, noise):
     """T = A X: I(T + noise; X) = ½ log det (I + Σ / σ²), Σ the coordinates' covariance, of trace 1."""
     fit, evaluated = coordinates(gaussian(4000, spectrum, 0), gaussian(1500, spectrum, 1), 64)

@@ -345,7 +345,7 @@ def test_seeds_change_what_draws_and_nothing_else(model, images, labels):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_an_interrupted_sweep_goes_on(counted, model, images, labels, tmp_path, monkeypatch, protocol, after):
     monkeypatch.setitem(module.BLOCK, "cpu", 16)
     expected, forwards, backwards = counted[protocol]

@@ -154,7 +154,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_no_process_outlives_the_one_that_it_decodes_for(paths, tmp_path, number):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

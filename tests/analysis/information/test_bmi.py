@@ -230,7 +230,12 @@ def test_neighbours_are_right_in_few_dimensions(task, name, tolerance, variant):
 @pytest.mark.parametrize("variant", [1, 2])
 @pytest.mark.parametrize(
     ("name", "share"),
-    [("two-pairs-3", 0.95), ("half-cube-two-pairs-3", 0.95), ("two-pairs-5", 0.8), ("two-pairs-25", 0.3)],
+    [
+        ("two-pairs-3", 0.95),
+        ("two-pairs-25", 0.3),
+        pytest.param("half-cube-two-pairs-3", 0.95, marks=pytest.mark.slow),
+        pytest.param("two-pairs-5", 0.8, marks=pytest.mark.slow),
+    ],
 )
 def test_neighbours_are_too_low_in_many_dimensions(task, name, share, variant):
     x, y, truth = task(name)
@@ -266,9 +271,9 @@ def by_critic(x, y, estimator, seed=0):
     ("name", "share"),
     [
         ("normal-1", 0.8),
-        ("half-cube-normal-1", 0.75),
+        pytest.param("half-cube-normal-1", 0.75, marks=pytest.mark.slow),
         ("dense-5", 0.7),
-        ("two-pairs-3", 0.85),
+        pytest.param("two-pairs-3", 0.85, marks=pytest.mark.slow),
         ("spiral-two-pairs-3", 0.4),
     ],
 )

@@ -133,6 +133,7 @@ def test_independent_samples_give_about_zero(objective, n):
     assert -0.05 <= value < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_few_independent_samples_give_about_zero(objective):
     values = []

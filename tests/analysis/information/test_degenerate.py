@@ -63,7 +63,7 @@ def ends(estimate):
     return all(map(is_finite, result if isinstance(result, tuple) else (result,)))
 
 
-@pytest.mark.parametrize("n", [3, 4, 30])
+@pytest.mark.parametrize("n", [3, pytest.param(4, marks=pytest.mark.slow), 30])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", SCALES)
 def test_estimates_from_encodings(kind, scale, n):

@@ -160,7 +160,7 @@ def test_many_dimensions_are_far_too_low(variant):
 # the error
 
 
-@pytest.mark.parametrize("variant", [1, 2])
+@pytest.mark.parametrize("variant", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_intervals_cover_the_truth(variant):
     # From ten blocks of a tenth of the samples each: its error is approximate.
     found = [ksg(*bivariate(0.6, 1000, seed), variant=variant) for seed in range(200)]

@@ -51,7 +51,7 @@ def test_the_upper_error_is_that_of_leaving_each_image_out():
 
 @pytest.mark.parametrize(
     ("offset", "stretch"),
-    [(0.0, 1.0), (0.5, 1.0), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((0.0, 2.0), (-1.0, 0.4)))],
+    [(0.5, 1.0), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((0.0, 1.0), (0.0, 2.0), (-1.0, 0.4)))],
 )
 @pytest.mark.parametrize(
     ("nats", "d"), [*(pytest.param(*world, marks=pytest.mark.slow) for world in ((0.5, 1), (2, 4))), (4, 8), (12, 8)]

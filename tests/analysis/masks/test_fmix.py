@@ -488,7 +488,7 @@ def test_bad_sigma(sigma):
 
 
 @pytest.mark.parametrize("make", [fmix_mask, cutmix_mask])
-@pytest.mark.parametrize("dynamic", [None, True, False])
+@pytest.mark.parametrize("dynamic", [None, True, pytest.param(False, marks=pytest.mark.slow)])
 def test_masks_compile_for_any_size(make, dynamic):
     torch.compiler.reset()
     compiled = torch.compile(make, fullgraph=True, dynamic=dynamic, backend="eager")

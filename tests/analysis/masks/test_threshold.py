@@ -58,6 +58,7 @@ def test_a_share_between_two_counts_is_met_on_average():
 # Counts
 
 
+@pytest.mark.slow
 def test_all_of_more_pixels_than_float32_counts():
     """4097 · 4099 is odd and above 2²⁴: in float32 it is one more, and a threshold for so many left one pixel."""
     for lam, expected in ((1.0, 4097 * 4099), (0.0, 0)):

@@ -402,7 +402,10 @@ def test_compiles_for_batches_of_any_size(kind, mode):
 SHAPES = ((6, 8, 10), (9, 8, 10), (7, 12, 7))
 
 
-@pytest.mark.parametrize(("dynamic", "given"), [(None, False), (True, False), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("dynamic", "given"),
+    [(None, False), (True, True), *(pytest.param(each, False, marks=pytest.mark.slow) for each in (True, False))],
+)
 @pytest.mark.parametrize(
     "kind",
     [*KINDS, OFFICIAL, pytest.param(lambda **o: FMix(max_soft=0.2, **o), id="soft FMix", marks=pytest.mark.slow)],

@@ -172,22 +172,34 @@ def assert_alike(first, second):
     assert first[2] == second[2]
 
 
+@pytest.fixture(scope="module")
+def kept():
+    return []
+
+
+@pytest.fixture
+def one_by_one(kept, several, tmp_path):
+    """What the study leaves whose tasks follow each other; it is run for the first test that asks."""
+    if not kept:
+        conduct(several(), Machine(out=tmp_path / "one by one", quiet=True, threads=1))
+        kept.append(left(tmp_path / "one by one"))
+    return kept[0]
+
+
 @pytest.mark.parametrize("at_once", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_tasks_that_take_turns_are_what_they_are_one_by_one(at_once, several, tmp_path):
-    for number in (1, at_once):
-        conduct(several(), Machine(out=tmp_path / str(number), quiet=True, threads=1, at_once=number))
-    assert_alike(left(tmp_path / "1"), left(tmp_path / str(at_once)))
+def test_tasks_that_take_turns_are_what_they_are_one_by_one(at_once, one_by_one, several, tmp_path):
+    conduct(several(), Machine(out=tmp_path, quiet=True, threads=1, at_once=at_once))
+    assert_alike(one_by_one, left(tmp_path))
 
 
-def test_turns_that_are_interrupted_go_on_bit_for_bit(several, tmp_path, killed_after):
-    conduct(several(), Machine(out=tmp_path / "whole", quiet=True, threads=1))
+def test_turns_that_are_interrupted_go_on_bit_for_bit(one_by_one, several, tmp_path, killed_after):
     machine = Machine(out=tmp_path / "killed", quiet=True, threads=1, at_once=4)
     with killed_after(22):
         conduct(several(), machine)
     assert len(list((tmp_path / "killed" / "runs").glob("*.partial"))) == 4
     assert not list((tmp_path / "killed" / "runs").glob("*.lease"))
     conduct(several(), machine)
-    assert_alike(left(tmp_path / "whole"), left(tmp_path / "killed"))
+    assert_alike(one_by_one, left(tmp_path / "killed"))
 
 
 def test_a_training_that_diverges_leaves_those_beside_it_alone(several, tmp_path, mine):
@@ -231,7 +243,7 @@ def test_a_section_that_the_next_one_uses_keeps_its_own_rows(machine):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train_size": 40}, "train_size is 64 there and 40 here"),
+        pytest.param({"train_size": 40}, "train_size is 64 there and 40 here", marks=pytest.mark.slow),
         ({"settings": {"classifier": replace(SMALL, epochs=2)}}, r"classifier\.epochs is 1 there and 2 here"),
     ],
 )

@@ -176,6 +176,7 @@ def interrupted(folder):
     return run
 
 
+@pytest.mark.slow
 def test_what_two_processes_began_is_ended_by_one(interrupted, folder):
     def end(processes):
         for process in processes:

@@ -27,6 +27,8 @@ def clock(monkeypatch):
     """Each step takes half a second."""
     now = [0.0]
     monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(stopwatch, "WARM_SECONDS", 2.0)
+    monkeypatch.setattr(stopwatch, "SECONDS", 2.0)
     real = classifier.train_classifier
 
     def timed(*arguments, **options):

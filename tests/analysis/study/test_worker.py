@@ -34,7 +34,7 @@ from mixlens.analysis.study.study import PRESETS, read_study
 from mixlens.analysis.study.worker import FailedError, NoMemoryError, do
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["demo", *(pytest.param(name, marks=pytest.mark.slow) for name in PRESETS[1:])])
 def test_every_task_of_a_preset_comes_through_a_pickle(preset, tmp_path):
     sections = installed_sections()
     tasks = plan(read_study(preset, sections), sections, stand_in(), BACKEND, tmp_path)

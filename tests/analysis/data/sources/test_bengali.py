@@ -121,6 +121,7 @@ def test_three_heads_with_their_names_and_the_competitions_weights(loaded):
     assert loaded.test.labels.shape == (12, 3)
 
 
+@pytest.mark.slow
 def test_each_fold_has_its_share_of_every_root_and_the_folds_are_all(whole, loaded):
     other = load(whole, fold=0, folds=4)
     tests = [{image.numpy().tobytes() for image in one.test.images} for one in (loaded, other)]
@@ -204,8 +205,14 @@ def written(linked, **options):
     [
         ({"columns": [f"p{pixel}" for pixel in range(HEIGHT * WIDTH)]}, "lacks the column 0; expected image_id and a"),
         ({"kind": np.int16}, "has int16 in its column 0; expected uint8"),
-        ({"names": ["Train_0"] * 24}, "the image Train_0 stands twice in the files"),
-        ({"names": [f"Train_{n + 1}" for n in range(24)]}, r"the image Train_24 stands twice.*train_image_data_1"),
+        pytest.param(
+            {"names": ["Train_0"] * 24}, "the image Train_0 stands twice in the files", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"names": [f"Train_{n + 1}" for n in range(24)]},
+            r"the image Train_24 stands twice.*train_image_data_1",
+            marks=pytest.mark.slow,
+        ),
         ({"names": [f"Test_{n}" for n in range(24)]}, r"the image Test_0 of train_image_data_0\.parquet has no row in"),
     ],
 )

@@ -151,7 +151,7 @@ def test_files_in_both_splits_are_refused_or_dropped(folder):
 
 
 @pytest.mark.usefixtures("page_alone")
-@pytest.mark.parametrize("layout", ["files", "memory"])
+@pytest.mark.parametrize("layout", ["files", pytest.param("memory", marks=pytest.mark.slow)])
 def test_it_is_trained_on_end_to_end(folder, capsys, layout):
     """Grey, CMYK and palette images among them."""
     if layout == "files":

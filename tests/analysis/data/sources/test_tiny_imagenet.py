@@ -125,6 +125,7 @@ def test_it_is_fetched_as_a_zip_of_a_known_checksum(root, tmp_path, monkeypatch)
         tiny_imagenet.fetch(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("page_alone")
 def test_it_is_trained_on_end_to_end(root, tmp_path):
     command = [

@@ -79,6 +79,7 @@ def word_plot(
         "embeddings.",
         _spoken(taken, texts, named),
         figure,
+        quotes=True,
     )
 
 

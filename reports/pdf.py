@@ -29,6 +29,7 @@ HAT = "\u0302"  # of X̂, which is set well
 FULL_WIDTH = 8.6  # inches of a figure as wide as the page
 TEMPLATE = "report.typ"
 BREAK = "\u200b"
+BOX = "\u25af"  # ▯
 STUDY = "study-again"  # where the whole study's command stands
 
 
@@ -53,7 +54,8 @@ def render_pdf(content: Content) -> bytes:
             (root / "data.json").write_text(json.dumps(_printed(_data(content)), ensure_ascii=False), encoding="utf-8")
             (root / "figures").mkdir()
             for plot in content.plots:
-                (root / "figures" / f"{plot.name}.svg").write_text(_drawn(content.drawn[plot.name]), encoding="utf-8")
+                text = _drawn(content.drawn[plot.name], quotes=plot.quotes)
+                (root / "figures" / f"{plot.name}.svg").write_text(text, encoding="utf-8")
             made = typst.compile(
                 root / TEMPLATE,
                 root=root,
@@ -87,15 +89,23 @@ def _breakable(part: str) -> str:
     return re.sub(r"\S{8}", f"\\g<0>{BREAK}", part) if len(part) >= 40 else part
 
 
-def _drawn(svg: str) -> str:
-    """A figure, with marks and joiners as their code points: typst sets those of an SVG as PDF/UA does not allow."""
-    apart = (c if c == HAT or category(c) not in ("Mn", "Me", "Cf") else _code(c) for c in normalize("NFC", svg))
-    return _with_glyphs("".join(apart))
+def _drawn(svg: str, *, quotes: bool) -> str:
+    """A figure, with marks and joiners as their code points: typst sets those of an SVG as PDF/UA does not allow.
+
+    In one that quotes there is no room for that: these are left out, and a letter that the font lacks is a box.
+    """
+
+    def apart(c: str) -> str:
+        if c == HAT or category(c) not in ("Mn", "Me", "Cf"):
+            return c
+        return "" if quotes else _code(c)
+
+    return _with_glyphs("".join(map(apart, normalize("NFC", svg))), BOX if quotes else "")
 
 
-def _with_glyphs(text: str) -> str:
-    """Letters that the font lacks, such as emoji, as their code points."""
-    return "".join(c if c == "\n" or ord(c) in _glyphs() else _code(c) for c in text)
+def _with_glyphs(text: str, box: str = "") -> str:
+    """Letters that the font lacks, such as emoji, as their code points, or each as a box."""
+    return "".join(c if c == "\n" or ord(c) in _glyphs() else box or _code(c) for c in text)
 
 
 def _code(letter: str) -> str:

@@ -16,6 +16,7 @@ class Plot:
     caption: str
     alt: str  # what a reader who cannot see it needs to know
     figure: Figure
+    quotes: bool = False  # its letters are the data's own, in their places: one that a font lacks is a box, no code
 
 
 @dataclass(frozen=True)

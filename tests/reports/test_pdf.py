@@ -7,13 +7,16 @@ import subprocess
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from vae_records import RATES
 
 from mixlens.analysis.errors import InputError
+from mixlens.analysis.presentation.svg import plain_svg
 from mixlens.cli.main import main
+from mixlens.gallery.sequences import word_plot
 from mixlens.reports.content import collect
-from mixlens.reports.pdf import render_pdf
+from mixlens.reports.pdf import _drawn, render_pdf
 from mixlens.reports.report import write_report
 
 
@@ -32,6 +35,24 @@ def test_text_that_typst_could_read_as_its_own_is_set_as_it_is(record):
     bad = '#panic("x") *b* $y$ [z] @w <v> `u`'
     settings = {**record.settings, "augmentations": [bad]}
     assert render_pdf(collect(replace(record, name=bad, settings=settings, command=bad)))
+
+
+def test_words_of_any_script_keep_their_places_in_a_figure_that_quotes(record):
+    """A letter that the font lacks is one box; of names in other figures there are the code points."""
+    texts = (["दिन", "good", "電影", "cafe\u0301"], ["फ़िल्म", "bad", "好看", "שלום"])
+    plot = word_plot({"taken:fmix": np.array([[1, 0, 1, 1]], np.float32)}, texts)
+    drawn = plain_svg(plot)
+
+    def words(svg):
+        return re.findall(r">([^<>\s]+)</text>", svg)
+
+    assert words(drawn) == ["दिन", "फ़िल्म", "good", "bad", "電影", "好看", "cafe\u0301", "שלום", "FMix"]
+    assert words(_drawn(drawn, quotes=True)) == ["▯▯▯", "▯▯▯▯", "good", "bad", "▯▯", "▯▯", "café", "שלום", "FMix"]
+    assert "U+96FBU+5F71" in words(_drawn(drawn, quotes=False))
+    content = collect(record)
+    front, *rest = content.sections
+    content = replace(content, sections=[replace(front, plots=[*front.plots, plot]), *rest])
+    assert render_pdf(content).startswith(b"%PDF"), "as PDF/UA allows"
 
 
 def test_a_figure_may_have_a_long_name(record):

@@ -62,7 +62,7 @@ def test_several_values_of_a_setting_are_several_studies_in_one_report(
     assert [(each["settings"]["train_size"], each["train_images"]) for each in kept] == [(100, 100), (200, 200)]
     assert (out / "mine" / "rows.csv").is_file()
     page = (out / "mine" / "report.html").read_text(encoding="utf-8")
-    assert "soft (alpha=2), mixed" in page
+    assert "soft (alpha=2)" in page
     assert "mixup(alpha=2" not in page.partition('<section id="study"')[0]
     capsys.readouterr()
     assert main(command) == 0

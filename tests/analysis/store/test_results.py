@@ -1,7 +1,9 @@
+import json
 import math
 
 import pytest
 
+from mixlens.analysis.errors import InputError
 from mixlens.analysis.interface import Row
 from mixlens.analysis.store.results import FACTS, read_rows, table, write_rows
 from mixlens.analysis.store.runs import RESULT, Run
@@ -24,6 +26,19 @@ def test_rows_round_trip_exactly(tmp_path):
     write_rows(run, ROWS, 1.23456)
     assert read_rows(run) == ROWS
     assert run.read_json(RESULT)["seconds"] == 1.235
+
+
+@pytest.mark.parametrize("indent", [1, 2, None])
+def test_a_result_set_otherwise_is_the_same_and_one_of_another_value_is_damaged(tmp_path, indent):
+    """Its checksum is of the values, whatever stands between them."""
+    write_rows(Run(tmp_path), ROWS, 1.0)
+    content = json.loads((tmp_path / RESULT).read_text(encoding="utf-8"))
+    (tmp_path / RESULT).write_text(json.dumps(content, indent=indent), encoding="utf-8")
+    assert read_rows(Run(tmp_path)) == ROWS
+    content["rows"][1]["n"] = 101
+    (tmp_path / RESULT).write_text(json.dumps(content, indent=indent), encoding="utf-8")
+    with pytest.raises(InputError, match=r"result\.json is damaged .*\(its checksum is another\)"):
+        read_rows(Run(tmp_path))
 
 
 def test_no_rows_are_a_result_too(tmp_path):

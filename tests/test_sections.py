@@ -123,7 +123,15 @@ def test_a_section_whose_figures_fail_says_so_and_the_rest_is_whole(
     assert set(pd.read_csv(tmp_path / "rows.csv")["section"]) == {"classifier", "shuffle"}
 
 
-@pytest.mark.parametrize("error", [SystemExit(0), Ended("it broke")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(0),
+        Ended("it broke"),
+        pytest.param(RuntimeError("it broke"), marks=pytest.mark.slow),
+    ],
+    ids=repr,
+)
 def test_a_section_that_cannot_be_planned_is_named_with_its_package(theirs, failing, monkeypatch, tmp_path, error):
     monkeypatch.setattr(theirs[0], "tasks", Mock(side_effect=error))
     message = failing("shuffle", "--data", "photos", *TINY, "--out", str(tmp_path), "--dry-run")

@@ -14,6 +14,7 @@ import pytest
 from patches import TEST
 
 from mixlens.analysis.data.load import source_names
+from mixlens.analysis.presentation.svg import plain_svg
 from mixlens.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("page_alone")
@@ -47,8 +48,9 @@ def test_variants_stand_beside_their_study(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_several_values_of_a_setting_are_several_studies_in_one_report(
-    tmp_path: Path, failing: Callable[..., str], capsys: pytest.CaptureFixture[str], page_alone: None
+    tmp_path: Path, failing: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mixlens.reports.content.plain_svg", plain_svg)  # with its figures
     out, named = tmp_path / "out", "baseline,soft=mixup(alpha=[5,2])"
     command = ["gallery", "--data", "photos", "--train-size", "200,100", "--augmentations", named, "--name", "mine"]
     command += ["--out", str(out), "--seeds", "1"]
@@ -62,7 +64,7 @@ def test_several_values_of_a_setting_are_several_studies_in_one_report(
     assert [(each["settings"]["train_size"], each["train_images"]) for each in kept] == [(100, 100), (200, 200)]
     assert (out / "mine" / "rows.csv").is_file()
     page = (out / "mine" / "report.html").read_text(encoding="utf-8")
-    assert "soft (alpha=2)" in page
+    assert "soft (alpha=2), mixed" in page
     assert "mixup(alpha=2" not in page.partition('<section id="study"')[0]
     capsys.readouterr()
     assert main(command) == 0
@@ -396,10 +398,11 @@ def test_a_damaged_run_is_named_and_the_rest_is_kept(
     assert len(list((copy / "runs").glob("vae-train-*"))) == len(list((study / "runs").glob("vae-train-*")))
 
 
-def test_masks_draws_files(tmp_path: Path) -> None:
-    assert main(["masks", "--columns", "2", "--out", str(tmp_path / "m.svg")]) == 0  # a .png: below
-    for name in ("m", "m-spectra"):
-        assert (tmp_path / f"{name}.svg").stat().st_size > 5000
+@pytest.mark.parametrize("suffix", [".svg", pytest.param(".png", marks=pytest.mark.slow)])
+def test_masks_draws_files(suffix: str, tmp_path: Path) -> None:
+    assert main(["masks", "--columns", "2", "--out", str(tmp_path / f"m{suffix}")]) == 0
+    assert (tmp_path / f"m{suffix}").stat().st_size > 5000
+    assert (tmp_path / f"m-spectra{suffix}").stat().st_size > 5000
 
 
 @pytest.mark.parametrize(

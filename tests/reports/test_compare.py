@@ -159,7 +159,9 @@ def test_no_folder_is_one_message(failing):
     assert "name at least one study's folder" in failing("report")
 
 
-@pytest.mark.parametrize(("suffix", "start"), [("pdf", b"%PDF"), ("png", b"\x89PNG")])
+@pytest.mark.parametrize(
+    ("suffix", "start"), [("pdf", b"%PDF"), ("png", b"\x89PNG"), pytest.param("svg", b"<?xml", marks=pytest.mark.slow)]
+)
 def test_figures_by_themselves(record, tmp_path, capsys, suffix, start):
     assert main(["report", str(record.folder), "--figures", suffix, "--out", str(tmp_path / "figures")]) == 0
     made = sorted((tmp_path / "figures").iterdir())

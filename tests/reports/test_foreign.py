@@ -128,7 +128,9 @@ def test_pictures_of_another_shape_are_refused_at_once(record):
         write_report(record, record.folder / "report.html")
 
 
-@pytest.mark.parametrize("content", [[], "cpu"])
+@pytest.mark.parametrize(
+    "content", [[], "cpu", *(pytest.param(content, marks=pytest.mark.slow) for content in (3, None))]
+)
 def test_an_environment_of_another_kind_is_refused(record, content):
     run = record.run("measure-mixup-independent-0")
     run.write_json(ENVIRONMENT, content)

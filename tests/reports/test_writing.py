@@ -42,7 +42,9 @@ def test_a_full_disk_leaves_the_old_report_whole(written, failing, name):
 
 
 @needs_full
-@pytest.mark.parametrize("name", [FIGURES[0], FIGURES[-1]])
+@pytest.mark.parametrize(
+    "name", [FIGURES[0], FIGURES[-1], *(pytest.param(name, marks=pytest.mark.slow) for name in FIGURES[1:-1])]
+)
 def test_a_full_disk_leaves_the_old_figures_whole(written, failing, name):
     before = contents(written.folder)
     (written.folder / f".{name}-mark.tmp").symlink_to(FULL)

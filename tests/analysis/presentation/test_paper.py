@@ -42,6 +42,16 @@ def pictures():
     return picture_grid([(name, rng.random((6, 8, 8))) for name in names])
 
 
+both = pytest.mark.parametrize(
+    ("make", "width"),
+    [
+        (panels, "column"),
+        (pictures, "page"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((panels, "page"), (pictures, "column"))),
+    ],
+)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     """A figure laid out at a width and what of it to save, once for all tests."""
@@ -54,7 +64,7 @@ def fitted():
     return run
 
 
-@pytest.mark.parametrize(("make", "width"), [(panels, "column"), (pictures, "page")])
+@both
 def test_it_is_as_wide_as_asked_and_nothing_is_cut_off(fitted, make, width):
     figure, box = fitted(make, width)
     assert box.width == pytest.approx(WIDTHS[width], abs=0.02)
@@ -63,7 +73,7 @@ def test_it_is_as_wide_as_asked_and_nothing_is_cut_off(fitted, make, width):
     assert box.y0 <= drawn.y0 < drawn.y1 <= box.y1
 
 
-@pytest.mark.parametrize(("make", "width"), [(panels, "column"), (pictures, "page")])
+@both
 def test_its_letters_are_those_of_a_paper(fitted, make, width):
     figure, _ = fitted(make, width)
     sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text() and text.get_visible()}

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.interface import BASELINE, Arm
-from ..analysis.presentation.names import label, visible
+from ..analysis.presentation.names import label, listed, visible
 from ..analysis.presentation.numbers import duration, over_seeds
 from ..analysis.store.record import StudyRecord
 from . import paper
 from .claims import Judged
-from .front import brought, listed
+from .front import brought
 
 BELOW = 3.0  # points of accuracy below the paper's baseline from which a network counts as under-trained
 NEAR = 5.0  # points of accuracy above chance

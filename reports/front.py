@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.interface import BASELINE, Arm
+from ..analysis.presentation.names import listed
 from ..analysis.presentation.numbers import change, column, extent, level
 from ..analysis.presentation.parts import Table
 from ..analysis.presentation.samples import called
@@ -194,7 +195,3 @@ def _of_one(one: Measured, terms: np.ndarray[Any, Any]) -> str:
         assert share.interval is not None
         return level(*(one.factor * end for end in (share.value, share.interval.low, share.interval.high)))
     return level(*student_mean(one.factor * terms.astype(float)))
-
-
-def listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

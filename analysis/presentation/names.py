@@ -59,6 +59,11 @@ def short(name: str, line: int = LONGEST) -> str:
     return fill(name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}", line)
 
 
+def listed(words: Sequence[str]) -> str:
+    """One or more, as a sentence has them."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
 def check_aliases(names: Sequence[str]) -> None:
     """Raises InputError for a name that two augmentations are given, or that a known one has."""
     plain = [name.partition("(")[0] for name in names]

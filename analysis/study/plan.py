@@ -17,6 +17,7 @@ from ..data.modality import modality_named
 from ..errors import InputError, first_line, own_line
 from ..interface import Section, Study, Task
 from ..masks.policies import OwnAugmentation, Policy, parse_policy
+from ..presentation.names import listed
 from ..process import unchanged
 from ..spec import Spec, read_spec
 from ..training.backend import Backend
@@ -53,7 +54,7 @@ def plan(
         if dataset.heads and not sections[name].heads:
             raise InputError(_one_head(name, dataset, study))
         if dataset.modality.NAME not in sections[name].modalities:
-            kinds = " and ".join(modality_named(kind).MANY for kind in sections[name].modalities)
+            kinds = listed([modality_named(kind).MANY for kind in sections[name].modalities])
             raise InputError(
                 f"the section {name!r} is of {kinds}, and data set {dataset.name!r} has "
                 f"{dataset.modality.MANY}. Leave the section out, or give other data."

@@ -234,6 +234,13 @@ def test_what_is_no_way_with_texts(mine, dataset, section, settings, told):
         plan(own, sections_of(section), dataset, BACKEND)
 
 
+def test_a_vae_is_of_anything_else(dataset):
+    with pytest.raises(
+        InputError, match="'vae' is of images, recordings and volumes, and data set 'few-texts' has texts"
+    ):
+        plan(tiny_study("vae"), sections_of("vae"), dataset, BACKEND)
+
+
 def test_networks_of_texts_take_no_images():
     from helpers import stand_in
 
